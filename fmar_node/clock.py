@@ -1,0 +1,58 @@
+"""Time comes from here and nowhere else: UTC, and the market's day in London."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+LONDON = ZoneInfo("Europe/London")
+
+
+class Clock(Protocol):
+    """A port: the machine's clock in service, a clock that tests set."""
+
+    def now(self) -> datetime:
+        """The present instant, timezone-aware, UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass
+class SetClock:
+    """A clock that stands until it is moved."""
+
+    instant: datetime
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def forward(self, **step: float) -> None:
+        self.instant += timedelta(**step)
+
+
+def today(clock: Clock) -> date:
+    """The market's day: days start at Europe/London midnight (domain C4)."""
+    return clock.now().astimezone(LONDON).date()
+
+
+def stamp(instant: datetime) -> str:
+    """An instant as xsd:dateTime with milliseconds in UTC, e.g. `2026-11-22T09:30:00.000Z`."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"
+
+
+def parse_stamp(text: str) -> datetime:
+    """An xsd:dateTime with a zone, or an xsd:date (London midnight). ValueError otherwise."""
+    if len(text) == 10:
+        return datetime.combine(date.fromisoformat(text), datetime.min.time(), LONDON)
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError("a time needs a zone, e.g. 2026-11-22T09:30:00Z")
+    return instant

@@ -1,0 +1,208 @@
+"""Triples to record documents: the triples decide what a submission says, whatever its syntax was.
+
+Rules kept here: every typed literal is well-formed, in one canonical form, or a fault on its field; a predicate that
+the class does not have, a second value, a foreign subject are faults; keys and arrays stand in one order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pyoxigraph as ox
+
+from fmar_node.clock import parse_stamp
+from fmar_node.errors import Fault, Severity
+from fmar_node.vocabulary import CODES, FMAR, RDF_TYPE, XSD, Document, Term, TermKind, Tier, Vocabulary
+
+DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+INTEGER = re.compile(r"[+-]?[0-9]+")
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+MOST_DIGITS = 30
+TWO_PLACES = Decimal("0.01")
+Facts = Mapping[str, Mapping[str, list[Any]]]
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a submission says, and what is wrong with how it says it.
+
+    `pointers` maps the IRI of the record and of each part to the JSON pointer of its object;
+    `meant` holds the terms that misspelt keys most likely meant.
+    """
+
+    document: Document = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    pointers: dict[str, str] = field(default_factory=dict)
+    meant: set[str] = field(default_factory=set)
+
+
+FORMS = {
+    TermKind.TEXT: "text in quotes",
+    TermKind.DECIMAL: "a decimal number such as 7.5 or \"7.50\"",
+    TermKind.INTEGER: "a whole number",
+    TermKind.BOOLEAN: "true or false",
+    TermKind.DATE: "a date such as 2026-11-22",
+    TermKind.INSTANT: "a time with a zone such as 2026-11-22T09:30:00Z",
+    TermKind.CODE: "a code of its list",
+    TermKind.RECORD: "the IRI of a record",
+    TermKind.PART: "an object",
+}
+
+
+def unknown_term(key: str, class_name: str, pointer: str, vocabulary: Vocabulary, meant: set[str]) -> Fault:
+    """The fault for a key that the class does not have, with the term that was most likely meant."""
+    suggestion = vocabulary.suggestion(key.rsplit("#", 1)[-1].removeprefix("fmar:"), class_name)
+    if suggestion:
+        meant.add(suggestion)
+    hint = f"; did you mean {suggestion}?" if suggestion else "; the terms are listed at /context/v1"
+    message = f"{key[:80]!r} is not a term of {class_name}{hint}"
+    return Fault("unknown-term", Severity.REJECT, message, pointer, key[:80])
+
+
+def escaped(key: str) -> str:
+    """A key as a step of a JSON pointer (RFC 6901), cut to a length that is safe to repeat."""
+    return key[:80].replace("~", "~0").replace("/", "~1")
+
+
+class Composer:
+    """Builds the record document from triples: the triples decide, whatever the syntax was."""
+
+    def __init__(self, vocabulary: Vocabulary, longest: int, iri: str, reading: Reading) -> None:
+        self.vocabulary, self.longest, self.iri, self.reading = vocabulary, longest, iri, reading
+        self.seen: set[str] = set()
+
+    def record(self, triples: Iterable[ox.Triple], class_name: str) -> Document:
+        facts: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+        for triple in triples:
+            subject = triple.subject.value if isinstance(triple.subject, ox.NamedNode) else "_"
+            facts[subject][triple.predicate.value].append(triple.object)
+        document = self._object(facts, self.iri, class_name)
+        for foreign in [subject for subject in facts if subject not in self.seen]:
+            message = f"a document describes one record and its parts, not {foreign[:200]}"
+            self.reading.faults.append(Fault("foreign-subject", Severity.REJECT, message, "", "id"))
+        return document
+
+    def _object(self, facts: Facts, subject: str, class_name: str) -> Document:
+        self.seen.add(subject)
+        pointer = self.reading.pointers.setdefault(subject, "")
+        values: dict[str, Any] = {}
+        for predicate, objects in facts.get(subject, {}).items():
+            if predicate == RDF_TYPE:
+                self._check_type(objects, class_name, pointer)
+                continue
+            term = self.vocabulary.by_iri.get(predicate)
+            if term is None or class_name not in term.domains:
+                name = predicate.removeprefix(FMAR)
+                where = f"{pointer}/{escaped(name)}"
+                self.reading.faults.append(
+                    unknown_term(name, class_name, where, self.vocabulary, self.reading.meant)
+                )
+                continue
+            made = [self._value(term, each, facts, f"{pointer}/{term.name}") for each in objects]
+            kept = [each for each in made if each is not None]
+            if kept:
+                values[term.name] = self._arranged(term, kept, pointer)
+        return {"id": subject, "type": class_name, **in_order(values, self.vocabulary)}
+
+    def _check_type(self, objects: list[Any], class_name: str, pointer: str) -> None:
+        if any(getattr(each, "value", "") != FMAR + class_name for each in objects):
+            message = f"this is read as a {class_name} and nothing else"
+            self.reading.faults.append(Fault("type-mismatch", Severity.REJECT, message, f"{pointer}/type", "type"))
+
+    def _arranged(self, term: Term, values: list[Any], pointer: str) -> Any:
+        if term.many:
+            return sorted(values, key=_natural)
+        if len(values) > 1:
+            message = f"{term.name} takes one value, not {len(values)}"
+            self.reading.faults.append(Fault(term.code, Severity.REJECT, message, f"{pointer}/{term.name}", term.name))
+        return values[0]
+
+    def _value(self, term: Term, value: Any, facts: Facts, pointer: str) -> Any:
+        if term.kind is TermKind.PART:
+            if isinstance(value, ox.NamedNode) and value.value.startswith(self.iri + "#") and value.value not in self.seen:
+                return self._object(facts, value.value, term.part_class)
+            made = None
+        elif term.kind in (TermKind.CODE, TermKind.RECORD):
+            made = self._reference(term, value)
+        else:
+            made = literal(term, value, self.longest)
+        if made is None:
+            self._ill_formed(term, value, pointer)
+        return made
+
+    def _reference(self, term: Term, value: Any) -> str | None:
+        if not isinstance(value, ox.NamedNode):
+            return None
+        if term.kind is TermKind.CODE:
+            return value.value.removeprefix(f"{CODES}{term.scheme}#")
+        return value.value
+
+    def _ill_formed(self, term: Term, value: Any, pointer: str) -> None:
+        shown = None if term.tier is Tier.PERSONAL else str(getattr(value, "value", ""))[:80]
+        message = f"{term.name} must be {FORMS[term.kind]}"
+        fault = Fault(term.code, Severity.REJECT, message, pointer, term.name, shown, "literal-ill-formed")
+        self.reading.faults.append(fault)
+
+
+def literal(term: Term, value: Any, longest: int) -> Any:
+    """The document value of an RDF literal in its canonical form, or None when it is ill-formed for the term."""
+    if not isinstance(value, ox.Literal):
+        return None
+    text, datatype = value.value, value.datatype.value
+    if term.kind is not TermKind.TEXT and datatype not in (term.range, XSD + "string"):
+        return None
+    if len(text) > longest or UNPRINTABLE.search(text):
+        return None
+    return LITERALS[term.kind](text, term)
+
+
+def _decimal(text: str, term: Term) -> str | None:
+    if not DECIMAL.fullmatch(text) or len(text) > 2 * MOST_DIGITS:
+        return None
+    number = Decimal(text)
+    if number == number.quantize(TWO_PLACES) and term.unit:
+        return format(number.quantize(TWO_PLACES), "f")
+    return format(number.normalize(), "f")
+
+
+def _date(text: str, _: Term) -> str | None:
+    try:
+        return date.fromisoformat(text).isoformat() if DATE.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def _instant(text: str, _: Term) -> str | None:
+    try:
+        return text if len(text) > 10 and parse_stamp(text) else None
+    except ValueError:
+        return None
+
+
+LITERALS = {
+    TermKind.TEXT: lambda text, _: text if text.strip() else None,
+    TermKind.DECIMAL: _decimal,
+    TermKind.INTEGER: lambda text, _: int(text) if INTEGER.fullmatch(text) and len(text) <= MOST_DIGITS else None,
+    TermKind.BOOLEAN: lambda text, _: {"true": True, "1": True, "false": False, "0": False}.get(text),
+    TermKind.DATE: _date,
+    TermKind.INSTANT: _instant,
+}
+
+
+def in_order(values: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
+    """Keys in the ontology's order: a record prints the same bytes from read to read."""
+    terms = vocabulary.terms
+    return {name: values[name] for name in sorted(values, key=lambda name: (terms[name].order, name))}
+
+
+def _natural(value: Any) -> tuple[str, int, str]:
+    text = value["id"] if isinstance(value, dict) else str(value)
+    stem, _, number = text.rpartition("-")
+    return (stem, int(number), text) if number.isdigit() and len(number) < 9 else (text, 0, text)

@@ -1,0 +1,29 @@
+"""Identifiers and randomness come from here and nowhere else."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+import uuid_utils
+
+UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def new_record_id() -> str:
+    """A UUID version 7 (RFC 9562): opaque, sortable by time of issue."""
+    return str(uuid_utils.uuid7())
+
+
+def new_salt() -> bytes:
+    """16 random bytes that hide a short value behind its commitment."""
+    return secrets.token_bytes(16)
+
+
+def new_token(size: int = 16) -> str:
+    """A random URL-safe text of `size` bytes of entropy, for jti, nonce, cursor keys."""
+    return secrets.token_urlsafe(size)
+
+
+def is_uuid(text: str) -> bool:
+    return UUID_TEXT.fullmatch(text) is not None

@@ -1,0 +1,29 @@
+"""Step 1 of the write path: caps on bytes and nesting, before anything that could overflow has seen the input.
+
+Measured thresholds of what crashes the engines' parsers stand in `docs/decisions/`; these caps lie far below.
+All checks are linear in the input and use no recursion.
+"""
+
+from __future__ import annotations
+
+import re
+
+from fmar_node.errors import Malformed, TooLarge
+
+STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+BRACKETS = re.compile(rb"[\[\]{}]")
+
+
+def check_size(body: bytes, most: int) -> None:
+    """TooLarge when `body` has more than `most` bytes."""
+    if len(body) > most:
+        raise TooLarge("body-too-large", f"{len(body)} bytes; this node accepts {most}")
+
+
+def check_json_nesting(body: bytes, most: int) -> None:
+    """Malformed when arrays and objects in a JSON text nest deeper than `most` levels."""
+    depth = 0
+    for bracket in BRACKETS.finditer(STRINGS.sub(b"", body)):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth > most:
+            raise Malformed("nesting-too-deep", f"more than {most} levels of nesting")

@@ -1,0 +1,99 @@
+"""Every limit and switch of a node, with its unit and default, in one frozen object.
+
+Read once (`Settings.read`) from `node.toml` in the data folder, overridden by `FMAR_*` environment
+variables (`FMAR_QUERY_SECONDS=10`), and passed on; nothing else in the package reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fmar_node.errors import Malformed
+
+
+class Settings(BaseModel):
+    """A node's settings. Sizes are bytes, times are seconds, unless the name says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # who and where
+    base_url: str = Field("http://127.0.0.1:8080", description="what every IRI of this node begins with; fixed when the node is made")
+    node_name: str = Field("FMAR node", description="shown to people on the start page")
+
+    # documents
+    body_bytes: int = Field(262_144, description="largest request body of a record or action")
+    json_depth: int = Field(32, description="deepest nesting of a JSON body")
+    literal_chars: int = Field(4_096, description="longest single text value in a document")
+    parts: int = Field(64, description="most nested parts in one document")
+    judges: int = Field(1, description="judge processes kept warm")
+    judge_seconds: float = Field(10.0, description="deadline for judging one document")
+
+    # queries
+    query_bytes: int = Field(65_536, description="longest SPARQL text")
+    query_nesting: int = Field(64, description="deepest nesting of { ( [ in a query")
+    query_optionals: int = Field(40, description="most OPTIONAL keywords in a query (planning cost grows steeply)")
+    query_operators: int = Field(1_000, description="most operators or UNIONs in a query (chains overflow the parser's stack)")
+    query_tokens: int = Field(20_000, description="most tokens in a query")
+    query_seconds: float = Field(30.0, description="longest run time that a request may ask for with timeout=")
+    query_seconds_default: float = Field(10.0, description="run time when a request asks for none")
+    query_rows: int = Field(1_000_000, description="most rows or triples in one result")
+    query_result_bytes: int = Field(268_435_456, description="most bytes in one result")
+    query_workers: int = Field(2, description="queries that run at once")
+    query_queue: int = Field(64, description="queries that may wait for a worker")
+    query_queue_seconds: float = Field(5.0, description="longest wait for a worker")
+    query_per_organisation: int = Field(1, description="queries of one organisation that run at once; the rest wait")
+    query_queue_per_organisation: int = Field(32, description="queries of one organisation that may wait for a worker")
+    query_delivery_seconds: float = Field(120.0, description="longest time from the start of a query until its client has taken the result")
+    worker_memory_bytes: int = Field(536_870_912, description="address space of a query worker (RLIMIT_AS)")
+    require_sandbox: bool = Field(True, description="refuse to start where query workers cannot be cut off from the network")
+    snapshot_seconds: float = Field(1.0, description="shortest time between two snapshots of the graph")
+    freshness_seconds: float = Field(5.0, description="longest wait for Fmar-Min-Journal-Index")
+
+    # writing
+    commit_batch: int = Field(64, description="most submissions that share one fsync")
+    projector_backlog: int = Field(1_000, description="entries that the graph may lag behind before commits wait")
+    material_change_percent: float = Field(10.0, description="a capacity change above this is material (UC-02.04)")
+
+    # credentials
+    token_seconds: int = Field(300, ge=10, le=600, description="life of an access token")
+    clock_skew_seconds: int = Field(10, description="how far a participant's clock may be off")
+    proof_seconds: int = Field(60, description="how old a DPoP proof or a client assertion may be")
+    header_bytes: int = Field(16_384, description="largest Authorization or DPoP header")
+    token_seconds_most: int = Field(600, ge=10, le=3600, description="longest life of a token that is accepted, even a signed one")
+    token_cache: int = Field(10_000, ge=1, description="verified access tokens kept in memory until they expire")
+    replay_entries: int = Field(1_000_000, ge=1, description="used jti kept in memory, about 110 bytes each; full means 503")
+    dpop_nonce: bool = Field(False, description="demand a nonce of this node in every DPoP proof (RFC 9449, section 8)")
+    dpop_nonce_seconds: int = Field(300, ge=10, description="how long a DPoP nonce may be used")
+
+    # lists
+    page_items: int = Field(50, description="items on a page when the request asks for no limit")
+    page_items_most: int = Field(500, description="most items on a page")
+
+    @classmethod
+    def read(cls, file: Path | None = None, environment: Mapping[str, str] | None = None, **given: Any) -> Self:
+        """Settings from `file`, then the environment, then `given` (those that are not None)."""
+        values: dict[str, Any] = tomllib.loads(file.read_text("utf-8")) if file and file.exists() else {}
+        surroundings = os.environ if environment is None else environment
+        for name in cls.model_fields:
+            if (value := surroundings.get(f"FMAR_{name.upper()}")) is not None:
+                values[name] = value
+        values.update({name: value for name, value in given.items() if value is not None})
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise Malformed("malformed-request", f"settings: {wrong}") from error
+
+
+def surroundings(**more: str) -> dict[str, str]:
+    """The environment for a child process: this process's own, and `more`; a given PYTHONPATH goes in front."""
+    inherited = dict(os.environ)
+    if (path := inherited.get("PYTHONPATH")) and "PYTHONPATH" in more:
+        more["PYTHONPATH"] += os.pathsep + path
+    return inherited | more
