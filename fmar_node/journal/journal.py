@@ -1,0 +1,234 @@
+"""The journal written: one process, one connection, batches that share an fsync.
+
+Rules kept here:
+- an entry, the state that follows from it and the signed checkpoint are one SQLite transaction, fsynced
+  (WAL, synchronous=FULL) before anyone is told; a savepoint per submission, so that one refusal leaves its
+  neighbours alone;
+- never two checkpoints that contradict each other: the newest is also kept beside the database, and a
+  journal that has become shorter than it, or other than it, is not written to;
+- recorded time never runs backwards.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from fmar_node.clock import stamp
+from fmar_node.errors import Broken, OutOfRoom, Unavailable
+from fmar_node.identity import new_salt
+from fmar_node.journal.checkpoint import Checkpoint, NoteError, SigningKey, open_checkpoint, sign_checkpoint
+from fmar_node.journal.entry import SECTIONS, Sealed, seal
+from fmar_node.journal.register import Register, connect
+from fmar_node.journal.tree import CompactRange, ProofError, tree_root
+from fmar_node.vocabulary import Term
+
+FORMAT = "1"
+log = logging.getLogger("fmar.journal")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version that has passed every check, ready to be appended.
+
+    `claims` and `handles` are (scope, value) pairs; `keys` rows of (client_id, key_id, jwk text, is_active).
+    """
+
+    kind: str
+    id: str
+    number: int
+    action: str
+    recorded_at: str
+    sections: Mapping[str, bytes]
+    state: str
+    is_live: bool
+    is_public: bool
+    manager: str | None = None
+    owner: str | None = None
+    area: str | None = None
+    claims: frozenset[tuple[str, str]] = frozenset()
+    handles: frozenset[tuple[str, str]] = frozenset()
+    keys: tuple[tuple[str, str, str, bool], ...] = ()
+    idempotency: tuple[str, str, bytes] | None = None
+    cause: int | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Submissions that share one commit: leaves waiting for the tree."""
+
+    journal: Journal
+    leaves: list[bytes] = field(default_factory=list)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Everything inside, or nothing of it; the batch goes on either way."""
+        connection, kept = self.journal.connection, len(self.leaves)
+        connection.execute("SAVEPOINT submission")
+        try:
+            yield
+        except BaseException:
+            connection.execute("ROLLBACK TO submission")
+            connection.execute("RELEASE submission")
+            del self.leaves[kept:]
+            raise
+        connection.execute("RELEASE submission")
+
+    def append(self, draft: Draft) -> int:
+        """The journal index of the draft's entry."""
+        index = self.journal.tree.size + len(self.leaves)
+        sealed = seal(draft.sections, new_salt)
+        self.journal.insert(index, draft, sealed)
+        self.leaves.append(sealed.leaf_hash)
+        return index
+
+    @property
+    def next_index(self) -> int:
+        return self.journal.tree.size + len(self.leaves)
+
+
+class Journal:
+    """The writer's journal. `register` reads through the same connection, inside the running transaction."""
+
+    def __init__(self, folder: Path, origin: str, key: SigningKey, terms: Mapping[str, Term], lookup_key: bytes) -> None:
+        """Opens or makes the journal in `folder`. Broken when it is damaged or contradicts its last checkpoint."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.origin, self.key, self.signed = origin, key, folder / "checkpoint"
+        self.connection = connect(folder / "journal.db", writable=True)
+        self.register = Register(self.connection, terms, lookup_key)
+        try:
+            self._prepare()
+            self.tree = CompactRange.read(self.register, self.register.size())
+            self._check_signed()
+        except (sqlite3.DatabaseError, ProofError) as error:
+            self.connection.close()
+            raise Broken("internal-error", f"the journal is damaged ({error}); restore it from a backup") from error
+        newest = self.connection.execute("SELECT recorded_at FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
+        self.last_time = str(newest[0]) if newest else ""
+
+    def _prepare(self) -> None:
+        self.connection.execute("PRAGMA journal_mode = WAL")
+        self.connection.execute("PRAGMA synchronous = FULL")
+        self.connection.execute("PRAGMA secure_delete = ON")
+        made = self.connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'").fetchone()[0]
+        if not made:
+            schema = Path(__file__).with_name("schema.sql").read_text("utf-8")
+            self.connection.executescript(f"BEGIN; {schema} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;")
+        found = self.register.meta("format")
+        if found != FORMAT:
+            raise Broken("internal-error", f"the journal has format {found}; this version of fmar writes format {FORMAT}")
+
+    def _check_signed(self) -> None:
+        """The journal still holds the tree that was last signed."""
+        note = self.signed.read_text("utf-8") if self.signed.exists() else ""
+        if not note:  # a power cut may have left the file empty; the database's own checkpoint still stands
+            return
+        try:
+            last = open_checkpoint(note, self.origin, self.key.verifier)
+        except NoteError as error:
+            raise Broken("internal-error", f"the kept checkpoint does not verify: {error}") from error
+        if last.size > self.tree.size or tree_root(self.register, last.size) != last.root:
+            raise Broken(
+                "internal-error",
+                f"the journal has {self.tree.size} entries and is not the one that was signed at {last.size}; "
+                "nothing will be signed over it: restore it from a backup",
+            )
+
+    @contextmanager
+    def batch(self) -> Iterator[Batch]:
+        """One transaction; its entries, tree and signed checkpoint are on disk when this ends without an error."""
+        self._execute("BEGIN IMMEDIATE")
+        batch = Batch(self)
+        try:
+            yield batch
+            tree, note = self._seal(batch)
+            self._execute("COMMIT")
+        except BaseException as error:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise refused(error) from error
+            raise
+        self.tree = tree
+        if note:
+            self._keep(note)
+
+    def _execute(self, statement: str) -> None:
+        try:
+            self.connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            raise refused(error) from error
+
+    def _seal(self, batch: Batch) -> tuple[CompactRange, str]:
+        """Stores the tree's new hashes and signs its head, inside the transaction."""
+        if not batch.leaves:
+            return self.tree, ""
+        tree, runs = self.tree.append(batch.leaves)
+        rows = [(run.level, run.start + at, each) for run in runs if run.level for at, each in enumerate(run.hashes)]
+        self.connection.executemany("INSERT INTO node VALUES (?, ?, ?)", rows)
+        note = sign_checkpoint(Checkpoint(self.origin, tree.size, tree.root), self.key)
+        self.connection.execute("INSERT INTO checkpoint VALUES (?, ?)", (tree.size, note))
+        return tree, note
+
+    def _keep(self, note: str) -> None:
+        fresh = self.signed.with_suffix(".new")
+        try:
+            fresh.write_text(note, "utf-8")
+            fresh.replace(self.signed)
+        except OSError as error:
+            log.error("the newest checkpoint could not be kept beside the journal: %s", error)
+
+    def recorded_now(self, instant: datetime) -> str:
+        """The time to record: now, or the last recorded time where the clock has stepped back."""
+        self.last_time = max(stamp(instant), self.last_time)
+        return self.last_time
+
+    def insert(self, index: int, draft: Draft, sealed: Sealed) -> None:
+        """Writes an entry and the state that follows from it; `Batch.append` calls this."""
+        run = self.connection.execute
+        run(
+            "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (index, sealed.leaf_hash, draft.kind, draft.id, draft.number, draft.action, draft.recorded_at, draft.cause),
+        )
+        places = ", ".join("?" * (3 + len(SECTIONS)))
+        values = (index, b"".join(sealed.commitments), b"".join(sealed.salts), *sealed.bodies)
+        run(f"INSERT INTO section VALUES ({places})", values)
+        run(
+            "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (draft.kind, draft.id, index, draft.state, draft.manager, draft.owner, draft.area, draft.is_live, draft.is_public),
+        )
+        self._identify(draft)
+        organisation_keys = [(client, key, draft.id, jwk, active) for client, key, jwk, active in draft.keys]
+        self.connection.executemany("INSERT OR REPLACE INTO application_key VALUES (?, ?, ?, ?, ?)", organisation_keys)
+        if draft.idempotency:
+            run("INSERT INTO idempotency VALUES (?, ?, ?, ?)", (*draft.idempotency, index))
+
+    def _identify(self, draft: Draft) -> None:
+        """Replaces the record's claims and handles where they have changed."""
+        blind = self.register.blind
+        for table, values in (
+            ("claim", {blind(scope, value) for scope, value in draft.claims}),
+            ("handle", {blind(f"handle:{scheme}", value) for scheme, value in draft.handles}),
+        ):
+            rows = self.connection.execute(f"SELECT digest FROM {table} WHERE record = ?", (draft.id,))
+            before = {row[0] for row in rows}
+            gone = [(digest, draft.id) for digest in before - values]
+            self.connection.executemany(f"DELETE FROM {table} WHERE digest = ? AND record = ?", gone)
+            new = [(digest, draft.id) for digest in values - before]
+            self.connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", new)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def refused(error: sqlite3.OperationalError) -> OutOfRoom | Unavailable:
+    """What a failed write means for the caller: no room, or not now. Nothing was written either way."""
+    text = str(error)
+    if any(sign in text for sign in ("full", "readonly", "disk I/O", "unable to open", "too many open")):
+        return OutOfRoom("storage-full", f"the journal could not be written: {text}")
+    return Unavailable("unavailable", f"the journal could not be written: {text}", headers={"Retry-After": "1"})

@@ -1,0 +1,213 @@
+"""The journal read: entries, versions, current state, identifiers. Any process may have one; none of them writes.
+
+Rules kept here: a document is put together from its sections, as far as they have not been erased; identifiers
+are looked up by keyed hash, so that the tables hold no personal value beside the sections.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from fmar_node.journal.entry import SALT_BYTES, SECTIONS, Entry, leaf_data
+from fmar_node.journal.tree import HASH_BYTES
+from fmar_node.record import Actor, Version, joined
+from fmar_node.vocabulary import Document, Term, Tier
+
+TIER_SECTIONS = (Tier.OPEN, Tier.OPERATIONAL, Tier.COMMERCIAL, Tier.PERSONAL)
+
+VERSION = """
+SELECT e.idx, e.kind, e.record, e.version, e.action, e.recorded_at,
+       s.actor, s.open, s.operational, s.commercial, s.personal
+FROM entry e JOIN section s ON s.idx = e.idx
+"""
+
+
+class Claimed(Protocol):
+    """A value within a scope."""
+
+    @property
+    def scope(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which records a list may pick from: all, or those managed, owned, in these areas, or public."""
+
+    everything: bool = False
+    organisation: str = ""
+    areas: tuple[str, ...] = ()
+    managed_only: bool = False
+    public: bool = True
+
+
+def connect(path: Path, *, writable: bool = False) -> sqlite3.Connection:
+    """A connection to the journal's file, read-only unless it is the writer's."""
+    mode = "rwc" if writable else "ro"
+    connection = sqlite3.connect(f"file:{path}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA busy_timeout = 5000")
+    return connection
+
+
+class Register:
+    """Reads over one connection; one thread at a time."""
+
+    def __init__(self, connection: sqlite3.Connection, terms: Mapping[str, Term], lookup_key: bytes) -> None:
+        self.connection, self.terms, self.lookup_key = connection, terms, lookup_key
+
+    def blind(self, scheme: str, value: str) -> bytes:
+        """A keyed hash of an identifier: the same value, the same 16 bytes; useless without the node's key."""
+        return hmac.digest(self.lookup_key, f"{scheme}\0{value}".encode(), hashlib.sha256)[:16]
+
+    # -- versions
+
+    def current(self, kind: str, id_: str) -> Version | None:
+        return self._one(VERSION + "JOIN record r ON r.head = e.idx WHERE r.kind = ? AND r.id = ?", kind, id_)
+
+    def version(self, kind: str, id_: str, number: int) -> Version | None:
+        return self._one(VERSION + "WHERE e.record = ? AND e.version = ? AND e.kind = ?", id_, number, kind)
+
+    def version_at(self, index: int) -> Version | None:
+        return self._one(VERSION + "WHERE e.idx = ?", index)
+
+    def versions(self, kind: str, id_: str) -> Iterator[Version]:
+        """Every version of a record, oldest first."""
+        return self._many(VERSION + "WHERE e.record = ? AND e.kind = ? ORDER BY e.version", id_, kind)
+
+    def previous(self, version: Version) -> Version | None:
+        return self.version(version.kind, version.id, version.number - 1) if version.number > 1 else None
+
+    def since(self, index: int, limit: int) -> list[Version]:
+        """The entries after `index`, in order."""
+        return list(self._many(VERSION + "WHERE e.idx > ? ORDER BY e.idx LIMIT ?", index, limit))
+
+    def as_of(self, kind: str, index: int) -> Iterator[Version]:
+        """Each record of a kind as it stood at a place of the journal."""
+        newest = "SELECT max(idx) FROM entry WHERE kind = ? AND idx <= ? GROUP BY record"
+        return self._many(VERSION + f"WHERE e.idx IN ({newest}) ORDER BY e.idx", kind, index)
+
+    def page(self, kind: str, window: Window, after: str, limit: int, equal: Mapping[str, str]) -> list[Version]:
+        """Records that the window may show, by id, after a given one; `equal` narrows by single-valued terms."""
+        clauses, values = _selection(window)
+        sql = VERSION + f"JOIN record r ON r.head = e.idx WHERE r.kind = ? AND r.id > ? AND ({clauses})"
+        for term, value in equal.items():
+            section = self.terms[term].tier.value
+            sql += f" AND json_extract(CAST(s.{section} AS TEXT), '$.{term}') = ?"
+            values = [*values, value]
+        return list(self._many(sql + " ORDER BY r.id LIMIT ?", kind, after, *values, limit))
+
+    def _one(self, sql: str, *values: Any) -> Version | None:
+        row = self.connection.execute(sql, values).fetchone()
+        return self._version(row) if row else None
+
+    def _many(self, sql: str, *values: Any) -> Iterator[Version]:
+        for row in self.connection.execute(sql, values):
+            yield self._version(row)
+
+    def _version(self, row: sqlite3.Row) -> Version:
+        pieces: list[Document] = [json.loads(row[tier.value]) for tier in TIER_SECTIONS if row[tier.value]]
+        actor = Actor.from_json(json.loads(row["actor"]) if row["actor"] else {})
+        document = joined(pieces, self.terms)
+        return Version(row["kind"], row["record"], row["version"], row["idx"], row["action"], row["recorded_at"], actor, document)
+
+    # -- state
+
+    def holder(self, claim: Claimed) -> str | None:
+        digest = self.blind(claim.scope, claim.value)
+        row = self.connection.execute("SELECT record FROM claim WHERE digest = ?", (digest,)).fetchone()
+        return str(row[0]) if row else None
+
+    def found(self, scheme: str, value: str) -> list[str]:
+        digest = self.blind(f"handle:{scheme}", value)
+        return [str(row[0]) for row in self.connection.execute("SELECT record FROM handle WHERE digest = ?", (digest,))]
+
+    def live_assets(self, organisation: str) -> int:
+        sql = "SELECT count(*) FROM record WHERE kind = 'assets' AND is_live = 1 AND (manager = ?1 OR owner = ?1)"
+        return int(self.connection.execute(sql, (organisation,)).fetchone()[0])
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many records of each kind are in each state."""
+        rows = self.connection.execute("SELECT kind, state, count(*) FROM record GROUP BY kind, state")
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def application_key(self, client_id: str, key_id: str | None) -> sqlite3.Row | None:
+        """The key of an application: by its id, or its newest active one."""
+        sql = "SELECT * FROM application_key WHERE client_id = ?1 AND (?2 IS NULL OR key_id = ?2) ORDER BY is_active DESC"
+        row: sqlite3.Row | None = self.connection.execute(sql, (client_id, key_id)).fetchone()
+        return row
+
+    def repeated(self, organisation: str, key: str) -> tuple[bytes, int] | None:
+        """The request digest and the entry of an earlier request with this idempotency key."""
+        sql = "SELECT digest, idx FROM idempotency WHERE organisation = ? AND key = ?"
+        row = self.connection.execute(sql, (organisation, key)).fetchone()
+        return (row[0], row[1]) if row else None
+
+    # -- the tree
+
+    def size(self) -> int:
+        return int(self.connection.execute("SELECT coalesce(max(idx) + 1, 0) FROM entry").fetchone()[0])
+
+    def checkpoint(self) -> str:
+        """The newest signed checkpoint: a C2SP signed note."""
+        row = self.connection.execute("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
+        return str(row[0]) if row else ""
+
+    def meta(self, key: str) -> str | None:
+        row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else None
+
+    def entry(self, index: int) -> Entry | None:
+        """An entry as the tree knows it, with what has not been erased of salts and bodies."""
+        row = self.connection.execute("SELECT * FROM section WHERE idx = ?", (index,)).fetchone()
+        if row is None:
+            return None
+        bodies = tuple(row[name] for name in SECTIONS)
+        salts = (None if body is None else salt for salt, body in zip(_cut(row["salts"], SALT_BYTES), bodies, strict=True))
+        return Entry(index, tuple(salts), bodies, tuple(_cut(row["commitments"], HASH_BYTES)))
+
+    def leaves(self, start: int, count: int) -> list[bytes]:
+        """The leaf data of neighbouring entries, for entry bundles."""
+        sql = "SELECT commitments FROM section WHERE idx >= ? AND idx < ? ORDER BY idx"
+        rows = self.connection.execute(sql, (start, start + count))
+        return [leaf_data(_cut(row[0], HASH_BYTES)) for row in rows]
+
+    def read(self, level: int, start: int, count: int) -> list[bytes]:
+        """Hashes of perfect subtrees at levels 0, 8, 16, 24, as proofs and tiles need them."""
+        if level == 0:
+            rows = self.connection.execute(
+                "SELECT leaf_hash FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, start + count)
+            )
+        else:
+            rows = self.connection.execute(
+                "SELECT hash FROM node WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx",
+                (level, start, start + count),
+            )
+        return [row[0] for row in rows]
+
+
+def _selection(window: Window) -> tuple[str, Sequence[str]]:
+    if window.managed_only:
+        return "r.manager = ?", [window.organisation]
+    if window.everything:
+        return "1", []
+    clauses, values = (["r.is_public = 1"] if window.public else ["0"]), []
+    if window.organisation:
+        clauses += ["r.manager = ?", "r.owner = ?", "r.id = ?"]
+        values += [window.organisation] * 3
+    if window.areas:
+        clauses.append(f"r.area IN ({','.join('?' * len(window.areas))})")
+        values += window.areas
+    return " OR ".join(clauses), values
+
+
+def _cut(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
