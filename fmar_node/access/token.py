@@ -1,0 +1,204 @@
+"""The token endpoint, without HTTP: an application proves its key twice and gets a short-lived token.
+
+Rules kept here:
+- grant client_credentials (RFC 6749, 4.4) with a `private_key_jwt` assertion (RFC 7523, section 3) by a
+  registered, unrevoked key; the assertion is for this node, recent, and counts once;
+- the token (RFC 9068) is bound to the key of the DPoP proof that came with the request (RFC 9449, section 5);
+- a refusal carries the words of RFC 6749 section 5.2 in `members["error"]`;
+- what an unknown client may learn is that this key is not registered under this name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fmar_node.access.jose import ALGORITHMS, Compact, UnacceptableError, read_compact, text_claim, time_claim
+from fmar_node.access.key import ApplicationKey, KeyDirectory, SigningKeys, public_key
+from fmar_node.access.proof import JTI_CHARS, Proof, ProofCheck, ProofError
+from fmar_node.access.replay import ReplayCache
+from fmar_node.clock import Clock
+from fmar_node.errors import FmarError, Malformed, Unauthenticated
+from fmar_node.identity import new_token
+from fmar_node.settings import Settings
+
+TOKEN_TYPE = "at+jwt"  # noqa: S105
+GRANT = "client_credentials"
+ASSERTION_KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ASSERTION_TYPES = (None, "JWT", "jwt", "client-authentication+jwt")
+SCOPE = "fmar"
+KEY_ID = re.compile(r"[A-Za-z0-9_-]{43}")
+CLIENT_ID = re.compile(r"[A-Za-z0-9._~:/?#@!$&()*+,;=%\[\]-]{1,256}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Assertion:
+    """A client assertion whose signature holds, and the key that made it."""
+
+    application: ApplicationKey
+    claims: dict[str, Any] = field(repr=False)
+
+
+class TokenService:
+    """Issues access tokens of one node. `base_url` is the issuer identifier, without a slash at its end."""
+
+    def __init__(
+        self,
+        base_url: str,
+        keys: SigningKeys,
+        settings: Settings,
+        clock: Clock,
+        directory: KeyDirectory,
+        replay: ReplayCache,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._keys = keys
+        self._settings = settings
+        self._clock = clock
+        self._directory = directory
+        self._replay = replay
+        self._proofs = ProofCheck(settings, clock, replay)
+
+    def issue(self, form: Mapping[str, str], proofs: Sequence[str], method: str, url: str) -> dict[str, Any]:
+        """The answer to a token request (RFC 6749, 5.1): access_token, token_type, expires_in, scope.
+
+        `proofs` are the values of the DPoP header; `url` is the endpoint as the public knows it.
+        Unauthenticated for the client, Malformed for the request and its proof, with `members["error"]`.
+        """
+        scope = self._check_grant(form)
+        try:
+            assertion = self._authenticate(form)
+        except UnacceptableError as error:
+            raise _client_refused(f"the client assertion {error}") from error
+        proof = self._check_proof(proofs, method, url)
+        self._spend(assertion, proof)
+        return self._token(assertion.application, proof, scope)
+
+    def _check_grant(self, form: Mapping[str, str]) -> str:
+        if form.get("grant_type") is None:
+            raise _request_refused("invalid_request", f"grant_type is missing; send grant_type={GRANT}")
+        if form["grant_type"] != GRANT:
+            raise _request_refused("unsupported_grant_type", f"only grant_type={GRANT} is offered")
+        if form.get("client_assertion_type") != ASSERTION_KIND or not form.get("client_assertion"):
+            raise _client_refused(f"send a private_key_jwt as client_assertion, client_assertion_type={ASSERTION_KIND}")
+        if form.get("scope") not in (None, "", SCOPE):
+            raise _request_refused("invalid_scope", f"the only scope is {SCOPE}; leave scope out")
+        return SCOPE
+
+    def _authenticate(self, form: Mapping[str, str]) -> _Assertion:
+        compact = read_compact(form["client_assertion"], self._settings.header_bytes)
+        if compact.header.get("typ") not in ASSERTION_TYPES:
+            raise UnacceptableError("has a typ other than JWT")
+        claims = compact.claims()
+        application = self._application(compact, claims, form.get("client_id"))
+        if not application.is_active:
+            raise UnacceptableError("is signed with a key that has been revoked")
+        self._check_audience(claims)
+        self._check_time(claims)
+        text_claim(claims, "jti", JTI_CHARS)
+        return _Assertion(application, claims)
+
+    def _application(self, compact: Compact, claims: dict[str, Any], client_id: str | None) -> ApplicationKey:
+        """The registered key that signed, found by names that hold nothing but a name."""
+        name, key_id = text_claim(claims, "iss"), compact.header.get("kid")
+        if text_claim(claims, "sub") != name or client_id not in (None, "", name):
+            raise UnacceptableError("has an iss that is not also its sub and the client_id")
+        application = self._directory.find(name, key_id) if _are_names(name, key_id) else None
+        if application is None:
+            raise UnacceptableError("names a client and key (iss, kid) that are not registered here")
+        public_key(application.jwk).check(compact)
+        return application
+
+    def _check_audience(self, claims: dict[str, Any]) -> None:
+        if claims.get("aud") not in (self._base_url, token_endpoint(self._base_url)):
+            raise UnacceptableError(f"is for another server; aud must be the text {self._base_url}")
+
+    def _check_time(self, claims: dict[str, Any]) -> None:
+        now, skew, most = self._clock.now().timestamp(), self._settings.clock_skew_seconds, self._settings.proof_seconds
+        expires, issued = time_claim(claims, "exp"), time_claim(claims, "iat")
+        if now >= expires + skew:
+            raise UnacceptableError("has expired")
+        if issued > now + skew or ("nbf" in claims and time_claim(claims, "nbf") > now + skew):
+            raise UnacceptableError("is not valid yet by the clock of this node")
+        if issued < now - most or not self._replay.remembers(issued):
+            raise UnacceptableError(f"was issued more than {most} seconds ago, or before this node started; make a new one")
+
+    def _check_proof(self, proofs: Sequence[str], method: str, url: str) -> Proof:
+        try:
+            proof = self._proofs.read(proofs)
+            self._proofs.check(proof, method, url, token=None)
+        except ProofError as error:
+            raise _proof_refused(error) from error
+        return proof
+
+    def _spend(self, assertion: _Assertion, proof: Proof) -> None:
+        if not self._replay.use(f"assertion {assertion.application.client_id}", assertion.claims["jti"]):
+            raise _client_refused("the client assertion has been used before; make a new one, with a new jti")
+        try:
+            self._proofs.spend(proof)
+        except ProofError as error:
+            raise _proof_refused(error) from error
+
+    def _token(self, application: ApplicationKey, proof: Proof, scope: str) -> dict[str, Any]:
+        now, life = int(self._clock.now().timestamp()), self._settings.token_seconds
+        claims = {
+            "iss": self._base_url,
+            "sub": f"{self._base_url}/organisations/{application.organisation}",
+            "aud": self._base_url,
+            "client_id": application.client_id,
+            "client_key_id": application.key_id,
+            "iat": now,
+            "nbf": now,
+            "exp": now + life,
+            "jti": new_token(),
+            "scope": scope,
+            "cnf": {"jkt": proof.key.thumbprint},
+        }
+        return {
+            "access_token": self._keys.sign(claims, TOKEN_TYPE),
+            "token_type": "DPoP",
+            "expires_in": life,
+            "scope": scope,
+        }
+
+
+def _are_names(client_id: str, key_id: object) -> bool:
+    """Whether both look like names, so that no other text ever reaches the directory."""
+    is_key_id = key_id is None or (isinstance(key_id, str) and KEY_ID.fullmatch(key_id) is not None)
+    return is_key_id and CLIENT_ID.fullmatch(client_id) is not None
+
+
+def _client_refused(detail: str) -> FmarError:
+    challenge = {"WWW-Authenticate": f'DPoP error="invalid_client", algs="{" ".join(ALGORITHMS)}"'}
+    return Unauthenticated("invalid-client", detail, members={"error": "invalid_client"}, headers=challenge)
+
+
+def _request_refused(word: str, detail: str) -> FmarError:
+    return Malformed("invalid-grant-request", detail, members={"error": word})
+
+
+def _proof_refused(error: ProofError) -> FmarError:
+    return Malformed("invalid-dpop-proof", error.detail, members={"error": error.word}, headers=error.headers)
+
+
+def token_endpoint(base_url: str) -> str:
+    """Where tokens are issued."""
+    return f"{base_url}/oauth/token"
+
+
+def authorization_server_metadata(base_url: str) -> dict[str, Any]:
+    """The document at `/.well-known/oauth-authorization-server` (RFC 8414, section 2)."""
+    return {
+        "issuer": base_url,
+        "token_endpoint": token_endpoint(base_url),
+        "jwks_uri": f"{base_url}/oauth/jwks",
+        "response_types_supported": [],
+        "grant_types_supported": [GRANT],
+        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "dpop_signing_alg_values_supported": list(ALGORITHMS),
+        "scopes_supported": [SCOPE],
+        "service_documentation": f"{base_url}/docs",
+    }

@@ -1,0 +1,305 @@
+"""A participant's side: a profile with its key, and an httpx.Auth that gets tokens and makes proofs.
+
+Rules kept here:
+- nothing of the node is imported: this file and httpx, joserfc and cryptography are all that a participant needs;
+- the private key stays in a file that only its owner may read, and leaves this process only as signatures;
+- a credential goes to the profile's node alone, wherever a redirect or a link may lead;
+- each request has a proof of its own (RFC 9449); a refused token or a demanded nonce is mended once, never twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal, Self
+from weakref import WeakKeyDictionary
+
+import httpx
+from joserfc import jwk, jwt
+
+ALGORITHM_OF = {"EC": "ES256", "OKP": "Ed25519", "RSA": "PS256"}
+ASSERTION_KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ERROR_WORD = re.compile(r'\berror="([a-z_]+)"')
+MENDABLE = frozenset({"invalid_token", "use_dpop_nonce"})
+ASSERTION_SECONDS = 60
+EARLY_SECONDS = 15.0  # a token is renewed this long before it ends, so that it does not end on its way
+TIMEOUT = httpx.Timeout(120.0, connect=10.0)  # seconds
+
+
+class CredentialError(httpx.HTTPError):
+    """The node gave no access token. `word` is the OAuth error word, where it gave one."""
+
+    def __init__(self, message: str, word: str = "") -> None:
+        super().__init__(message)
+        self.word = word
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Who a participant is at which node, with its private key (a JWK)."""
+
+    node: str
+    issuer: str
+    token_endpoint: str
+    client_id: str
+    organisation: str
+    key: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """From `profile.json` and `key.jwk`. PermissionError where others than the owner may read the key."""
+        key = folder / "key.jwk"
+        if os.name == "posix" and stat.S_IMODE(key.stat().st_mode) & 0o077:
+            raise PermissionError(f"{key} may be read by others than its owner; run: chmod 600 {key}")
+        said = json.loads((folder / "profile.json").read_text("utf-8"))
+        names = ("node", "issuer", "token_endpoint", "client_id", "organisation")
+        if missing := [name for name in names if not isinstance(said.get(name), str)]:
+            raise ValueError(f"{folder / 'profile.json'} has no {', '.join(missing)}")
+        return cls(**{name: said[name] for name in names}, key=json.loads(key.read_text("utf-8")))
+
+    def save(self, folder: Path) -> None:
+        """Write `profile.json` and `key.jwk` (mode 0600) into `folder`, which is made if need be (mode 0700)."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        said = {name: value for name, value in asdict(self).items() if name != "key"}
+        (folder / "profile.json").write_text(json.dumps(said, indent=2) + "\n", "utf-8")
+        key = folder / "key.jwk"
+        with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+            key.chmod(0o600)
+            out.write(json.dumps(self.key, indent=2) + "\n")
+
+    @property
+    def key_id(self) -> str:
+        """The thumbprint under which the key is registered."""
+        return thumbprint(self.key)
+
+
+def new_key(kind: Literal["ES256", "Ed25519", "PS256"] = "ES256") -> dict[str, Any]:
+    """A new private key as a JWK: P-256 unless `kind` asks for Ed25519 or a 3072-bit RSA key."""
+    if kind == "ES256":
+        return dict(jwk.generate_key("EC", "P-256").as_dict(private=True))
+    if kind == "Ed25519":
+        return dict(jwk.generate_key("OKP", "Ed25519").as_dict(private=True))
+    return dict(jwk.generate_key("RSA", 3072).as_dict(private=True))
+
+
+def public_part(key: Mapping[str, Any]) -> dict[str, Any]:
+    """What may be told of a key: the public JWK, which is what is registered at a node."""
+    return dict(jwk.import_key(dict(key)).as_dict(private=False))
+
+
+def thumbprint(key: Mapping[str, Any]) -> str:
+    """The RFC 7638 SHA-256 thumbprint of a key, the same for its private and public part."""
+    return jwk.import_key(dict(key)).thumbprint()
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    value: str = field(repr=False)
+    good_until: float
+
+
+class FmarAuth(httpx.Auth):
+    """Adds token and proof to each request to the profile's node, for sync and async clients, from any thread.
+
+    A request whose body can be sent again is repeated once where the token was refused or a nonce demanded.
+    Raises CredentialError where the token endpoint refuses.
+    """
+
+    def __init__(self, profile: Profile, now: Callable[[], float] = time.time) -> None:
+        self._profile = profile
+        self._now = now
+        self._key = jwk.import_key(dict(profile.key))
+        self._public = dict(self._key.as_dict(private=False))
+        self._key_id = self._key.thumbprint()
+        self._origins = {_origin(httpx.URL(url)) for url in (profile.node, profile.issuer)}
+        self._token: _Token | None = None
+        self._nonces: dict[str, str] = {}
+        self._turn = threading.Lock()
+        self._async_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if _origin(request.url) not in self._origins:
+            yield request
+            return
+        token = yield from self._sync_token(request, None)
+        response = yield self._signed(request, token)
+        if self._is_mendable(request, response):
+            token = yield from self._sync_token(request, self._refused(response, token))
+            self._keep_nonce((yield self._signed(request, token)))
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        if _origin(request.url) not in self._origins:
+            yield request
+            return
+        refused: _Token | None = None
+        for attempt in range(2):
+            async with self._async_turn():
+                steps = self._fetch(request, refused)
+                step = next(steps, None)
+                while step is not None:
+                    answer = yield step
+                    await answer.aread()
+                    step = _next_step(steps, answer)
+                token = self._held()
+            response = yield self._signed(request, token)
+            if not self._is_mendable(request, response) or attempt:
+                return
+            refused = self._refused(response, token)
+
+    def _sync_token(
+        self, request: httpx.Request, refused: _Token | None
+    ) -> Generator[httpx.Request, httpx.Response, _Token]:
+        with self._turn:
+            steps = self._fetch(request, refused)
+            step = next(steps, None)
+            while step is not None:
+                answer = yield step
+                answer.read()
+                step = _next_step(steps, answer)
+            return self._held()
+
+    def _async_turn(self) -> AbstractAsyncContextManager[Any]:
+        """One fetch at a time in each event loop; other loops and threads may fetch one of their own."""
+        try:
+            return self._async_turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        except RuntimeError:  # not asyncio: then there may be more fetches than needed
+            return nullcontext()
+
+    def _fetch(
+        self, request: httpx.Request, refused: _Token | None
+    ) -> Generator[httpx.Request, httpx.Response, None]:
+        """The requests that it takes to hold a token that is not `refused`: none, one, or two for a nonce."""
+        if self._token is not None and self._token is not refused and self._now() < self._token.good_until:
+            return
+        response = yield self._token_request(request)
+        self._keep_nonce(response)
+        if response.status_code != httpx.codes.OK and _member(response, "error") == "use_dpop_nonce":
+            response = yield self._token_request(request)
+            self._keep_nonce(response)
+        self._token = self._read_token(response)
+
+    def _held(self) -> _Token:
+        if self._token is None:
+            raise CredentialError("there is no access token")
+        return self._token
+
+    def _token_request(self, cause: httpx.Request) -> httpx.Request:
+        url = self._profile.token_endpoint
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._profile.client_id,
+            "client_assertion_type": ASSERTION_KIND,
+            "client_assertion": self._assertion(),
+        }
+        headers = {"DPoP": self._proof("POST", httpx.URL(url), None), "Accept": "application/json"}
+        return httpx.Request("POST", url, data=form, headers=headers, extensions=dict(cause.extensions))
+
+    def _assertion(self) -> str:
+        """A private_key_jwt (RFC 7523, section 3) for the issuer."""
+        name, now = self._profile.client_id, int(self._now())
+        life = {"iat": now, "exp": now + ASSERTION_SECONDS, "jti": secrets.token_urlsafe(16)}
+        return self._sign({"typ": "JWT", "kid": self._key_id}, {"iss": name, "sub": name, "aud": self._profile.issuer, **life})
+
+    def _proof(self, method: str, url: httpx.URL, token: str | None) -> str:
+        """A DPoP proof (RFC 9449, section 4.2) for one request."""
+        address = f"{url.scheme}://{url.netloc.decode('ascii')}{url.raw_path.split(b'?')[0].decode('ascii')}"
+        claims = {"htm": method, "htu": address, "iat": int(self._now()), "jti": secrets.token_urlsafe(16)}
+        if token is not None:
+            digest = hashlib.sha256(token.encode("ascii")).digest()
+            claims["ath"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+        if nonce := self._nonces.get(_origin(url)):
+            claims["nonce"] = nonce
+        return self._sign({"typ": "dpop+jwt", "jwk": self._public}, claims)
+
+    def _sign(self, header: dict[str, Any], claims: dict[str, Any]) -> str:
+        algorithm = ALGORITHM_OF[self._key.key_type]
+        return jwt.encode({**header, "alg": algorithm}, claims, self._key, algorithms=[algorithm])
+
+    def _signed(self, request: httpx.Request, token: _Token) -> httpx.Request:
+        request.headers["Authorization"] = f"DPoP {token.value}"
+        request.headers["DPoP"] = self._proof(request.method, request.url, token.value)
+        return request
+
+    def _is_mendable(self, request: httpx.Request, response: httpx.Response) -> bool:
+        self._keep_nonce(response)
+        return _error_word(response) in MENDABLE and isinstance(request.stream, httpx.ByteStream)
+
+    def _refused(self, response: httpx.Response, token: _Token) -> _Token | None:
+        return token if _error_word(response) == "invalid_token" else None
+
+    def _keep_nonce(self, response: httpx.Response) -> None:
+        if nonce := response.headers.get("DPoP-Nonce"):
+            self._nonces[_origin(response.request.url)] = nonce
+
+    def _read_token(self, response: httpx.Response) -> _Token:
+        value, kind, life = (_member(response, name) for name in ("access_token", "token_type", "expires_in"))
+        if response.status_code != httpx.codes.OK or not isinstance(value, str) or str(kind).lower() != "dpop":
+            word = str(_member(response, "error") or "")
+            said = _member(response, "error_description") or _member(response, "detail") or word or "no reason given"
+            raise CredentialError(f"no token from {self._profile.token_endpoint} ({response.status_code}): {said}", word)
+        seconds = float(life) if isinstance(life, int | float) else 0.0
+        return _Token(value, self._now() + seconds - min(EARLY_SECONDS, seconds / 2))
+
+
+def _next_step(
+    steps: Generator[httpx.Request, httpx.Response, None], answer: httpx.Response
+) -> httpx.Request | None:
+    try:
+        return steps.send(answer)
+    except StopIteration:
+        return None
+
+
+def _origin(url: httpx.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
+
+
+def _error_word(response: httpx.Response) -> str:
+    if response.status_code != httpx.codes.UNAUTHORIZED:
+        return ""
+    found = ERROR_WORD.search(response.headers.get("WWW-Authenticate", ""))
+    return found[1] if found else ""
+
+
+def _member(response: httpx.Response, name: str) -> Any:
+    try:
+        answer = response.json()
+    except ValueError:
+        return None
+    return answer.get(name) if isinstance(answer, dict) else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def connect(profile: Profile, **options: Any) -> httpx.Client:
+    """A client of the profile's node: paths are relative to it, credentials are added. Use it in a `with`."""
+    return httpx.Client(**client_options(profile), **options)
+
+
+def client_options(profile: Profile) -> dict[str, Any]:
+    """How to reach the profile's node; a node on this machine is never reached through a proxy."""
+    return {
+        "base_url": profile.node,
+        "auth": FmarAuth(profile),
+        "timeout": TIMEOUT,
+        "trust_env": not is_loopback(httpx.URL(profile.node).host),
+    }
