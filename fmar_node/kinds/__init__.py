@@ -1,0 +1,11 @@
+"""What may happen to each kind of record: one short declarative file each."""
+
+from collections.abc import Mapping
+
+from fmar_node.kinds.asset import ASSET
+from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Register, Rule, Situation, Verdict
+from fmar_node.kinds.organisation import ORGANISATION
+
+KINDS: Mapping[str, Kind] = {kind.plural: kind for kind in (ASSET, ORGANISATION)}
+
+__all__ = ["KINDS", "Action", "Claim", "Kind", "Policy", "Register", "Rule", "Situation", "Verdict"]

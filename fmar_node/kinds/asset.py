@@ -1,0 +1,310 @@
+"""Assets: what may happen to the register's primary record (UC-02.02 to UC-02.05).
+
+States: registrationStatus is validationStatus while the standing is LIVE, else the standing.
+A new asset is LIVE and PENDING_VALIDATION; DEREGISTERED is final. The link to the managing FSP is never
+changed by an update (that would bypass consent). Published rules keep their keys (A03, A06, A13, A20, A21).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+from fmar_node.access.caller import Caller, Role
+from fmar_node.checks import mpan
+from fmar_node.errors import Fault, Severity
+from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation
+from fmar_node.record import uuid_of
+from fmar_node.vocabulary import Document
+
+LIVE = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY"})
+NOT_FINAL = LIVE | {"SUSPENDED_CONSENT_REVOKED", "SUSPENDED_ADMIN", "AWAITING_NEW_FSP"}
+VERIFIED_FIELDS = ("importMPAN", "exportMPAN", "serialNumber", "manufacturer", "assetModel", "assetCategory", "dnoConnection")
+NEAR = 5
+"""Per cent of capacity within which an asset of the same MPAN and category is probably the same one (domain 5.1)."""
+
+
+def is_manager(situation: Situation) -> bool:
+    previous = situation.previous
+    return (
+        previous is not None
+        and situation.caller.is_active
+        and situation.caller.has(Role.FSP)
+        and uuid_of(previous.document.get("managedBy", "")) == situation.caller.organisation
+    )
+
+
+# -- rules
+
+
+def owner_is_registered(situation: Situation) -> Iterable[Fault]:
+    """A03: the owner is an organisation of the register that has not left it."""
+    owner = situation.document.get("owner")
+    if owner is None:
+        return
+    found = situation.register.current("organisations", uuid_of(owner))
+    if found is None or found.iri != owner or found.state not in ("ACTIVE", "SUSPENDED"):
+        yield Fault("A03", Severity.REJECT, "no such organisation is registered", "/owner", "owner", constraint="A03-unknown")
+
+
+def owner_may_be_registered(situation: Situation) -> Iterable[Fault]:
+    """Individuals own assets only with consent, which this release cannot verify yet."""
+    if situation.document.get("ownerKind") == "INDIVIDUAL":
+        message = "assets of individuals need a consent that cannot be verified yet"
+        yield Fault("consent-not-available", Severity.REJECT, message, "/ownerKind", "ownerKind")
+
+
+def is_effective_from_today(situation: Situation) -> Iterable[Fault]:
+    """A06: today or later, when it is given or changed (domain 3.4, row 7)."""
+    effective = situation.document.get("effectiveDate")
+    was = situation.previous.document.get("effectiveDate") if situation.previous else None
+    if effective and effective != was and effective < situation.today.isoformat():
+        yield Fault("A06", Severity.REJECT, "the effective date lies in the past", "/effectiveDate", "effectiveDate", effective, "A06-past")
+
+
+def is_commissioned_by_today(situation: Situation) -> Iterable[Fault]:
+    """A13: an asset cannot have been commissioned in the future."""
+    commissioned = situation.document.get("commissioningDate")
+    if commissioned and commissioned > situation.today.isoformat():
+        message = "the commissioning date lies in the future"
+        yield Fault("A13", Severity.REJECT, message, "/commissioningDate", "commissioningDate", commissioned, "A13-future")
+
+
+def has_own_meter_points(situation: Situation) -> Iterable[Fault]:
+    """A20, A21: a meter point that another organisation's asset uses needs a justification."""
+    for term, code in (("importMPAN", "A20"), ("exportMPAN", "A21")):
+        if any(_manager(other) != situation.caller.organisation for other in _sharing(situation, term)):
+            message = "this meter point is already used by an asset of another organisation"
+            yield Fault(code, Severity.JUSTIFY, message, f"/{term}", term, constraint=f"{code}-shared")
+
+
+def is_not_a_duplicate(situation: Situation) -> Iterable[Fault]:
+    """Same serial number and manufacturer, or same EVSE, on a live asset is the same asset; a near twin is probably."""
+    for claim in _physical_claims(situation.document):
+        holder = situation.register.holder(claim)
+        if holder is not None and holder != uuid_of(situation.document["id"]):
+            yield Fault("DUPLICATE_EXACT", Severity.REJECT, _already(situation, holder), "/serialNumber", "serialNumber")
+            return
+    if situation.previous is None and any(_is_near(situation.document, twin) for twin in _twins(situation)):
+        message = "an asset of this category and about this capacity is already registered at this meter point"
+        yield Fault("DUPLICATE_PROBABLE", Severity.JUSTIFY, message, "/ratedCapacity", "ratedCapacity")
+
+
+def has_own_friendly_code(situation: Situation) -> Iterable[Fault]:
+    """A friendly code is unique among the organisation's live assets, ignoring case."""
+    for claim in _friendly_claim(situation.document):
+        holder = situation.register.holder(claim)
+        if holder is not None and holder != uuid_of(situation.document["id"]):
+            message = f"another of your assets has this friendly code: assets/{holder}"
+            yield Fault("FRIENDLY_CODE_TAKEN", Severity.REJECT, message, "/friendlyCode", "friendlyCode")
+
+
+def has_a_reason(situation: Situation) -> Iterable[Fault]:
+    """De-registration says why; a duplicate names the asset that stays."""
+    if "deregistrationReason" not in situation.note:
+        yield Fault("ASSET-DEREGISTER-4", Severity.REJECT, "deregistrationReason is missing", "/deregistrationReason", "deregistrationReason")
+    elif situation.note["deregistrationReason"] == "DUPLICATE":
+        survivor = situation.register.current("assets", uuid_of(situation.note.get("survivor", "")))
+        if survivor is None or survivor.iri == situation.document["id"] or _manager(survivor.id, situation) != situation.caller.organisation:
+            message = "a duplicate names the asset of yours that stays, as survivor"
+            yield Fault("ASSET-DEREGISTER-5", Severity.REJECT, message, "/survivor", "survivor")
+
+
+def _sharing(situation: Situation, term: str) -> list[Document]:
+    """Live assets that carry the meter point, where the submission newly names it."""
+    value = situation.document.get(term)
+    before = situation.previous.document.get(term) if situation.previous else None
+    if not value or value == before:
+        return []
+    return [
+        found.document
+        for id_ in situation.register.found("MPAN", value)
+        if (found := situation.register.current("assets", id_)) and found.state in NOT_FINAL
+    ]
+
+
+def _twins(situation: Situation) -> list[Document]:
+    return [*_sharing(situation, "importMPAN"), *_sharing(situation, "exportMPAN")]
+
+
+def _is_near(document: Document, twin: Document) -> bool:
+    if document.get("assetCategory") != twin.get("assetCategory"):
+        return False
+    ours, theirs = float(document.get("ratedCapacity", 0)), float(twin.get("ratedCapacity", 0))
+    return abs(ours - theirs) * 100 <= NEAR * max(ours, theirs)
+
+
+def _manager(asset: Document | str, situation: Situation | None = None) -> str:
+    if isinstance(asset, str):
+        found = situation.register.current("assets", asset) if situation else None
+        return uuid_of(found.document.get("managedBy", "")) if found else ""
+    return uuid_of(asset.get("managedBy", ""))
+
+
+def _already(situation: Situation, holder: str) -> str:
+    if _manager(holder, situation) == situation.caller.organisation:
+        return f"you have registered this asset already: assets/{holder}"
+    return "this asset is already registered; use the switch of provider when it is available"
+
+
+# -- identifiers
+
+
+def _physical_claims(document: Document) -> set[Claim]:
+    claims = set()
+    if document.get("serialNumber") and document.get("manufacturer"):
+        claims.add(Claim("serial", f"{_folded(document['manufacturer'])}|{_folded(document['serialNumber'])}"))
+    for alias in document.get("alias", ()):
+        if alias.get("scheme") == "EVSE" and alias.get("value"):
+            claims.add(Claim("evse", _folded(alias["value"]).replace("*", "")))
+    return claims
+
+
+def _friendly_claim(document: Document) -> set[Claim]:
+    code = document.get("friendlyCode")
+    return {Claim(f"friendlyCode/{_manager(document)}", _folded(code))} if code else set()
+
+
+def claims(document: Document) -> set[Claim]:
+    """What only this asset may have; a de-registered one frees all of it (domain 5.5)."""
+    if document.get("registrationStatus") == "DEREGISTERED":
+        return set()
+    return _physical_claims(document) | _friendly_claim(document)
+
+
+def handles(document: Document) -> set[tuple[str, str]]:
+    """The identifiers that lookup finds the asset by: scheme and value."""
+    found = {("MPAN", document[term]) for term in ("importMPAN", "exportMPAN") if term in document}
+    if serial := document.get("serialNumber"):
+        found.add(("SERIAL", _folded(serial)))
+        found.add(("SERIAL", f"{_folded(document.get('manufacturer', ''))}|{_folded(serial)}"))
+    if code := document.get("friendlyCode"):
+        found.add(("FRIENDLY_CODE", _folded(code)))
+    for alias in document.get("alias", ()):
+        if alias.get("scheme") and alias.get("value"):
+            found.add((alias["scheme"], _folded(alias["value"])))
+    return found
+
+
+def _folded(text: str) -> str:
+    return text.strip().casefold()
+
+
+# -- what the node sets
+
+
+def registered(situation: Situation) -> Document:
+    """A new asset: linked to the caller's organisation, pending validation."""
+    base = situation.document["id"].rsplit("/assets/", 1)[0]
+    return {
+        **situation.document,
+        "assetId": uuid_of(situation.document["id"]),
+        "registrationStatus": "PENDING_VALIDATION",
+        "validationStatus": "PENDING_VALIDATION",
+        "standing": "LIVE",
+        "managedBy": f"{base}/organisations/{situation.caller.organisation}",
+    }
+
+
+def updated(situation: Situation) -> Document:
+    """A change of a verified field, or an answer to a query, sends the asset back to validation."""
+    document, previous = dict(situation.document), situation.previous
+    assert previous is not None
+    was = previous.document
+    touched = any(document.get(term) != was.get(term) for term in VERIFIED_FIELDS)
+    if was["validationStatus"] == "QUERY" or (was["validationStatus"] == "VERIFIED" and touched):
+        document["validationStatus"] = "PENDING_VALIDATION"
+        if document["standing"] == "LIVE":
+            document["registrationStatus"] = "PENDING_VALIDATION"
+    return document
+
+
+def deregistered(situation: Situation) -> Document:
+    """The end of life: a status, never a deletion."""
+    return {
+        **situation.document,
+        **{term: situation.note[term] for term in ("deregistrationReason", "survivor") if term in situation.note},
+        "registrationStatus": "DEREGISTERED",
+        "standing": "DEREGISTERED",
+    }
+
+
+def defaults(document: Document, today: date) -> dict[str, object]:
+    """F: what the published rules fill where a document is silent (A06, A08)."""
+    filled: dict[str, object] = {}
+    if "effectiveDate" not in document:
+        filled["effectiveDate"] = today.isoformat()
+    if document.get("assetCategory") == "BESS" and "energySource" not in document:
+        filled["energySource"] = "GRID"
+    return filled
+
+
+def plain_checks(document: Document) -> list[Fault]:
+    """Checks that a plain function does better than SHACL: MPAN check digits and distributors."""
+    return mpan.faults(document.get("importMPAN"), document.get("exportMPAN"), document.get("dnoConnection"))
+
+
+def _may_register(caller: Caller) -> bool:
+    return caller.is_active and caller.has(Role.FSP)
+
+
+DOCUMENT_RULES = (
+    Rule("A03", owner_is_registered),
+    Rule("consent-not-available", owner_may_be_registered),
+    Rule("A06", is_effective_from_today),
+    Rule("A13", is_commissioned_by_today),
+    Rule("A20", has_own_meter_points),
+    Rule("DUPLICATE_EXACT", is_not_a_duplicate),
+    Rule("FRIENDLY_CODE_TAKEN", has_own_friendly_code),
+)
+
+ASSET = Kind(
+    name="asset",
+    plural="assets",
+    class_name="Asset",
+    defaults=defaults,
+    plain_checks=plain_checks,
+    claims=claims,
+    handles=handles,
+    filters=(
+        "assetCategory", "energySource", "demandTechType", "otherKind", "connectionStatus", "connectionType",
+        "dnoConnection", "gspGroup", "registrationStatus", "standing", "owner", "managedBy", "friendlyCode",
+    ),
+    actions={
+        "register": Action(
+            name="register",
+            use_cases=("UC-02.02",),
+            policies=(
+                Policy(
+                    "ASSET-REGISTER-1",
+                    "an active flexibility service provider registers the assets that it manages; platforms and "
+                    "installers need a delegation, which this release does not have yet",
+                    lambda situation: _may_register(situation.caller),
+                ),
+            ),
+            rules=DOCUMENT_RULES,
+            apply=registered,
+            takes_document=True,
+        ),
+        "update": Action(
+            name="update",
+            use_cases=("UC-02.04",),
+            policies=(Policy("ASSET-UPDATE-1", "only the provider that manages the asset changes it", is_manager),),
+            rules=DOCUMENT_RULES,
+            states=NOT_FINAL,
+            state_rule="ASSET-UPDATE-2",
+            apply=updated,
+            takes_document=True,
+        ),
+        "deregistration": Action(
+            name="deregistration",
+            use_cases=("UC-02.03",),
+            policies=(Policy("ASSET-DEREGISTER-1", "only the provider that manages the asset de-registers it", is_manager),),
+            rules=(Rule("ASSET-DEREGISTER-4", has_a_reason),),
+            states=NOT_FINAL,
+            state_rule="ASSET-DEREGISTER-3",
+            apply=deregistered,
+            note_terms=frozenset({"deregistrationReason", "survivor"}),
+        ),
+    },
+)

@@ -1,0 +1,339 @@
+"""Organisations: one record, id and set of roles per legal entity (UC-01.02 to UC-01.04), and their keys.
+
+States: PENDING_APPROVAL -> ACTIVE <-> SUSPENDED -> WITHDRAWN. Status and roles are the operator's; the rest of
+the passport is the organisation's own. Suspension blocks writing, not reading. De-registration is refused
+while live assets depend on the organisation, and takes its keys away in the same entry.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import date
+
+from stdnum.exceptions import ValidationError as NumberError
+from stdnum.gb import vat
+
+from fmar_node.access.caller import Role
+from fmar_node.access.jose import UnacceptableError
+from fmar_node.access.key import PublicKey, public_key
+from fmar_node.errors import Fault, Severity
+from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation
+from fmar_node.record import uuid_of
+from fmar_node.vocabulary import Document
+
+ADMITTED = frozenset({"ACTIVE", "SUSPENDED"})
+OPERATORS_OWN = ("organisationRoles", "organisationRolesDescription", "licenceArea")
+MOBILES = (
+    ("primaryMobileNumber", "primaryMobileNumberCountryCode"),
+    ("secondaryContactMobileNumber", "secondaryContactMobileNumberCountryCode"),
+    ("technicalItMobileNumber", "countryCode"),
+)
+
+
+def is_operator(situation: Situation) -> bool:
+    return situation.caller.is_active and situation.caller.has(Role.OPERATOR)
+
+
+def is_own(situation: Situation) -> bool:
+    return (
+        situation.previous is not None
+        and situation.caller.is_active
+        and situation.previous.id == situation.caller.organisation
+    )
+
+
+# -- rules
+
+
+def is_new(situation: Situation) -> Iterable[Fault]:
+    """One record per legal entity: registration number and country, LEI, VAT number."""
+    for claim in sorted(claims(situation.document), key=lambda claim: claim.scope):
+        holder = situation.register.holder(claim)
+        if holder is not None and holder != uuid_of(situation.document["id"]):
+            message = f"an organisation with this {claim.scope} is registered already"
+            yield Fault("ORG_ALREADY_REGISTERED", Severity.REJECT, message, "/organisationRegistrationNumber", "organisationRegistrationNumber")
+            return
+
+
+def leaves_roles_alone(situation: Situation) -> Iterable[Fault]:
+    """UC-01.03: status and roles are changed by the operator only."""
+    if is_operator(situation) or situation.previous is None:
+        return
+    was = situation.previous.document
+    for term in OPERATORS_OWN:
+        if situation.document.get(term) != was.get(term):
+            yield Fault("ORGANISATION-UPDATE-3", Severity.REJECT, f"{term} is changed by the operator only", f"/{term}", term)
+
+
+def areas_belong_to_a_network(situation: Situation) -> Iterable[Fault]:
+    """A licence area belongs to a distribution network operator, and such an operator has one."""
+    is_network = "DNO" in situation.document.get("organisationRoles", ())
+    has_area = bool(situation.document.get("licenceArea"))
+    if is_network != has_area:
+        message = "licenceArea goes with the role DNO: both or neither"
+        yield Fault("Organisation.licenceArea", Severity.REJECT, message, "/licenceArea", "licenceArea")
+
+
+def nothing_depends(situation: Situation) -> Iterable[Fault]:
+    """UC-01.04: live assets stand in the way of leaving the register."""
+    count = situation.register.live_assets(uuid_of(situation.document["id"]))
+    if count:
+        message = f"{count} live assets: de-register them first (POST /assets/{{id}}/deregistration), or have them switched"
+        yield Fault("LIVE_ASSETS", Severity.REJECT, message, "", "managedBy")
+
+
+def key_is_new(situation: Situation) -> Iterable[Fault]:
+    """A key is of an accepted type, and belongs to one application of one organisation."""
+    note = situation.note
+    for term in ("clientId", "publicKey"):
+        if not note.get(term):
+            yield Fault("ORGANISATION-KEY-3", Severity.REJECT, f"{term} is missing", f"/{term}", term)
+    key, problem = registered_key(note.get("publicKey", ""))
+    if problem and note.get("publicKey"):
+        yield Fault("ORGANISATION-KEY-3", Severity.REJECT, f"the public key {problem}", "/publicKey", "publicKey")
+    if key is None or not note.get("clientId"):
+        return
+    for claim in _key_claims([{"clientId": note["clientId"], "keyId": key.thumbprint}]):
+        holder = situation.register.holder(claim)
+        is_own_client = claim.scope == "clientId" and holder == uuid_of(situation.document["id"])
+        if holder and not is_own_client:
+            yield Fault("ORGANISATION-KEY-4", Severity.REJECT, f"this {claim.scope} is registered already", "/publicKey", "publicKey")
+
+
+def registered_key(text: str) -> tuple[PublicKey | None, str]:
+    """The public key of a JWK's text, or why it is not accepted."""
+    try:
+        return public_key(json.loads(text)), ""
+    except UnacceptableError as refusal:
+        return None, str(refusal)
+    except ValueError:
+        return None, "is not a JWK in JSON"
+
+
+def key_is_known(situation: Situation) -> Iterable[Fault]:
+    """Only an active key of this organisation can be revoked."""
+    keys = situation.document.get("applicationKey", ())
+    wanted = (situation.note.get("clientId"), situation.note.get("keyId"))
+    if not any(_matches(key, *wanted) for key in keys):
+        message = "no active key of this organisation has this clientId and keyId"
+        yield Fault("ORGANISATION-KEY-5", Severity.REJECT, message, "/keyId", "keyId")
+
+
+# -- what the node sets
+
+
+def registered(situation: Situation) -> Document:
+    """A new organisation waits for the operator's approval."""
+    return {
+        **situation.document,
+        "fmarOrganisationId": uuid_of(situation.document["id"]),
+        "organisationStatus": "PENDING_APPROVAL",
+    }
+
+
+def approved(situation: Situation) -> Document:
+    return {**situation.document, "organisationStatus": "ACTIVE"}
+
+
+def suspended(situation: Situation) -> Document:
+    return {**situation.document, "organisationStatus": "SUSPENDED"}
+
+
+def withdrawn(situation: Situation) -> Document:
+    """Leaving takes every key away in the same entry."""
+    keys = [{**key, "keyStatus": "REVOKED"} for key in situation.document.get("applicationKey", ())]
+    gone = {**situation.document, "organisationStatus": "WITHDRAWN"}
+    return {**gone, "applicationKey": keys} if keys else gone
+
+
+def with_key(situation: Situation) -> Document:
+    """One more active key; its id is its RFC 7638 thumbprint."""
+    keys = list(situation.document.get("applicationKey", ()))
+    key, _ = registered_key(situation.note["publicKey"])
+    assert key is not None
+    added = {
+        "id": f"{situation.document['id']}#applicationKey-{len(keys) + 1}",
+        "type": "ApplicationKey",
+        "clientId": situation.note["clientId"],
+        "applicationName": situation.note.get("applicationName", situation.note["clientId"]),
+        "keyId": key.thumbprint,
+        "publicKey": json.dumps(key.jwk, separators=(",", ":"), sort_keys=True),
+        "keyStatus": "ACTIVE",
+        "keyRegisteredAt": situation.now,
+    }
+    return {**situation.document, "applicationKey": [*keys, added]}
+
+
+def without_key(situation: Situation) -> Document:
+    """Revokes one key, or all keys of an application where no keyId is given."""
+    wanted = (situation.note.get("clientId"), situation.note.get("keyId"))
+    keys = [
+        {**key, "keyStatus": "REVOKED"} if _matches(key, *wanted) else key
+        for key in situation.document["applicationKey"]
+    ]
+    return {**situation.document, "applicationKey": keys}
+
+
+def _matches(key: Document, client_id: str | None, key_id: str | None) -> bool:
+    return key["keyStatus"] == "ACTIVE" and key["clientId"] == client_id and key_id in (None, key["keyId"])
+
+
+# -- identifiers and checks
+
+
+def claims(document: Document) -> set[Claim]:
+    """What identifies the legal entity, and the keys of its applications."""
+    found = set(_key_claims(document.get("applicationKey", ())))
+    country = _folded(document.get("countryOfIncorporation", "United Kingdom"))
+    if number := document.get("organisationRegistrationNumber"):
+        found.add(Claim("registration number", f"{country}|{_folded(number).zfill(8)}"))
+    if vat_number := document.get("vatRegistrationNumber"):
+        found.add(Claim("VAT number", _folded(vat_number).removeprefix("gb")))
+    for alias in document.get("alias", ()):
+        if alias.get("scheme") == "LEI":
+            found.add(Claim("LEI", _folded(alias.get("value", ""))))
+    return found
+
+
+def _key_claims(keys: Iterable[Document]) -> Iterable[Claim]:
+    for key in keys:
+        yield Claim("clientId", key["clientId"])
+        yield Claim("applicationKey", key["keyId"])
+
+
+def _folded(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.casefold())
+
+
+def handles(document: Document) -> set[tuple[str, str]]:
+    return {(alias["scheme"], alias["value"].casefold()) for alias in document.get("alias", ()) if "value" in alias and "scheme" in alias}
+
+
+def plain_checks(document: Document) -> list[Fault]:
+    """Check digits of a GB VAT number; a mobile number begins with its country code."""
+    faults = []
+    number = document.get("vatRegistrationNumber")
+    if number and document.get("countryOfIncorporation", "United Kingdom") == "United Kingdom":
+        try:
+            vat.validate(number)
+        except NumberError:
+            faults.append(Fault("Organisation.vatRegistrationNumber", Severity.REJECT, "the check digits are wrong", "/vatRegistrationNumber", "vatRegistrationNumber", constraint="Organisation.vatRegistrationNumber-digits"))
+    for term, code in MOBILES:
+        if term in document and code in document and not document[term].startswith(document[code]):
+            faults.append(Fault(f"Organisation.{code}", Severity.WARN, f"{term} does not begin with this country code", f"/{code}", code, constraint=f"Organisation.{code}-prefix"))
+    return faults
+
+
+def defaults(document: Document, _: date) -> dict[str, object]:
+    """F: an organisation of a GB type is incorporated in the United Kingdom unless it says otherwise."""
+    if "countryOfIncorporation" not in document and document.get("organisationType") not in (None, "NON_UK", "OTHER"):
+        return {"countryOfIncorporation": "United Kingdom"}
+    return {}
+
+
+def _operator_only(code: str, what: str) -> tuple[Policy, ...]:
+    return (Policy(code, f"only the operator {what}", is_operator),)
+
+
+ORGANISATION = Kind(
+    name="organisation",
+    plural="organisations",
+    class_name="Organisation",
+    defaults=defaults,
+    plain_checks=plain_checks,
+    claims=claims,
+    handles=handles,
+    filters=("organisationType", "organisationRoles", "organisationStatus", "licenceArea"),
+    actions={
+        "register": Action(
+            "register",
+            ("UC-01.02",),
+            _operator_only("ORGANISATION-REGISTER-1", "registers organisations in this release"),
+            (Rule("ORG_ALREADY_REGISTERED", is_new), Rule("Organisation.licenceArea", areas_belong_to_a_network)),
+            apply=registered,
+            takes_document=True,
+        ),
+        "update": Action(
+            "update",
+            ("UC-01.03",),
+            (
+                Policy("ORGANISATION-UPDATE-1", "the operator changes any organisation", is_operator),
+                Policy("ORGANISATION-UPDATE-2", "an organisation's own passport is changed by itself or the operator", is_own),
+            ),
+            (
+                Rule("ORG_ALREADY_REGISTERED", is_new),
+                Rule("ORGANISATION-UPDATE-3", leaves_roles_alone),
+                Rule("Organisation.licenceArea", areas_belong_to_a_network),
+            ),
+            states=frozenset({"PENDING_APPROVAL", "ACTIVE", "SUSPENDED"}),
+            state_rule="ORGANISATION-UPDATE-4",
+            takes_document=True,
+        ),
+        "approval": Action(
+            "approval",
+            ("UC-01.02",),
+            _operator_only("ORGANISATION-APPROVE-1", "approves organisations"),
+            states=frozenset({"PENDING_APPROVAL"}),
+            state_rule="ORGANISATION-APPROVE-2",
+            apply=approved,
+        ),
+        "suspension": Action(
+            "suspension",
+            ("UC-01.03",),
+            _operator_only("ORGANISATION-SUSPEND-1", "suspends organisations"),
+            states=frozenset({"ACTIVE"}),
+            state_rule="ORGANISATION-SUSPEND-2",
+            apply=suspended,
+        ),
+        "reinstatement": Action(
+            "reinstatement",
+            ("UC-01.03",),
+            _operator_only("ORGANISATION-REINSTATE-1", "lifts a suspension"),
+            states=frozenset({"SUSPENDED"}),
+            state_rule="ORGANISATION-REINSTATE-2",
+            apply=approved,
+        ),
+        "deregistration": Action(
+            "deregistration",
+            ("UC-01.04",),
+            (
+                Policy("ORGANISATION-DEREGISTER-1", "the operator de-registers any organisation", is_operator),
+                Policy("ORGANISATION-DEREGISTER-2", "an organisation is de-registered by itself or the operator", is_own),
+            ),
+            (Rule("LIVE_ASSETS", nothing_depends),),
+            states=ADMITTED,
+            state_rule="ORGANISATION-DEREGISTER-3",
+            apply=withdrawn,
+        ),
+        "key-registration": Action(
+            "key-registration",
+            ("UC-01.02", "UC-05.04"),
+            (
+                Policy("ORGANISATION-KEY-1", "the operator registers any application's key", is_operator),
+                Policy("ORGANISATION-KEY-2", "an organisation's keys are registered by itself or the operator", is_own),
+            ),
+            (Rule("ORGANISATION-KEY-4", key_is_new),),
+            states=ADMITTED,
+            state_rule="ORGANISATION-KEY-6",
+            apply=with_key,
+            note_class="ApplicationKey",
+            note_terms=frozenset({"clientId", "applicationName", "publicKey"}),
+        ),
+        "key-revocation": Action(
+            "key-revocation",
+            ("UC-01.04",),
+            (
+                Policy("ORGANISATION-KEY-1", "the operator revokes any application's key", is_operator),
+                Policy("ORGANISATION-KEY-2", "an organisation's keys are revoked by itself or the operator", is_own),
+            ),
+            (Rule("ORGANISATION-KEY-5", key_is_known),),
+            states=frozenset({"ACTIVE", "SUSPENDED", "WITHDRAWN"}),
+            state_rule="ORGANISATION-KEY-7",
+            apply=without_key,
+            note_class="ApplicationKey",
+            note_terms=frozenset({"clientId", "keyId"}),
+        ),
+    },
+)
