@@ -1,0 +1,190 @@
+"""The query worker: answers SPARQL over one snapshot, locked in, until it is told to end or is killed.
+
+Rules kept here:
+- the order: limits, no network, and only then the engine; without the lock it does not start;
+- both dataset arguments, always: a query sees the graphs in its header and nothing else;
+- a result is made, consumed and serialised in this one thread; only bytes leave, in frames;
+- an answer is announced as good when all of it or 256 KiB of it are there. What fails before is an error with
+  a code, what fails after is an abort; an answer that has no `end` is no answer.
+
+Conversation, one frame each: `{snapshot, memory, must_lock}` -> `{ready, index, locked}`; then per query
+`{query, default_graph, named_graphs, base_iri, media_type, prefixes, rows, bytes}` ->
+`{status: ok, media_type}` with bytes, any number of `{}` with bytes, `{end, rows}`; or `{error, detail}`.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, TypeVar, cast
+
+from fmar_node import frames
+from fmar_node.store import rows, sandbox, state
+
+if TYPE_CHECKING:
+    import pyoxigraph as ox
+
+F = TypeVar("F")
+
+CHUNK_BYTES = 262_144
+RDF_XML = "application/rdf+xml"
+GRAPH_TYPES = ("text/turtle", "application/n-triples", "application/ld+json", RDF_XML)
+_LOCAL_NAME = re.compile(r"[^\W\d][\w.\-]*$")
+
+
+class Refusal(Exception):
+    """A query that gets no answer: a code of `errors.PROBLEMS`, and what to say."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+
+
+class Sink:
+    """What the engine writes into: counts, cuts into frames, refuses what is too much, and stays refusing."""
+
+    def __init__(self, sock: socket.socket, media_type: str, most_bytes: int, most_rows: int) -> None:
+        self.sock = sock
+        self.media_type = media_type
+        self.most_bytes = most_bytes
+        self.most_rows = most_rows
+        self.count: rows.Counter | None = None
+        self.rows = 0
+        self.bytes = 0
+        self.held: list[bytes] = []
+        self.held_bytes = 0
+        self.is_announced = False
+        self.failure: BaseException | None = None
+
+    def write(self, chunk: bytes) -> int:
+        if self.failure is None:
+            try:
+                self.take(chunk)
+            except BaseException as error:
+                self.failure = error
+                raise
+        return len(chunk)
+
+    def flush(self) -> None:
+        """The engine flushes at its end; frames are cut by size alone."""
+
+    def take(self, chunk: bytes) -> None:
+        self.bytes += len(chunk)
+        if self.bytes > self.most_bytes:
+            raise Refusal("query-too-many-rows", f"the result has more than {self.most_bytes} bytes")
+        if self.count:
+            self.check_rows(self.count(chunk))
+        self.held.append(bytes(chunk))
+        self.held_bytes += len(chunk)
+        if self.held_bytes >= CHUNK_BYTES:
+            self.send({})
+
+    def check_rows(self, number: int) -> None:
+        self.rows = number
+        if number > self.most_rows:
+            raise Refusal("query-too-many-rows", f"the result has more than {self.most_rows} rows")
+
+    def send(self, header: frames.Header) -> None:
+        """Send what is held; the first time, announce the answer."""
+        announced = {} if self.is_announced else {"status": "ok", "media_type": self.media_type}
+        self.is_announced = True
+        frames.send(self.sock, announced | header, b"".join(self.held))
+        self.held.clear()
+        self.held_bytes = 0
+
+    def finish(self) -> None:
+        if self.failure:
+            raise self.failure
+        self.send({"end": True, "rows": self.rows})
+
+
+def main(sock: socket.socket) -> None:
+    """Lock up, open the snapshot, answer until the other side hangs up."""
+    if (setup := frames.receive(sock)) is None:
+        return
+    sandbox.die_with_parent()
+    sandbox.limit(setup[0]["memory"])
+    is_locked = sandbox.lock_network() and sandbox.is_locked()
+    if (setup[0]["must_lock"] and not is_locked) or not setup[0]["snapshot"]:
+        frames.send(sock, {"ready": False, "index": -1, "locked": is_locked})
+        return
+    import pyoxigraph as ox
+
+    store = ox.Store.read_only(setup[0]["snapshot"])
+    frames.send(sock, {"ready": True, "index": state.applied(store), "locked": is_locked})
+    while (request := frames.receive(sock)) is not None:
+        answer(sock, store, request[0])
+
+
+def answer(sock: socket.socket, store: ox.Store, request: frames.Header) -> None:
+    """Answer one query. What is wrong with this process rather than with the query ends the process."""
+    sink = Sink(sock, request["media_type"], request["bytes"], request["rows"])
+    try:
+        evaluate(store, request, sink)
+        sink.finish()
+    except ConnectionError:
+        raise
+    except Exception as error:
+        refusal = sink.failure if isinstance(sink.failure, Refusal) else refusal_of(error)
+        frames.send(sock, {"error": refusal.code, "detail": refusal.detail})
+        if isinstance(error, OSError | MemoryError):
+            raise SystemExit(f"a query worker ends: {type(error).__name__}: {error}") from None
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """What an error of the engine means for the one who asked."""
+    match error:
+        case Refusal():
+            return error
+        case SyntaxError():
+            return Refusal("query-malformed", str(error))
+        case MemoryError():
+            return Refusal("query-out-of-memory")
+        case OSError():
+            return Refusal("unavailable", "the snapshot could not be read")
+    return Refusal("query-failed", str(error)[:500])
+
+
+def evaluate(store: ox.Store, request: frames.Header, sink: Sink) -> None:
+    import pyoxigraph as ox
+
+    result = store.query(
+        request["query"],
+        base_iri=request["base_iri"],
+        default_graph=[ox.NamedNode(graph) for graph in request["default_graph"]],
+        named_graphs=[ox.NamedNode(graph) for graph in request["named_graphs"]],
+    )
+    output = cast("IO[bytes]", sink)
+    if isinstance(result, ox.QueryTriples):
+        graph_format = _format(ox.RdfFormat.from_media_type, sink.media_type, GRAPH_TYPES)
+        ox.serialize(counted(result, sink), output, graph_format, prefixes=request["prefixes"])
+        return
+    result_format = _format(ox.QueryResultsFormat.from_media_type, sink.media_type, rows.MEDIA_TYPES)
+    if isinstance(result, ox.QuerySolutions):
+        sink.count = rows.counter(sink.media_type)
+    result.serialize(output, result_format)
+
+
+def _format(find: Callable[[str], F | None], media_type: str, offered: Collection[str]) -> F:
+    if media_type not in offered or not (found := find(media_type)):
+        raise Refusal("not-acceptable", f"this form of query is answered as one of {', '.join(offered)}; not as {media_type}")
+    return found
+
+
+def counted(triples: Iterable[ox.Triple], sink: Sink) -> Iterator[ox.Triple]:
+    """The same triples, each counted; RDF/XML cannot write every predicate, and says so rather than write it wrong."""
+    has_names = sink.media_type == RDF_XML
+    for number, triple in enumerate(triples, 1):
+        sink.check_rows(number)
+        if has_names and not _LOCAL_NAME.search(triple.predicate.value):
+            raise Refusal("not-acceptable", "a predicate of this graph has no name in RDF/XML; ask for another format")
+        yield triple
+
+
+if __name__ == "__main__":
+    with suppress(ConnectionError):
+        main(frames.inherited(sys.argv[1]))
