@@ -1,0 +1,160 @@
+"""Steps 3 and 5 of the write path: what a document says, and what the shapes say of it.
+
+`judge` is a pure function, the same in a judge process, in `fmar validate` and in tests. Run as a module it is
+the judge process: a document that crashes a parser costs one request, not the node.
+
+Rules kept here: all faults of a document at once, each once, on its field; what the node sets may be echoed
+unchanged and never changed; defaults are filled before the shapes look.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from fmar_node import frames, jsonld, representation
+from fmar_node.checks.shape import Shapes
+from fmar_node.composition import in_order
+from fmar_node.errors import Fault, FmarError, Severity
+from fmar_node.kinds import KINDS, Action, Kind
+from fmar_node.settings import Settings
+from fmar_node.vocabulary import Document, TermKind, Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """What is handed to a judge: bytes about the record `iri` of a kind, for an action, on a day.
+
+    `previous` is the record's current document where there is one.
+    """
+
+    kind: str
+    action: str
+    iri: str
+    media_type: str
+    body: bytes
+    today: date
+    previous: Document | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The record document as it would stand (or the note of a named action), and every fault found."""
+
+    document: Document = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {"document": self.document, "faults": [fault.as_json() for fault in self.faults]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Judgement:
+        return cls(value["document"], tuple(fault_from_json(each) for each in value["faults"]))
+
+
+def fault_from_json(value: Mapping[str, Any]) -> Fault:
+    return Fault(
+        value["code"], Severity(value["severity"]), value["message"],
+        value["pointer"], value["field"], value.get("value"), value["constraint"],
+    )  # fmt: skip
+
+
+def judge(paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settings) -> Judgement:
+    """The judgement of a document or note. Malformed, TooLarge, Invalid where it cannot be read at all."""
+    kind = KINDS[paper.kind]
+    action = kind.actions[paper.action]
+    if not action.takes_document:
+        return _judge_note(paper, kind, action, vocabulary, settings)
+    reading = jsonld.read(paper.body, paper.media_type, kind.class_name, paper.iri, vocabulary, settings)
+    faults = list(reading.faults)
+    document = _without_server_set(reading.document, paper.previous, vocabulary, faults)
+    filled = kind.defaults(document, paper.today) if paper.previous is None else {}
+    document = {"id": document["id"], "type": document["type"], **in_order({**_values(document), **filled}, vocabulary)}
+    faults += [_filled(name, value) for name, value in filled.items()]
+    excused = {fault.pointer for fault in faults} | {f"/{name}" for name in reading.meant}
+    judged = shapes.faults(representation.triples(document, vocabulary), kind.name, reading.pointers)
+    judged += kind.plain_checks(document)
+    faults += [fault for fault in judged if fault.pointer not in excused]
+    return Judgement(document, tuple(faults))
+
+
+def _values(document: Document) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name not in ("id", "type")}
+
+
+def _without_server_set(
+    document: Document, previous: Document | None, vocabulary: Vocabulary, faults: list[Fault]
+) -> Document:
+    """The document without what only the node sets; changed values of those are faults."""
+    kept: Document = {}
+    for name, value in document.items():
+        term = vocabulary.terms.get(name)
+        if term is None or not term.server_set:
+            kept[name] = value
+        elif previous is None or previous.get(name) != value:
+            message = f"{name} is set by the node"
+            faults.append(Fault(term.rule or "server-set", Severity.REJECT, message, f"/{name}", name, constraint="server-set"))
+    return kept
+
+
+def _filled(name: str, value: Any) -> Fault:
+    return Fault("default", Severity.FILLED, f"{name} was filled with {value}", f"/{name}", name, str(value))
+
+
+def _judge_note(paper: Paper, kind: Kind, action: Action, vocabulary: Vocabulary, settings: Settings) -> Judgement:
+    """The small document of a named action: known terms in their form, codes that are active."""
+    body = paper.body if paper.body.strip() else b"{}"
+    class_name = action.note_class or kind.class_name
+    reading = jsonld.read(body, paper.media_type, class_name, paper.iri, vocabulary, settings)
+    faults, note = list(reading.faults), _values(reading.document)
+    for name, value in note.items():
+        term = vocabulary.terms[name]
+        if name not in action.note_terms:
+            faults.append(Fault("unknown-term", Severity.REJECT, f"{action.name} does not take {name}", f"/{name}", name))
+        elif term.kind is TermKind.CODE:
+            code = vocabulary.schemes[term.scheme].codes.get(value)
+            if code is None or not code.is_active:
+                message = f"{name} is not an active code of {term.scheme}"
+                faults.append(Fault(term.code, Severity.REJECT, message, f"/{name}", name, str(value)[:80]))
+    return Judgement(note, tuple(faults))
+
+
+def main(descriptor: str) -> None:
+    """The judge process: papers in, judgements or coded refusals out, until the node hangs up."""
+    sock = frames.inherited(descriptor)
+    settings, vocabulary = Settings(), Vocabulary.load()
+    shapes = Shapes(vocabulary)
+    while (frame := frames.receive(sock)) is not None:
+        header, (body,) = frame
+        settings = settings if "settings" not in header else Settings(**header["settings"])
+        frames.send(sock, _answer(header, body, vocabulary, shapes, settings))
+
+
+def _answer(header: Mapping[str, Any], body: bytes, vocabulary: Vocabulary, shapes: Shapes, settings: Settings) -> dict[str, Any]:
+    if "paper" not in header:
+        return {"ready": True}
+    given = dict(header["paper"])
+    paper = Paper(**{**given, "today": date.fromisoformat(given["today"])}, body=body)
+    try:
+        return {"judgement": judge(paper, vocabulary, shapes, settings).as_json()}
+    except FmarError as error:
+        return {"refusal": refusal_as_json(error)}
+
+
+def refusal_as_json(error: FmarError) -> dict[str, Any]:
+    """A coded refusal for its way to another process."""
+    return {
+        "class": type(error).__name__,
+        "code": error.code,
+        "detail": error.detail,
+        "faults": [fault.as_json() for fault in error.faults],
+        "members": error.members,
+        "headers": error.headers,
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

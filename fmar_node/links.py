@@ -1,0 +1,181 @@
+"""The node's ends of its child processes: the writer, and the warm judges. Both are supervised.
+
+Rules kept here: a child that dies costs the requests it was working on (they are told that nothing is known of
+their outcome, or that nothing was written), never the node; it is replaced at once, slower when it keeps dying.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from fmar_node.errors import Fault, FmarError, Invalid, Unavailable, by_name
+from fmar_node.frames import Header
+from fmar_node.judge import Judgement, Paper, fault_from_json
+from fmar_node.process import Child
+from fmar_node.record import Receipt
+from fmar_node.settings import Settings
+from fmar_node.submit import Submission
+
+log = logging.getLogger("fmar.node")
+SLOWEST_RESTART = 10.0
+
+
+def error_from_json(value: Mapping[str, Any]) -> FmarError:
+    """A coded refusal that came from another process."""
+    faults: tuple[Fault, ...] = tuple(fault_from_json(each) for each in value["faults"])
+    return by_name(value["class"])(value["code"], value["detail"], faults, dict(value["members"]), dict(value["headers"]))
+
+
+class WriterLink:
+    """The writer process: commits by order number, events for snapshots."""
+
+    def __init__(self, data: str, on_snapshot: Callable[[str], Awaitable[None]]) -> None:
+        self.data, self.on_snapshot = data, on_snapshot
+        self.child: Child | None = None
+        self.waiting: dict[int, asyncio.Future[Header]] = {}
+        self.numbers = itertools.count()
+        self.supervisor: asyncio.Task[None] | None = None
+        self.is_ending = False
+
+    async def start(self) -> None:
+        """Starts the writer and waits until it is ready; its refusal is raised here."""
+        await self._begin()
+        self.supervisor = asyncio.create_task(self._supervise())
+
+    async def _begin(self) -> None:
+        child = await Child.start("fmar_node.writer", self.data)
+        frame = await child.receive()
+        if frame is None or frame[0].get("event") != "ready":
+            await child.stop()
+            raise error_from_json(frame[0]["refusal"]) if frame else Unavailable("unavailable", "the writer did not start; see the log")
+        self.child = child
+
+    async def _supervise(self) -> None:
+        pause = 0.1
+        while True:
+            await self._listen()
+            self._fail_waiting()
+            if self.is_ending:
+                return
+            log.error("the writer ended; starting another")
+            while not self.is_ending:
+                try:
+                    await self._begin()
+                    pause = 0.1
+                    break
+                except FmarError as error:
+                    log.error("the writer does not start: %s", error)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, SLOWEST_RESTART)
+
+    async def _listen(self) -> None:
+        assert self.child is not None
+        child = self.child
+        try:
+            while (frame := await child.receive()) is not None:
+                header = frame[0]
+                if header.get("event") == "snapshot":
+                    await self.on_snapshot(header["path"])
+                elif (future := self.waiting.pop(header.get("id", -1), None)) and not future.done():
+                    future.set_result(header)
+        except (EOFError, ValueError, OSError) as error:
+            log.error("the writer's socket: %s", error)
+        self.child = None
+        await child.stop()
+
+    def _fail_waiting(self) -> None:
+        for future in self.waiting.values():
+            if not future.done():
+                detail = "the writer ended before it answered; repeat the request with the same Idempotency-Key"
+                future.set_exception(Unavailable("unavailable", detail, headers={"Retry-After": "1"}))
+        self.waiting.clear()
+
+    @property
+    def is_ready(self) -> bool:
+        return self.child is not None
+
+    async def commit(self, submission: Submission, judgement: Judgement) -> Receipt:
+        """The receipt after the journal's commit; FmarError for a refusal."""
+        if self.child is None:
+            raise Unavailable("unavailable", "the writer is restarting; nothing was written", headers={"Retry-After": "1"})
+        number = next(self.numbers)
+        future: asyncio.Future[Header] = asyncio.get_running_loop().create_future()
+        self.waiting[number] = future
+        order = {"id": number, "submission": submission.as_json(), "judgement": judgement.as_json()}
+        try:
+            await self.child.send(order, submission.body)
+            answer = await asyncio.shield(future)
+        except ConnectionError as error:
+            self.waiting.pop(number, None)
+            raise Unavailable("unavailable", "the writer is restarting", headers={"Retry-After": "1"}) from error
+        if "refusal" in answer:
+            raise error_from_json(answer["refusal"])
+        return Receipt.from_json(answer["receipt"])
+
+    async def close(self) -> None:
+        """The writer finishes what it has and ends."""
+        self.is_ending = True
+        if self.child:
+            self.child.hang_up()
+            await self.child.stop(seconds=10)
+        if self.supervisor:
+            await asyncio.wait([self.supervisor], timeout=5)
+            self.supervisor.cancel()
+
+
+class JudgePool:
+    """Warm judge processes; each judges one document at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.idle: asyncio.Queue[Child] = asyncio.Queue()
+        self.count = 0
+
+    async def start(self) -> None:
+        await asyncio.gather(*(self._add() for _ in range(self.settings.judges)))
+
+    async def _add(self) -> None:
+        child = await Child.start("fmar_node.judge")
+        await child.send({"settings": self.settings.model_dump()}, b"")
+        if await child.receive() is None:
+            raise Unavailable("unavailable", "a judge process did not start; see the log")
+        self.count += 1
+        self.idle.put_nowait(child)
+
+    async def judge(self, paper: Paper) -> Judgement:
+        """The judgement; FmarError for a refusal, Unavailable or Invalid where the document broke the judge."""
+        header = asdict(paper)
+        body = header.pop("body")
+        header["today"] = paper.today.isoformat()
+        child = await self.idle.get()
+        try:
+            await child.send({"paper": header}, body)
+            frame = await asyncio.wait_for(child.receive(), self.settings.judge_seconds)
+        except (TimeoutError, EOFError, OSError):
+            frame = None
+        except BaseException:
+            await self._replace(child)
+            raise
+        if frame is None:
+            await self._replace(child)
+            raise Invalid("validation-failed", "this document could not be judged within the limits of this node")
+        self.idle.put_nowait(child)
+        answer = frame[0]
+        if "refusal" in answer:
+            raise error_from_json(answer["refusal"])
+        return Judgement.from_json(answer["judgement"])
+
+    async def _replace(self, child: Child) -> None:
+        self.count -= 1
+        child.kill()
+        await child.wait()
+        await self._add()
+
+    async def close(self) -> None:
+        while not self.idle.empty():
+            await self.idle.get_nowait().stop(seconds=1)

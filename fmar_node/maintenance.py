@@ -1,0 +1,154 @@
+"""What is done to a node that is not running: check it, verify its journal, rebuild its graph.
+
+Rules kept here: nothing is repaired silently; a check says what is wrong and what to do about it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from fmar_node.errors import FmarError
+from fmar_node.folder import Folder
+from fmar_node.followers.projector import Projector
+from fmar_node.journal.checkpoint import open_checkpoint
+from fmar_node.journal.register import Register, connect
+from fmar_node.journal.tree import CompactRange, ProofError
+from fmar_node.settings import Settings
+from fmar_node.store.graph import Graph
+from fmar_node.vocabulary import Vocabulary
+from fmar_node.writer import load_vocabulary
+
+BATCH = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    is_ok: bool
+    detail: str
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {"what": self.what, "ok": self.is_ok, "detail": self.detail, "remedy": self.remedy}
+
+
+def check_node(folder: Folder) -> list[Finding]:
+    """Everything that can be wrong with a stopped node's data, and what to do."""
+    folder.check_made()
+    settings = folder.settings()
+    findings = [_check_sandbox(settings), _check_journal(folder)]
+    if findings[-1].is_ok:
+        findings += _check_graph(folder, settings)
+    return findings
+
+
+LOCKING = "from fmar_node.store.sandbox import *; lock_network(); raise SystemExit(not is_locked())"
+
+
+def _check_sandbox(settings: Settings) -> Finding:
+    """Tried in a process of its own, since the lock cannot be taken off again."""
+    if subprocess.run([sys.executable, "-c", LOCKING], check=False, capture_output=True).returncode == 0:  # noqa: S603
+        return Finding("sandbox", True, "query workers are cut off from the network")
+    remedy = "run on Linux with seccomp, or set require_sandbox = false in node.toml for development"
+    return Finding("sandbox", not settings.require_sandbox, "query workers cannot be cut off from the network", remedy)
+
+
+def _check_journal(folder: Folder) -> Finding:
+    try:
+        passed = verify_journal(folder)
+    except (ProofError, FmarError, OSError) as error:
+        return Finding("journal", False, str(error), "restore the data folder from a backup; do not write to this one")
+    return Finding("journal", True, ", ".join(passed))
+
+
+def _check_graph(folder: Folder, settings: Settings) -> Iterator[Finding]:
+    try:
+        graph = Graph(folder.graph)
+    except OSError as error:
+        yield Finding("graph", False, f"cannot be opened: {error}", "stop the node first; if it is stopped: fmar rebuild")
+        return
+    register = open_register(folder)
+    projector = Projector(register, graph, Vocabulary.load(), settings.base_url)
+    behind = register.size() - 1 - projector.applied
+    yield Finding("graph", True, f"holds journal index {projector.applied}" + (f", {behind} behind; it catches up at start" if behind else ""))
+    wrong = projector.deviations()
+    detail = f"{len(wrong)} views differ from the journal: {', '.join(wrong[:3])}" if wrong else "every view equals what reveal says"
+    yield Finding("views", not wrong, detail, "fmar rebuild" if wrong else "")
+    graph.close()
+
+
+def open_register(folder: Folder) -> Register:
+    """The journal of a data folder, to read. OSError when there is none."""
+    path = folder.journal / "journal.db"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    return Register(connect(path), Vocabulary.load().terms, folder.lookup_key())
+
+
+def verify_journal(folder: Folder) -> list[str]:
+    """Recomputes every commitment, leaf, and the root; checks the signature. ProofError names what does not hold."""
+    folder.check_made()
+    base_url = folder.settings().base_url
+    key = folder.journal_key(base_url)
+    register = open_register(folder)
+    try:
+        tree, count = _recomputed(register)
+        if count:
+            signed = open_checkpoint(register.checkpoint(), key.name, key.verifier)
+            if (signed.size, signed.root) != (tree.size, tree.root):
+                raise ProofError("wrong-root", f"the {tree.size} entries are not those that were signed at {signed.size}")
+    except sqlite3.DatabaseError as error:
+        raise ProofError("damaged-file", f"the database cannot be read: {error}") from error
+    return [f"{count} entries", "commitments", "leaves", "root", "signature"]
+
+
+def _recomputed(register: Register) -> tuple[CompactRange, int]:
+    tree, count = CompactRange(), register.size()
+    for start in range(0, count, BATCH):
+        leaves = []
+        stored = [each for at in range(start, min(start + BATCH, count), 256) for each in register.read(0, at, min(256, min(start + BATCH, count) - at))]
+        for index, leaf in enumerate(stored, start=start):
+            entry = register.entry(index)
+            if entry is None:
+                raise ProofError("entry-missing", f"entry {index} has no sections")
+            entry.verify()
+            if entry.leaf_hash != leaf:
+                raise ProofError("leaf-mismatch", f"entry {index} is not what stands in the tree")
+            _check_head(register, index)
+            leaves.append(leaf)
+        if len(leaves) != min(BATCH, count - start):
+            raise ProofError("entry-missing", f"entries are missing between {start} and {start + BATCH}")
+        tree, _ = tree.append(leaves)
+    return tree, count
+
+
+def _check_head(register: Register, index: int) -> None:
+    """The columns that lists and reads select by say what the envelope says."""
+    row = register.connection.execute("SELECT kind, record, version, action, recorded_at FROM entry WHERE idx = ?", (index,)).fetchone()
+    entry = register.entry(index)
+    envelope = json.loads(entry.body("envelope") or b"{}") if entry else {}
+    told = tuple(envelope.get(name) for name in ("kind", "record", "version", "action", "time"))
+    if tuple(row) != told:
+        raise ProofError("entry-mismatch", f"entry {index} is filed as something else than its envelope says")
+
+
+def rebuild_graph(folder: Folder, status: AbstractContextManager[Any] | None = None) -> int:
+    """Makes the graph anew from the journal; how many entries it holds then."""
+    settings, register = folder.settings(), open_register(folder)
+    graph = Graph(folder.graph)
+    load_vocabulary(graph, settings.base_url, folder.graph.parent / "vocabulary")
+    projector = Projector(register, graph, Vocabulary.load(), settings.base_url)
+    with status or nullcontext():
+        while projector.catch_up():
+            pass
+    graph.close()
+    return projector.applied + 1

@@ -1,0 +1,107 @@
+"""The composition root: a node in its web process. The only module that knows every concrete class.
+
+`submit`, `read` and `query` are the three things that a node does for a caller; writer, judges and query workers
+are processes of their own that this one starts and supervises.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from fmar_node.access.caller import ANONYMOUS, Caller, caller_of
+from fmar_node.access.credential import Verifier
+from fmar_node.access.key import ApplicationKey, SigningKeys
+from fmar_node.access.replay import ReplayCache
+from fmar_node.access.token import TokenService
+from fmar_node.clock import Clock, SystemClock, today
+from fmar_node.folder import Folder
+from fmar_node.journal.register import Register, connect
+from fmar_node.links import JudgePool, WriterLink
+from fmar_node.query import Question, ask
+from fmar_node.read import Reader
+from fmar_node.settings import Settings
+from fmar_node.store.pool import Answer, QueryPool
+from fmar_node.submit import Desk, Outcome, Submission, submit
+from fmar_node.vocabulary import Vocabulary
+
+
+class Directory:
+    """Registered application keys as the journal has them now."""
+
+    def __init__(self, register: Register) -> None:
+        self.register = register
+
+    def find(self, client_id: str, key_id: str | None) -> ApplicationKey | None:
+        row = self.register.application_key(client_id, key_id)
+        if row is None:
+            return None
+        return ApplicationKey(row["client_id"], row["organisation"], row["key_id"], json.loads(row["jwk"]), bool(row["is_active"]))
+
+
+class Node:
+    """A running node: start it, use it, close it."""
+
+    def __init__(self, folder: Folder, settings: Settings, clock: Clock | None = None) -> None:
+        folder.check_made()
+        self.folder, self.settings = folder, settings
+        self.clock: Clock = clock or SystemClock()
+        self.vocabulary = Vocabulary.load()
+        self.queries = QueryPool(settings)
+        self.judges = JudgePool(settings)
+        self.writer = WriterLink(str(folder.root), self._use_snapshot)
+        self.is_ready = False
+
+    async def start(self) -> None:
+        """Writer first (it makes the journal), then everything that reads. FmarError when something cannot start."""
+        await self.writer.start()
+        self.register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.folder.lookup_key())
+        self.reader = Reader(self.register, self.vocabulary)
+        self._open_credentials()
+        await self.judges.start()
+        await self.queries.start()
+        self.is_ready = True
+
+    def _open_credentials(self) -> None:
+        keys, directory = SigningKeys.load(self.folder.token_keys), Directory(self.register)
+        base_url, settings = self.settings.base_url, self.settings
+        replay = ReplayCache(settings, self.clock)
+        self.keys = keys
+        self.tokens = TokenService(base_url, keys, settings, self.clock, directory, replay)
+        self.verifier = Verifier(base_url, keys, settings, self.clock, directory, replay)
+
+    async def _use_snapshot(self, path: str) -> None:
+        await self.queries.use(Path(path))
+
+    def caller(self, method: str, url: str, authorization: Sequence[str], proofs: Sequence[str]) -> Caller:
+        """Step 2: who is asking. Unauthenticated where a credential does not hold; anonymous where there is none."""
+        credential = self.verifier.verify(method, url, authorization, proofs)
+        if credential is None:
+            return ANONYMOUS
+        organisation = self.register.current("organisations", credential.organisation)
+        assert organisation is not None
+        return caller_of(organisation.document, credential.client_id, credential.key_id)
+
+    @property
+    def today(self) -> date:
+        return today(self.clock)
+
+    async def submit(self, submission: Submission, *, dry_run: bool = False) -> Outcome:
+        """The write path (`fmar_node.submit`)."""
+        desk = Desk(self.register, self.judges, self.writer, self.vocabulary)
+        return await submit(desk, submission, self.today, dry_run=dry_run)
+
+    async def query(self, question: Question, caller: Caller) -> Answer:
+        """SPARQL inside the caller's window (`fmar_node.query`)."""
+        return await ask(self.queries, self.settings, question, caller)
+
+    async def close(self) -> None:
+        """Stops taking work, lets the writer finish, ends the children."""
+        self.is_ready = False
+        await self.queries.close()
+        await self.judges.close()
+        await self.writer.close()
+        if hasattr(self, "register"):
+            self.register.connection.close()

@@ -1,0 +1,97 @@
+"""SPARQL inside the caller's window: one default graph, a fixed list of named graphs, and nothing else.
+
+Rules kept here: the dataset is chosen here and passed to the engine in both arguments, whatever the query says;
+graphs that a request names only narrow it; the text passes the gate before a worker sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fmar_node.access.caller import Caller
+from fmar_node.errors import Malformed, NotAcceptable, Unavailable
+from fmar_node.settings import Settings
+from fmar_node.store.gate import admit
+from fmar_node.store.pool import Answer, Query, QueryPool
+
+RESULT_FORMATS = {
+    "application/sparql-results+json": "json",
+    "application/sparql-results+xml": "xml",
+    "text/csv": "csv",
+    "text/tab-separated-values": "tsv",
+}
+GRAPH_FORMATS = {
+    "text/turtle": "turtle",
+    "application/n-triples": "ntriples",
+    "application/ld+json": "jsonld",
+    "application/rdf+xml": "rdfxml",
+}
+SHARED_GRAPHS = ("views/public", "ontology", "shapes", "codes")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A protocol request: the query, the datasets that it asks for, the formats that it accepts, its limits."""
+
+    text: str
+    default_graphs: tuple[str, ...] = ()
+    named_graphs: tuple[str, ...] = ()
+    accept: tuple[str, ...] = ()
+    seconds: float | None = None
+    min_index: int = -1
+
+
+def window(caller: Caller, base_url: str) -> tuple[str, list[str]]:
+    """The caller's default graph, and every graph that it may name."""
+    own = f"{base_url}/views/{caller.view}"
+    return own, [own, *(graph for name in SHARED_GRAPHS if (graph := f"{base_url}/{name}") != own)]
+
+
+def dataset(question: Question, caller: Caller, base_url: str) -> tuple[list[str], list[str]]:
+    """Default and named graphs: the caller's window, narrowed by the protocol's parameters where there are any."""
+    own, allowed = window(caller, base_url)
+    if not (question.default_graphs or question.named_graphs):
+        return [own], allowed
+    default = [graph for graph in question.default_graphs if graph in allowed]
+    return default, [graph for graph in question.named_graphs if graph in allowed]
+
+
+def chosen(form: str, accept: Sequence[str]) -> str:
+    """The media type of the answer to a query form, by the client's preference; NotAcceptable if there is none."""
+    offered = RESULT_FORMATS if form in ("SELECT", "ASK") else GRAPH_FORMATS
+    if form == "ASK":
+        offered = {name: short for name, short in offered.items() if short in ("json", "xml", "csv", "tsv")}
+    if not accept:
+        return next(iter(offered))
+    for wanted in accept:
+        if wanted in offered:
+            return wanted
+        if wanted in ("*/*", "application/*") or (wanted == "application/json" and form in ("SELECT", "ASK")):
+            return next(iter(offered)) if not wanted.startswith("application") or "json" in next(iter(offered)) else "application/n-triples"
+        if wanted == "text/*":
+            return "text/csv" if form in ("SELECT", "ASK") else "text/turtle"
+    raise NotAcceptable("not-acceptable", f"a {form} query is answered as {', '.join(offered)}")
+
+
+async def ask(pool: QueryPool, settings: Settings, question: Question, caller: Caller) -> Answer:
+    """Evaluates a question in the caller's window; FmarError for every refusal."""
+    admitted = admit(question.text, settings)
+    media_type = chosen(admitted.form, question.accept)
+    default, named = dataset(question, caller, settings.base_url)
+    seconds = settings.query_seconds_default if question.seconds is None else question.seconds
+    if not 0 < seconds <= settings.query_seconds:
+        raise Malformed("malformed-request", f"timeout is more than 0 and at most {settings.query_seconds:g} seconds")
+    await fresh_enough(pool, settings, question.min_index)
+    query = Query(admitted.text, tuple(default), tuple(named), media_type, seconds, caller.organisation or "anonymous")
+    return await pool.run(query)
+
+
+async def fresh_enough(pool: QueryPool, settings: Settings, index: int) -> None:
+    """Waits, up to a bound, until the snapshot holds a journal index: a caller's own write."""
+    deadline = asyncio.get_running_loop().time() + settings.freshness_seconds
+    while pool.index < index:
+        if asyncio.get_running_loop().time() > deadline:
+            raise Unavailable("graph-behind", f"the graph holds index {pool.index}, not yet {index}", headers={"Retry-After": "1"})
+        await asyncio.sleep(0.02)

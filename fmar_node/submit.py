@@ -1,0 +1,363 @@
+"""The write path. Every kind of record goes through it; its steps stand here in the order they execute.
+
+  1 limits      the web room caps bytes and headers before it calls
+  2 credential  headers -> caller, in the web room
+  3 document    in a judge process: bytes -> exact triples -> record document
+  4 permission  which action, may the caller, does the state allow it
+  5 shapes      in the judge process: four severities, all faults at once
+  6 sources     (nothing of this release's acceptance depends on one)
+  7 rules       uniqueness, references, dates: pure functions over the journal's own tables
+  8 identity    the identifier that was offered becomes the record's
+  9 journal     append, fsync: the commit point
+ 10 receipt     which version, at which place of the journal
+ 11 graph       the projector follows, in the writer's process
+
+`submit` runs in the web process, `settle` in the writer's, inside the journal's transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any, Protocol
+
+from fmar_node.access.caller import Caller, caller_of
+from fmar_node.access.reveal import is_public, reveal
+from fmar_node.errors import (
+    Conflict,
+    Fault,
+    FmarError,
+    Forbidden,
+    Invalid,
+    NotFound,
+    PreconditionMissing,
+    Severity,
+    Stale,
+)
+from fmar_node.journal.entry import canonical
+from fmar_node.journal.journal import Draft
+from fmar_node.journal.register import Register
+from fmar_node.judge import Judgement, Paper
+from fmar_node.kinds import KINDS, Action, Kind, Situation
+from fmar_node.record import Receipt, Version, by_tier, uuid_of
+from fmar_node.representation import fingerprint
+from fmar_node.vocabulary import RELEASE, Document, Vocabulary
+
+CONFLICTS = frozenset({
+    "DUPLICATE_EXACT", "FRIENDLY_CODE_TAKEN", "ORG_ALREADY_REGISTERED", "LIVE_ASSETS", "ORGANISATION-KEY-4",
+})  # fmt: skip
+"""Faults of state rather than of the document: 409, not 422."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request to write: who, which action on which record, with which bytes.
+
+    `if_match` holds the entity tags' shared parts, None where the header was absent; `idempotency` the
+    participant's key; `base_url` the node's. The record's id is offered by the web room for new records.
+    """
+
+    caller: Caller
+    kind: str
+    action: str
+    id: str
+    base_url: str
+    media_type: str
+    body: bytes
+    if_match: tuple[str, ...] | None = None
+    idempotency: str = ""
+
+    @property
+    def iri(self) -> str:
+        return f"{self.base_url}/{self.kind}/{self.id}"
+
+    @property
+    def digest(self) -> bytes:
+        """What makes two requests the same one: action, target (where it exists) and bytes."""
+        target = "" if self.action == "register" else self.id
+        parts = (self.kind, self.action, target, self.media_type)
+        return hashlib.sha256("\0".join(parts).encode() + b"\0" + self.body).digest()
+
+    def as_json(self) -> dict[str, Any]:
+        header = asdict(self)
+        header.pop("body")
+        caller = {"organisation": self.caller.organisation, "application": self.caller.application, "key_id": self.caller.key_id}
+        return {**header, "caller": caller}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], body: bytes) -> Submission:
+        if_match = value["if_match"]
+        given = {**value, "caller": Caller(**value["caller"]), "if_match": None if if_match is None else tuple(if_match)}
+        return cls(**given, body=body)
+
+
+class Judges(Protocol):
+    """The warm judge processes."""
+
+    async def judge(self, paper: Paper) -> Judgement: ...
+
+
+class Writer(Protocol):
+    """The process that writes the journal and the graph."""
+
+    async def commit(self, submission: Submission, judgement: Judgement) -> Receipt: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the write path needs in the web process."""
+
+    register: Register
+    judges: Judges
+    writer: Writer
+    vocabulary: Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a submission: its receipt (none after a dry run), and everything noted on the way."""
+
+    receipt: Receipt | None
+    document: Document
+    faults: tuple[Fault, ...] = field(default=())
+
+
+async def submit(desk: Desk, submission: Submission, today: date, *, dry_run: bool = False) -> Outcome:
+    """Takes a submission through all steps. FmarError for every refusal; then nothing was written."""
+    repeated = _repeated(submission, desk.register)
+    if repeated is not None:
+        return Outcome(repeated, {})
+    situation = permitted(submission, desk.register, desk.vocabulary, Judgement(), today)
+    previous = situation.previous.document if situation.previous else None
+    paper = Paper(submission.kind, submission.action, submission.iri, submission.media_type, submission.body, today, previous)
+    judgement = await desk.judges.judge(paper)
+    situation = permitted(submission, desk.register, desk.vocabulary, judgement, today)
+    faults = examined(situation, submission, judgement)
+    if dry_run:
+        return Outcome(None, situation.document, faults)
+    receipt = await desk.writer.commit(submission, judgement)
+    return Outcome(receipt, situation.document, faults)
+
+
+def settle(
+    submission: Submission, judgement: Judgement, register: Register, vocabulary: Vocabulary, today: date, now: str, index: int
+) -> Draft | Receipt:
+    """Steps 4, 7 and 8 inside the journal's transaction: a draft to append, or the receipt of a repeated request."""
+    repeated = _repeated(submission, register)
+    if repeated is not None:
+        return repeated
+    situation = permitted(submission, register, vocabulary, judgement, today, now)
+    faults = examined(situation, submission, judgement)
+    action = _action(submission)
+    applied = action.apply(situation)
+    if situation.previous is not None and applied == situation.previous.document:
+        previous = situation.previous
+        return Receipt(previous.kind, previous.id, previous.number, previous.index, is_repeat=True)
+    document = recorded(applied, situation, faults, vocabulary)
+    return draft_of(document, situation, submission, vocabulary, index)
+
+
+def permitted(
+    submission: Submission, register: Register, vocabulary: Vocabulary, judgement: Judgement, today: date, now: str = ""
+) -> Situation:
+    """Step 4: the action exists, the caller sees the record and may, the state allows it, the version is current."""
+    caller = current_caller(submission.caller, register)
+    action = _action(submission)
+    previous = register.current(submission.kind, submission.id) if submission.action != "register" else None
+    shown = reveal(previous.document, caller, vocabulary) if previous else None
+    if submission.action != "register" and shown is None:
+        raise NotFound("not-found", "no such record for this caller")
+    carried = _carried(judgement.document, previous, vocabulary) if action.takes_document else dict(previous.document if previous else {})
+    document = {"id": submission.iri, "type": KINDS[submission.kind].class_name, **carried}
+    note = {} if action.takes_document else judgement.document
+    situation = Situation(caller, register, today, document, previous, now, note)
+    verdict = action.verdict(situation)
+    if not verdict.permitted:
+        fault = Fault(verdict.policy, Severity.REJECT, verdict.reason)
+        raise Forbidden("not-permitted", f"{verdict.policy}: {verdict.reason}", (fault,))
+    if previous is not None and previous.state not in action.states:
+        allowed = ", ".join(sorted(action.states))
+        fault = Fault(action.state_rule, Severity.REJECT, f"the record is {previous.state}; {action.name} needs {allowed}")
+        raise Conflict("conflict", fault.message, (fault,))
+    if action.takes_document and shown is not None:
+        _check_condition(submission, shown)
+    return situation
+
+
+def examined(situation: Situation, submission: Submission, judgement: Judgement) -> tuple[Fault, ...]:
+    """Step 7: the judge's faults and the rules' together. Invalid or Conflict with all of them when any blocks."""
+    found = list(judgement.faults)
+    readable = not any(fault.code in ("type-mismatch", "foreign-subject") for fault in found)
+    seen = {fault.pointer for fault in found if fault.severity is Severity.REJECT}
+    for rule in _action(submission).rules if readable else ():
+        found += [fault for fault in rule.faults(situation) if fault.pointer not in seen or not fault.pointer]
+    justified = {each.get("rule") for each in situation.document.get("justification", ())}
+    blocking = [fault for fault in found if _blocks(fault, justified)]
+    if blocking:
+        raise _refusal(blocking, found)
+    return tuple(found)
+
+
+def _blocks(fault: Fault, justified: Iterable[str | None]) -> bool:
+    return fault.severity is Severity.REJECT or (fault.severity is Severity.JUSTIFY and fault.code not in justified)
+
+
+def _refusal(blocking: list[Fault], found: list[Fault]) -> FmarError:
+    shown = tuple(fault for fault in found if fault in blocking or fault.severity is Severity.WARN)
+    rejected = [fault for fault in blocking if fault.severity is Severity.REJECT]
+    if all(fault.code in CONFLICTS for fault in blocking):
+        return Conflict("conflict", blocking[0].message, shown)
+    if all(fault.code == "consent-not-available" for fault in rejected) and rejected:
+        return Invalid("consent-not-available", rejected[0].message, shown)
+    count = len(blocking)
+    return Invalid("validation-failed", f"{count} fault{'s' if count > 1 else ''} to mend or justify", shown)
+
+
+def current_caller(caller: Caller, register: Register) -> Caller:
+    """The caller as the register knows it now: roles and state are never taken from a request."""
+    if caller.is_anonymous:
+        return caller
+    organisation = register.current("organisations", caller.organisation)
+    if organisation is None:
+        return Caller()
+    return caller_of(organisation.document, caller.application, caller.key_id)
+
+
+def _action(submission: Submission) -> Action:
+    kind = KINDS.get(submission.kind)
+    if kind is None or submission.action not in kind.actions:
+        raise NotFound("not-found", f"{submission.kind} has no action {submission.action!r}")
+    return kind.actions[submission.action]
+
+
+def _repeated(submission: Submission, register: Register) -> Receipt | None:
+    """The receipt of an earlier request with the same idempotency key; Invalid when it was another request."""
+    if not submission.idempotency or submission.caller.is_anonymous:
+        return None
+    earlier = register.repeated(submission.caller.organisation, submission.idempotency)
+    if earlier is None:
+        return None
+    digest, index = earlier
+    if digest != submission.digest:
+        raise Invalid("idempotency-key-reused", "the same Idempotency-Key came with another request before")
+    version = register.version_at(index)
+    assert version is not None
+    return Receipt(version.kind, version.id, version.number, version.index, is_repeat=True)
+
+
+def _check_condition(submission: Submission, shown: Document) -> None:
+    """Compare-and-set: an update names the version that it is based on (domain C5)."""
+    if submission.if_match is None:
+        raise PreconditionMissing("precondition-required", "send If-Match with the record's ETag")
+    if "*" not in submission.if_match and fingerprint(shown) not in submission.if_match:
+        raise Stale("version-stale", "the record is no longer the version that this change is based on")
+
+
+def _carried(document: Document, previous: Version | None, vocabulary: Vocabulary) -> Document:
+    """The submitted document with what the node has set before."""
+    if previous is None:
+        return document
+    kept = {name: value for name, value in previous.document.items() if _is_server_set(name, vocabulary)}
+    return {**kept, **document}
+
+
+def _is_server_set(name: str, vocabulary: Vocabulary) -> bool:
+    term = vocabulary.terms.get(name)
+    return term is not None and term.server_set
+
+
+def recorded(applied: Document, situation: Situation, faults: tuple[Fault, ...], vocabulary: Vocabulary) -> Document:
+    """The document with the record of its making: when, by whom, which version, what was filled and warned."""
+    previous = situation.previous
+    base = applied["id"].rsplit("/", 2)[0]
+    document = {
+        **applied,
+        "version": previous.number + 1 if previous else 1,
+        "recordedAt": situation.now,
+        "recordedBy": f"{base}/organisations/{situation.caller.organisation or uuid_of(applied['id'])}",
+        "registeredAt": previous.document["registeredAt"] if previous else situation.now,
+        "shapesVersion": RELEASE,
+    }
+    if document.get("standing") == "DEREGISTERED":
+        document["deregisteredAt"] = situation.now
+    if previous is None or situation.note == {}:
+        document |= _notes(document["id"], faults, previous)
+    terms = vocabulary.terms
+    ordered = sorted((name for name in document if name not in ("id", "type")), key=lambda name: (terms[name].order, name))
+    present = {name: document[name] for name in ordered if document[name] not in ([], None)}
+    return {"id": document["id"], "type": document["type"], **present}
+
+
+def _notes(iri: str, faults: tuple[Fault, ...], previous: Version | None) -> Document:
+    warned = [fault for fault in faults if fault.severity is Severity.WARN]
+    filled = sorted(fault.field for fault in faults if fault.severity is Severity.FILLED)
+    before = previous.document.get("defaulted", []) if previous else []
+    warnings = [
+        {"id": f"{iri}#warning-{place}", "type": "Warning", "rule": fault.code, "text": fault.message}
+        for place, fault in enumerate(warned, start=1)
+    ]
+    return {"warning": warnings, "defaulted": filled or before}
+
+
+def draft_of(document: Document, situation: Situation, submission: Submission, vocabulary: Vocabulary, index: int) -> Draft:
+    """The version as the journal takes it: sections, state, identifiers."""
+    kind = KINDS[submission.kind]
+    number = int(document["version"])
+    return Draft(
+        kind=kind.plural,
+        id=submission.id,
+        number=number,
+        action=submission.action,
+        recorded_at=situation.now,
+        sections=_sections(document, situation, submission, vocabulary, index),
+        state=str(document.get("registrationStatus") or document.get("organisationStatus")),
+        is_live=document.get("standing") not in ("DEREGISTERED", None),
+        is_public=is_public(document),
+        manager=_uuid(document, "managedBy"),
+        owner=_uuid(document, "owner"),
+        area=document.get("dnoConnection"),
+        claims=frozenset((claim.scope, claim.value) for claim in kind.claims(document)),
+        handles=frozenset(kind.handles(document)),
+        keys=_keys(document),
+        idempotency=(situation.caller.organisation, submission.idempotency, submission.digest) if submission.idempotency else None,
+    )
+
+
+def _sections(
+    document: Document, situation: Situation, submission: Submission, vocabulary: Vocabulary, index: int
+) -> dict[str, bytes]:
+    """The entry's sections: who may see which follows from the tiers (`docs/formats/journal.md`)."""
+    envelope = {
+        "index": index,
+        "time": situation.now,
+        "kind": submission.kind,
+        "record": submission.id,
+        "version": document["version"],
+        "action": submission.action,
+        "mediaType": submission.media_type,
+    }
+    cut = by_tier(document, vocabulary.terms)
+    tiers = {tier.value: canonical(piece) for tier, piece in cut.items() if piece}
+    actor = canonical(situation.caller.actor.as_json())
+    return {"envelope": canonical(envelope), "actor": actor, **tiers, "submission": submission.body}
+
+
+def _uuid(document: Document, term: str) -> str | None:
+    return uuid_of(document[term]) if term in document else None
+
+
+def _keys(document: Document) -> tuple[tuple[str, str, str, bool], ...]:
+    admitted = document.get("organisationStatus") in ("ACTIVE", "SUSPENDED")
+    return tuple(
+        (key["clientId"], key["keyId"], key["publicKey"], admitted and key["keyStatus"] == "ACTIVE")
+        for key in document.get("applicationKey", ())
+    )
+
+
+def kind_of(plural: str) -> Kind:
+    """The kind with that room in URLs; NotFound otherwise."""
+    if plural not in KINDS:
+        raise NotFound("not-found", f"there are no {plural} here")
+    return KINDS[plural]

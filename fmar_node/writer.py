@@ -1,0 +1,230 @@
+"""The writer process: the only one that writes the journal and the graph.
+
+Three threads: one commits submissions in batches that share an fsync, one lets the projector follow, one makes
+snapshots. Rules kept here: an answer goes out after the journal's commit, never before; the graph may lag behind
+by a bounded number of entries, then commits wait; a snapshot never stands in the way of a commit.
+
+Run as a module by `fmar_node.node` (arguments: socket descriptor, data folder); it ends when the node hangs up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import queue
+import signal
+import socket
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyoxigraph as ox
+
+from fmar_node import frames
+from fmar_node.clock import SystemClock, today
+from fmar_node.errors import Broken, FmarError, OutOfRoom, Unavailable
+from fmar_node.folder import Folder
+from fmar_node.followers.projector import Projector
+from fmar_node.journal.journal import Batch, Journal, refused
+from fmar_node.journal.register import Register, connect
+from fmar_node.judge import Judgement, refusal_as_json
+from fmar_node.record import Receipt
+from fmar_node.settings import Settings
+from fmar_node.store.graph import Graph
+from fmar_node.store.snapshot import sweep
+from fmar_node.submit import Submission, settle
+from fmar_node.vocabulary import Vocabulary, packaged
+
+log = logging.getLogger("fmar.writer")
+Order = tuple[dict[str, Any], list[bytes]]
+
+
+class WriterProcess:
+    """Everything that the process holds; `run` returns when the node has hung up."""
+
+    def __init__(self, sock: socket.socket, folder: Folder, settings: Settings) -> None:
+        self.sock, self.folder, self.settings = sock, folder, settings
+        self.clock, self.vocabulary = SystemClock(), Vocabulary.load()
+        key = folder.journal_key(settings.base_url)
+        terms, lookup_key = self.vocabulary.terms, folder.lookup_key()
+        self.journal = Journal(folder.journal, key.name, key, terms, lookup_key)
+        reading = Register(connect(folder.journal / "journal.db"), terms, lookup_key)
+        self.graph = Graph(folder.graph)
+        load_vocabulary(self.graph, settings.base_url, folder.graph.parent / "vocabulary")
+        self.projector = Projector(reading, self.graph, self.vocabulary, settings.base_url)
+        self.orders: queue.Queue[Order | None] = queue.Queue()
+        self.moved = threading.Condition()
+        self.sending = threading.Lock()
+        self.is_ending = False
+        self.held = -2
+
+    def run(self) -> None:
+        threads = [threading.Thread(target=each, daemon=True) for each in (self._receive, self._follow, self._snapshot)]
+        for thread in threads:
+            thread.start()
+        while (order := self.orders.get()) is not None:
+            self._commit([order, *self._waiting()])
+        with self.moved:
+            self.is_ending = True
+            self.moved.notify_all()
+        for thread in threads[1:]:
+            thread.join()
+        self.journal.close()
+        self.graph.close()
+
+    def _receive(self) -> None:
+        try:
+            while (frame := frames.receive(self.sock)) is not None:
+                self.orders.put(frame)
+        except (OSError, EOFError):
+            log.warning("the node's end of the socket is gone")
+        self.orders.put(None)
+
+    def _waiting(self) -> list[Order]:
+        """The orders that have come in meanwhile: they share the next fsync."""
+        waiting: list[Order] = []
+        while len(waiting) < self.settings.commit_batch - 1:
+            try:
+                order = self.orders.get_nowait()
+            except queue.Empty:
+                break
+            if order is None:
+                self.orders.put(None)
+                break
+            waiting.append(order)
+        return waiting
+
+    def _commit(self, orders: list[Order]) -> None:
+        self._wait_for_graph()
+        answers: list[dict[str, Any]] = []
+        try:
+            with self.journal.batch() as batch:
+                answers = [self._settle(batch, *order) for order in orders]
+        except FmarError as error:
+            answers = [{"refusal": refusal_as_json(error)} for _ in orders]
+        except Exception as error:
+            log.exception("a batch failed")
+            refusal = Unavailable("unavailable", f"the journal could not be written: {type(error).__name__}")
+            answers = [{"refusal": refusal_as_json(refusal)} for _ in orders]
+        for (header, _), answer in zip(orders, answers, strict=True):
+            self._send({"id": header["id"], **answer})
+        with self.moved:
+            self.moved.notify_all()
+
+    def _settle(self, batch: Batch, header: dict[str, Any], blobs: list[bytes]) -> dict[str, Any]:
+        """One submission inside the transaction: a receipt, or a refusal that leaves its neighbours alone."""
+        submission = Submission.from_json(header["submission"], blobs[0])
+        judgement = Judgement.from_json(header["judgement"])
+        now = self.journal.recorded_now(self.clock.now())
+        try:
+            with batch.savepoint():
+                settled = settle(
+                    submission, judgement, self.journal.register, self.vocabulary, today(self.clock), now, batch.next_index
+                )
+                if isinstance(settled, Receipt):
+                    return {"receipt": settled.as_json()}
+                index = batch.append(settled)
+                return {"receipt": Receipt(settled.kind, settled.id, settled.number, index).as_json()}
+        except FmarError as error:
+            return {"refusal": refusal_as_json(error)}
+        except sqlite3.OperationalError as error:
+            raise refused(error) from error
+        except Exception:
+            log.exception("a submission failed: %s %s", submission.kind, submission.action)
+            return {"refusal": refusal_as_json(Broken("internal-error", "nothing was written"))}
+
+    def _wait_for_graph(self) -> None:
+        """Commits wait while the graph is more than the allowed backlog behind."""
+        with self.moved:
+            most = self.settings.projector_backlog
+            self.moved.wait_for(lambda: self.journal.tree.size - 1 - self.projector.applied <= most, timeout=30)
+
+    def _follow(self) -> None:
+        while not self.is_ending:
+            try:
+                applied = self.projector.catch_up()
+            except OSError as error:
+                log.error("the graph could not be written: %s", error)
+                applied = 0
+                time.sleep(1)
+            with self.moved:
+                self.moved.notify_all()
+                if not applied and not self.is_ending:
+                    self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.journal.tree.size - 1, timeout=1)
+
+    def _snapshot(self) -> None:
+        """A snapshot whenever the graph has moved, not oftener than the interval and ten times its own duration."""
+        for serial in itertools.count(1):
+            started, self.held = time.monotonic(), self.projector.applied
+            try:
+                target = self.folder.snapshots / f"{serial:09d}"
+                self.graph.snapshot(target)
+                self._send({"event": "snapshot", "path": str(target)})
+            except OSError as error:
+                log.error("no snapshot could be made: %s", error)
+                self.held = -2
+            pause = max(self.settings.snapshot_seconds, 10 * (time.monotonic() - started))
+            with self.moved:
+                self.moved.wait_for(lambda: self.is_ending, timeout=pause)
+                self.moved.wait_for(lambda: self.is_ending or self.projector.applied > self.held)
+            if self.is_ending:
+                return
+
+    def _send(self, header: Mapping[str, Any]) -> None:
+        with self.sending:
+            try:
+                frames.send(self.sock, dict(header))
+            except OSError:
+                log.warning("the node did not take an answer")
+
+
+def load_vocabulary(graph: Graph, base_url: str, mark: Path) -> None:
+    """Puts ontology, shapes and code lists into their graphs where they are not those of this release."""
+    folders = {
+        "ontology": sorted(packaged("ontology").glob("*.ttl")),
+        "codes": sorted(packaged("ontology").glob("codes/*.ttl")),
+        "shapes": sorted(packaged("shapes").glob("*.ttl")),
+    }
+    state = hashlib.sha256(b"".join(file.read_bytes() for files in folders.values() for file in files)).hexdigest()
+    if mark.exists() and mark.read_text("ascii") == state and f"{base_url}/codes" in graph.views():
+        return
+    for name, files in folders.items():
+        graph.clear(f"{base_url}/{name}")
+        graph.load(f"{base_url}/{name}", read_turtle(files))
+    mark.write_text(state, "ascii")
+
+
+def read_turtle(files: list[Path]) -> Iterator[ox.Triple]:
+    """The triples of vocabulary files; these alone may hold blank nodes, they are replaced as a whole."""
+    for file in files:
+        for quad in ox.parse(path=str(file), format=ox.RdfFormat.TURTLE):
+            yield quad.triple
+
+
+def main(descriptor: str, data: str) -> None:
+    """The process: opens everything, says so, works until the node hangs up."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.setswitchinterval(0.0005)
+    sock = frames.inherited(descriptor)
+    folder = Folder(Path(data))
+    sweep(folder.snapshots, everything=True)
+    try:
+        process = WriterProcess(sock, folder, folder.settings())
+    except FmarError as error:
+        frames.send(sock, {"event": "failed", "refusal": refusal_as_json(error)})
+        return
+    except OSError as error:
+        frames.send(sock, {"event": "failed", "refusal": refusal_as_json(OutOfRoom("storage-full", str(error)))})
+        return
+    frames.send(sock, {"event": "ready", "size": process.journal.tree.size})
+    process.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
