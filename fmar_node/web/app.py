@@ -1,0 +1,149 @@
+"""The HTTP face of a node: every route, and how refusals leave."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from fmar_node import __version__, errors
+from fmar_node.errors import FmarError
+from fmar_node.kinds import KINDS
+from fmar_node.node import Node
+from fmar_node.representation import RDF_FORMATS, serialise_triples
+from fmar_node.web import credentials, documentation, export, journal, operations, records, sparql, words
+from fmar_node.web.description import catalogue
+from fmar_node.web.negotiation import best
+from fmar_node.web.pages import start_page
+from fmar_node.web.problems import PROBLEM_JSON, problem_bytes, status_of
+
+log = logging.getLogger("fmar.web")
+EXPOSED = ["ETag", "Link", "Location", "Retry-After", "Fmar-Journal-Index", "Fmar-Hint", "WWW-Authenticate", "DPoP-Nonce"]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "QUERY", "OPTIONS"]
+
+
+class RecordId(Convertor[str]):
+    """A UUID in lower case and nothing else: `lookup` and its like are never taken for a record."""
+
+    regex = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("record", RecordId())
+
+
+def create_app(node: Node) -> FastAPI:
+    """The ASGI application of a node; starting and stopping it starts and stops the node."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        await node.start()
+        yield
+        await node.close()
+
+    app = FastAPI(title=node.settings.node_name, version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app.state.node = node
+    app.state.measures = operations.Measures(node)
+    _add_routes(app)
+    app.add_exception_handler(FmarError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_exception_handler(Exception, _break)
+    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=METHODS, allow_headers=["*"], expose_headers=EXPOSED, max_age=600)
+    app.add_middleware(operations.Watch, measures=app.state.measures)
+    documentation.describe(app)
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    def add(path: str, endpoint: Any, *methods: str) -> None:
+        app.add_api_route(path, endpoint, methods=list(methods or ("GET",)), response_model=None, name=path)
+
+    add("/", start)
+    running: set[tuple[str, str]] = set()
+    add("/assets/lookup", records.look_up, "POST")
+    add("/assets/export", export.assets)
+    for plural, kind in KINDS.items():
+        room = records.Records(kind, running)
+        add(f"/{plural}", room.list)
+        add(f"/{plural}", room.register, "POST")
+        add(f"/{plural}/{{id:record}}", room.read)
+        add(f"/{plural}/{{id:record}}", room.replace, "PUT")
+        add(f"/{plural}/{{id:record}}", room.patch, "PATCH")
+        add(f"/{plural}/{{id:record}}/versions", room.versions)
+        add(f"/{plural}/{{id:record}}/versions/{{number:int}}", room.version)
+        add(f"/{plural}/{{id:record}}/history", room.history)
+        add(f"/{plural}/{{id:record}}/proof", room.proof)
+        for action in kind.actions:
+            if action not in ("register", "update"):
+                add(f"/{plural}/{{id:record}}/{action}", records.acting(room, action), "POST")
+    add("/sparql", sparql.endpoint, "GET", "POST")
+    app.router.add_route("/sparql", sparql.endpoint, methods=["QUERY"], include_in_schema=False)
+    add("/oauth/token", credentials.token, "POST")
+    add("/oauth/jwks", credentials.jwks)
+    add("/.well-known/oauth-authorization-server", credentials.authorization_server)
+    add("/.well-known/oauth-protected-resource", credentials.protected_resource)
+    add("/journal/checkpoint", journal.checkpoint)
+    add("/journal/key", journal.key)
+    add("/journal/tile/{path:path}", journal.tile)
+    add("/journal/entries/{index:int}", journal.entry)
+    add("/context/v1", words.context)
+    add("/ontology", words.ontology)
+    add("/shapes", words.shapes)
+    add("/shapes/{kind}", words.shapes)
+    add("/codes", words.codes)
+    add("/codes/{scheme}", words.codes)
+    add("/problems/{code}", words.problem_code)
+    add("/healthz", operations.healthz)
+    add("/readyz", operations.readyz)
+    add("/metrics", operations.metrics)
+    add("/docs", documentation.page)
+
+
+async def start(request: Request) -> Response:
+    """What this node is: a page for people, DCAT and service description for machines."""
+    node = request.app.state.node
+    offered = ("text/html", *RDF_FORMATS, "application/ld+json")
+    media_type = best(request.headers.get("accept", ""), offered)
+    if media_type == "text/html":
+        return HTMLResponse(start_page(node), headers={"Vary": "Accept"})
+    found = catalogue(node.settings.base_url, node.settings.node_name)
+    return Response(serialise_triples(found, media_type), headers={"Vary": "Accept"}, media_type=media_type)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FmarError)
+    node = request.app.state.node
+    request.state.refused = error.code
+    kind = getattr(request.state, "kind", "")
+    body = problem_bytes(error, node.settings.base_url, request.url.path, kind)
+    headers = {"Cache-Control": "private, no-store", "Vary": "Accept, Authorization, DPoP", **error.headers}
+    return Response(body, status_of(error), headers, PROBLEM_JSON)
+
+
+async def _refuse_http(request: Request, error: Exception) -> Response:
+    """What the router refuses: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = dict(error.headers or {})
+        return await _refuse(request, errors.MethodNotAllowed("method-not-allowed", f"{request.method} is not offered here", headers=allowed))
+    if error.status_code == 404:
+        return await _refuse(request, errors.NotFound("not-found", "there is nothing at this address"))
+    return await _refuse(request, errors.Malformed("malformed-request", str(error.detail)))
+
+
+async def _break(request: Request, error: Exception) -> Response:
+    log.error("a request failed", exc_info=error)
+    return await _refuse(request, errors.Broken("internal-error", "the node made a mistake; it has been logged"))

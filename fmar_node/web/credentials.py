@@ -1,0 +1,67 @@
+"""OAuth 2.0 over HTTP: token endpoint, keys, metadata. The rules are in `fmar_node.access`."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fmar_node.access.credential import protected_resource_metadata
+from fmar_node.access.token import authorization_server_metadata
+from fmar_node.errors import FmarError, Malformed
+from fmar_node.representation import JSON, json_bytes
+from fmar_node.web.negotiation import content_type
+from fmar_node.web.problems import status_of
+from fmar_node.web.records import exchange_of
+
+FORM = "application/x-www-form-urlencoded"
+MOST_BYTES = 32_768
+NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+async def token(request: Request) -> Response:
+    """Client credentials with private_key_jwt; the token is bound to the key of the DPoP proof."""
+    exchange = exchange_of(request)
+    try:
+        content_type(request.headers.get("content-type"), (FORM,))
+        form = _form(await exchange.body(MOST_BYTES))
+        issued = exchange.node.tokens.issue(form, request.headers.getlist("dpop"), request.method, exchange.url)
+    except FmarError as error:
+        request.state.refused = error.code
+        return _oauth_error(error)
+    return Response(json_bytes(issued), headers=NOT_STORED, media_type=JSON)
+
+
+def _form(body: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=20, errors="strict")
+    except ValueError as error:
+        raise Malformed("invalid-grant-request", "the body is not a form", members={"error": "invalid_request"}) from error
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise Malformed("invalid-grant-request", "a parameter stands twice", members={"error": "invalid_request"})
+    return dict(pairs)
+
+
+def _oauth_error(error: FmarError) -> Response:
+    """RFC 6749 section 5.2: the OAuth words, with our code beside them."""
+    body = {"error": error.members.get("error", "invalid_request"), "error_description": error.detail or error.title, "code": error.code}
+    status = 401 if body["error"] == "invalid_client" else max(400, min(status_of(error), 503)) if status_of(error) >= 500 else 400
+    return Response(json_bytes(body), status, {**NOT_STORED, **error.headers}, JSON)
+
+
+async def jwks(request: Request) -> Response:
+    """The public keys that verify this node's access tokens."""
+    keys = exchange_of(request).node.keys.public()
+    return Response(json_bytes(keys), headers={"Cache-Control": "public, max-age=300"}, media_type="application/jwk-set+json")
+
+
+async def authorization_server(request: Request) -> Response:
+    """RFC 8414 metadata."""
+    return Response(json_bytes(authorization_server_metadata(exchange_of(request).node.settings.base_url)), media_type=JSON)
+
+
+async def protected_resource(request: Request) -> Response:
+    """RFC 9728 metadata."""
+    settings = exchange_of(request).node.settings
+    return Response(json_bytes(protected_resource_metadata(settings.base_url, settings.node_name)), media_type=JSON)

@@ -1,0 +1,80 @@
+"""One HTTP request met with the node: body within its caps, caller, answers with the right headers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fmar_node.access.caller import Caller
+from fmar_node.errors import TooLarge, UnsupportedMedia
+from fmar_node.node import Node
+from fmar_node.representation import FORMATS, JSON, LD_JSON, json_bytes, serialise
+from fmar_node.vocabulary import Document
+from fmar_node.web.negotiation import best
+
+SHORT = {
+    LD_JSON: "jsonld",
+    JSON: "json",
+    "text/turtle": "turtle",
+    "application/n-triples": "ntriples",
+    "application/n-quads": "nquads",
+    "application/rdf+xml": "rdfxml",
+    "text/html": "html",
+}
+RECORD_FORMATS = (*FORMATS, "text/html")
+PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization, DPoP"}
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request and the node that answers it."""
+
+    request: Request
+    node: Node
+
+    @property
+    def url(self) -> str:
+        """The URL that a proof has to be for: the node's own base, whatever Host says."""
+        path = self.request.scope.get("raw_path") or self.request.url.path.encode()
+        return self.node.settings.base_url + path.decode("ascii", "replace").split("?")[0]
+
+    def caller(self) -> Caller:
+        """Who is asking; Unauthenticated where a credential does not hold."""
+        headers = self.request.headers
+        caller = self.node.caller(self.request.method, self.url, headers.getlist("authorization"), headers.getlist("dpop"))
+        self.request.state.caller = caller
+        return caller
+
+    async def body(self, most: int) -> bytes:
+        """The body, never more than `most` bytes of it in memory."""
+        if self.request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise UnsupportedMedia("unsupported-media-type", "send the body without Content-Encoding")
+        declared = self.request.headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > most:
+            raise TooLarge("body-too-large", f"{declared} bytes; this node accepts {most}")
+        body = bytearray()
+        async for chunk in self.request.stream():
+            body += chunk
+            if len(body) > most:
+                raise TooLarge("body-too-large", f"more than {most} bytes")
+        return bytes(body)
+
+    def wanted(self, offered: tuple[str, ...] = RECORD_FORMATS) -> str:
+        """The media type to answer in: `format=` by its short name, otherwise the Accept header."""
+        if short := self.request.query_params.get("format"):
+            return best(next((name for name in offered if SHORT.get(name) == short), short), offered)
+        return best(self.request.headers.get("accept", ""), offered)
+
+    def represent(self, document: Document, media_type: str) -> bytes:
+        return serialise(document, media_type, self.node.vocabulary)
+
+
+def etag(shared: str, media_type: str) -> str:
+    """A strong entity tag: the view of the record, then the format."""
+    return f'"{shared}.{SHORT.get(media_type, "json")}"'
+
+
+def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(json_bytes(value), status, {**PRIVATE, **(headers or {})}, JSON)

@@ -1,0 +1,99 @@
+"""UC-02.05: everything that the caller manages, streamed, in a form that can be registered again.
+
+Rules kept here: a cell that a spreadsheet would run as a formula is defused; MPANs are text; the register is
+unchanged by it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from fmar_node.kinds import KINDS
+from fmar_node.representation import serialise_triples, triples
+from fmar_node.vocabulary import CONTEXT, Document, TermKind, Vocabulary
+from fmar_node.web.exchange import PRIVATE
+from fmar_node.web.negotiation import best
+from fmar_node.web.records import exchange_of
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+async def assets(request: Request) -> Response:
+    """GET /assets/export: NDJSON-LD, CSV, N-Quads or Turtle, by Accept or `format=`."""
+    exchange = exchange_of(request)
+    caller = exchange.caller()
+    if caller.is_anonymous:
+        raise exchange.node.verifier.missing("an export holds what the caller manages")
+    short = request.query_params.get("format", "")
+    named = next((name for name, (each, _) in FORMATS.items() if each == short), None)
+    media_type = named or best(request.headers.get("accept", ""), tuple(FORMATS))
+    short, write = FORMATS[media_type]
+    documents = exchange.node.reader.export(KINDS["assets"], caller)
+    headers = {**PRIVATE, "Content-Disposition": f'attachment; filename="assets.{short}"'}
+    return StreamingResponse(_stepwise(write(documents, exchange.node.vocabulary)), headers=headers, media_type=media_type)
+
+
+async def _stepwise(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+def ndjson(documents: Iterator[Document], _: Vocabulary) -> Iterator[bytes]:
+    for document in documents:
+        yield json.dumps({"@context": CONTEXT, **document}, ensure_ascii=False).encode() + b"\n"
+
+
+def rdf(media_type: str) -> Callable[[Iterator[Document], Vocabulary], Iterator[bytes]]:
+    def write(documents: Iterator[Document], vocabulary: Vocabulary) -> Iterator[bytes]:
+        for document in documents:
+            yield serialise_triples(triples(document, vocabulary), media_type)
+
+    return write
+
+
+def turtle(documents: Iterator[Document], vocabulary: Vocabulary) -> Iterator[bytes]:
+    """One Turtle document: the prefixes stand once."""
+    for place, document in enumerate(documents):
+        text = serialise_triples(triples(document, vocabulary), "text/turtle")
+        yield text if place == 0 else b"".join(line for line in text.splitlines(True) if not line.startswith(b"@prefix"))
+
+
+def table(documents: Iterator[Document], vocabulary: Vocabulary) -> Iterator[bytes]:
+    """CSV with one column per term of an asset; parts as JSON."""
+    terms = [term for term in vocabulary.classes["Asset"]]
+    header = ["id", *(term.name for term in sorted(terms, key=lambda term: (term.order, term.name)))]
+    yield _line(header)
+    for document in documents:
+        yield _line([_cell(document.get(name), vocabulary, name) for name in header])
+
+
+def _cell(value: Any, vocabulary: Vocabulary, name: str) -> str:
+    if value is None:
+        return ""
+    term = vocabulary.terms.get(name)
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    is_number = term is not None and term.kind in (TermKind.DECIMAL, TermKind.INTEGER)
+    return f"'{text}" if text.startswith(FORMULA_STARTS) and not is_number else text
+
+
+def _line(cells: list[str]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out).writerow(cells)
+    return out.getvalue().encode()
+
+
+FORMATS: dict[str, tuple[str, Callable[[Iterator[Document], Vocabulary], Iterator[bytes]]]] = {
+    "application/x-ndjson": ("ndjson", ndjson),
+    "text/csv": ("csv", table),
+    "application/n-quads": ("nq", rdf("application/n-quads")),
+    "text/turtle": ("ttl", turtle),
+}

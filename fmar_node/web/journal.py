@@ -1,0 +1,57 @@
+"""The journal over HTTP: C2SP checkpoint and tiles for everybody, entries to those who may see them."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from fmar_node.errors import NotFound
+from fmar_node.journal.checkpoint import Checkpoint, Note
+from fmar_node.journal.tile import Tile, bundle_bytes, tile_bytes
+from fmar_node.journal.tree import ProofError
+from fmar_node.read import Shown
+from fmar_node.web.exchange import json_response
+from fmar_node.web.records import exchange_of
+
+IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
+
+
+async def checkpoint(request: Request) -> Response:
+    """The newest signed head of the tree."""
+    note = exchange_of(request).node.register.checkpoint()
+    return PlainTextResponse(note, headers={"Cache-Control": "public, max-age=1"})
+
+
+async def key(request: Request) -> Response:
+    """The verifier key of the checkpoints, `<origin>+<key id>+<base64>`; pin it, do not fetch it with each proof."""
+    node = exchange_of(request).node
+    return PlainTextResponse(f"{node.folder.journal_key(node.settings.base_url).verifier}\n")
+
+
+async def tile(request: Request) -> Response:
+    """A tile of hashes, or a bundle of leaves."""
+    register = exchange_of(request).node.register
+    try:
+        wanted = Tile.parse(request.path_params["path"])
+        size = Checkpoint.parse(Note.parse(register.checkpoint()).text).size
+        if not wanted.is_in(size):
+            raise NotFound("not-found", "the tree has no such tile yet")
+        if wanted.level is None:
+            data = bundle_bytes(register.leaves(wanted.start, wanted.width))
+        else:
+            data = tile_bytes(register, wanted, size)
+    except ProofError as error:
+        raise NotFound("not-found", f"not a tile: {error.detail}") from error
+    return Response(data, headers=IMMUTABLE, media_type="application/octet-stream")
+
+
+async def entry(request: Request) -> Response:
+    """An entry's receipt, as far as the caller sees its record."""
+    exchange = exchange_of(request)
+    caller = exchange.caller()
+    node = exchange.node
+    version = node.register.version_at(min(int(request.path_params["index"]), 2**62))
+    shown = [each for each in node.reader.versions(version.kind, version.id, caller) if each.version.index == version.index] if version else []
+    if not shown:
+        raise NotFound("not-found", "no such entry for this caller")
+    return json_response(node.reader.proof(Shown(shown[0].version, shown[0].document, 0), caller))

@@ -1,0 +1,62 @@
+"""Pages for people: start page, records, queries, code lists, problems. Everything is escaped by the template engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from fmar_node import __version__
+from fmar_node.errors import PROBLEMS
+from fmar_node.kinds import KINDS, Kind
+from fmar_node.node import Node
+from fmar_node.read import Shown
+from fmar_node.vocabulary import Scheme, Term, TermKind
+
+TEMPLATES = Environment(
+    loader=PackageLoader("fmar_node.web"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
+)
+UNITS = {"KiloW": "kW", "KiloW-HR": "kWh", "KiloV": "kV", "M": "m"}
+
+
+def _page(name: str, node: Node, **given: Any) -> str:
+    return TEMPLATES.get_template(name).render(node=node, base=node.settings.base_url, software=__version__, **given)
+
+
+def start_page(node: Node) -> str:
+    return _page("start.html", node, kinds=KINDS, counts=node.register.counts(), schemes=sorted(node.vocabulary.schemes))
+
+
+def record_page(node: Node, kind: Kind, shown: Shown) -> str:
+    rows = [_row(node, name, value) for name, value in shown.document.items() if name not in ("id", "type")]
+    return _page("record.html", node, kind=kind, document=shown.document, rows=rows)
+
+
+def _row(node: Node, name: str, value: Any) -> dict[str, Any]:
+    term = node.vocabulary.terms[name]
+    values = value if isinstance(value, list) else [value]
+    shown = [_value(node, term, each) for each in values]
+    return {"term": term, "unit": UNITS.get(term.unit.rsplit("/", 1)[-1], ""), "values": shown}
+
+
+def _value(node: Node, term: Term, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        inner = [_row(node, name, each) for name, each in value.items() if name not in ("id", "type")]
+        return {"part": inner, "text": "", "link": ""}
+    if term.kind is TermKind.CODE:
+        code = node.vocabulary.schemes[term.scheme].codes.get(value)
+        label = f"{code.label} ({value})" if code else str(value)
+        return {"text": label, "link": f"{node.settings.base_url}/codes/{term.scheme}", "part": None}
+    return {"text": str(value), "link": value if term.kind is TermKind.RECORD else "", "part": None}
+
+
+def sparql_page(node: Node) -> str:
+    return _page("sparql.html", node)
+
+
+def codes_page(node: Node, scheme: Scheme) -> str:
+    return _page("codes.html", node, scheme=scheme)
+
+
+def problem_page(node: Node, code: str) -> str:
+    return _page("problem.html", node, code=code, problem=PROBLEMS[code])

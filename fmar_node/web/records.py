@@ -1,0 +1,284 @@
+"""Records over HTTP: register, read, change, list, act, history, proof, lookup."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fmar_node import jsonld
+from fmar_node.access.caller import Caller
+from fmar_node.access.reveal import reveal
+from fmar_node.checks.report import validation_report
+from fmar_node.clock import parse_stamp
+from fmar_node.errors import Conflict, Invalid, Malformed
+from fmar_node.identity import is_uuid, new_record_id
+from fmar_node.kinds import Kind
+from fmar_node.read import Shown, not_here
+from fmar_node.record import Receipt
+from fmar_node.representation import LD_JSON, json_bytes
+from fmar_node.submit import Outcome, Submission, current_caller
+from fmar_node.vocabulary import CONTEXT, Tier
+from fmar_node.web.exchange import PRIVATE, Exchange, etag, json_response
+from fmar_node.web.negotiation import content_type, entity_tags, prefers_minimal
+from fmar_node.web.pages import record_page
+
+MERGE_PATCH = "application/merge-patch+json"
+KEY_CHARS = 255
+PAGE_PARAMETERS = frozenset({"cursor", "limit", "managed", "format"})
+
+
+class Records:
+    """The routes of one kind of record."""
+
+    def __init__(self, kind: Kind, running: set[tuple[str, str]]) -> None:
+        self.kind, self.running = kind, running
+
+    # -- reading
+
+    async def read(self, request: Request) -> Response:
+        exchange = exchange_of(request)
+        caller = exchange.caller()
+        return self._shown(exchange, self._selected(exchange, caller))
+
+    def _selected(self, exchange: Exchange, caller: Caller) -> Shown:
+        """The version that ?at= or ?version= asks for, the current one without."""
+        reader, id_ = exchange.node.reader, exchange.request.path_params["id"]
+        at, number = exchange.request.query_params.get("at"), exchange.request.query_params.get("version")
+        if at is not None:
+            try:
+                return reader.at(self.kind.plural, id_, caller, parse_stamp(at))
+            except ValueError as error:
+                raise Malformed("malformed-request", f"at: {error}") from error
+        if number is not None:
+            if not number.isdigit() or len(number) > 9:
+                raise Malformed("malformed-request", "version is a number from 1")
+            return reader.numbered(self.kind.plural, id_, caller, int(number))
+        return reader.current(self.kind.plural, id_, caller)
+
+    def _shown(self, exchange: Exchange, shown: Shown, status: int = 200, extra: dict[str, str] | None = None) -> Response:
+        media_type = exchange.wanted()
+        tag = etag(shown.fingerprint, media_type)
+        iri = shown.document["id"]
+        headers = {**PRIVATE, "ETag": tag, "Link": f'<{iri}/proof>; rel="proof"', "Content-Location": iri, **(extra or {})}
+        if recorded := shown.document.get("recordedAt"):
+            headers["Last-Modified"] = http_date(recorded)
+        if status == 200 and exchange.request.method in ("GET", "HEAD"):
+            known = entity_tags(exchange.request.headers.get("if-none-match"))
+            if known and (shown.fingerprint in known or "*" in known):
+                return Response(status_code=304, headers=headers)
+        if media_type == "text/html":
+            return Response(record_page(exchange.node, self.kind, shown), status, headers, "text/html")
+        return Response(exchange.represent(shown.document, media_type), status, headers, media_type)
+
+    async def versions(self, request: Request) -> Response:
+        exchange = exchange_of(request)
+        caller, id_ = exchange.caller(), request.path_params["id"]
+        base = f"{exchange.node.settings.base_url}/{self.kind.plural}/{id_}"
+        found = exchange.node.reader.versions(self.kind.plural, id_, caller)
+        items = [{"version": shown.number, "id": f"{base}/versions/{shown.number}"} for shown in found]
+        return json_response({"record": base, "items": items})
+
+    async def version(self, request: Request) -> Response:
+        exchange = exchange_of(request)
+        caller, number = exchange.caller(), int(request.path_params["number"])
+        return self._shown(exchange, exchange.node.reader.numbered(self.kind.plural, request.path_params["id"], caller, number))
+
+    async def history(self, request: Request) -> Response:
+        exchange = exchange_of(request)
+        caller, id_ = exchange.caller(), request.path_params["id"]
+        items = exchange.node.reader.history(self.kind.plural, id_, caller)
+        return json_response({"record": f"{exchange.node.settings.base_url}/{self.kind.plural}/{id_}", "items": items})
+
+    async def proof(self, request: Request) -> Response:
+        exchange = exchange_of(request)
+        caller = exchange.caller()
+        shown = self._selected(exchange, caller)
+        return json_response(exchange.node.reader.proof(shown, caller))
+
+    async def list(self, request: Request) -> Response:
+        """A page of the records that the caller sees, by id, narrowed by fields."""
+        exchange = exchange_of(request)
+        caller, asked = exchange.caller(), request.query_params
+        limit = _limit(asked.get("limit"), exchange.node.settings.page_items, exchange.node.settings.page_items_most)
+        equal = self._filters(exchange)
+        page = exchange.node.reader.page(self.kind, caller, limit, asked.get("cursor", ""), asked.get("managed") == "me", equal)
+        body: dict[str, Any] = {"@context": CONTEXT, "type": "Collection", "items": page.items}
+        headers = {}
+        if page.cursor:
+            kept = {name: value for name, value in asked.items() if name != "cursor"}
+            body["next"] = f"{exchange.node.settings.base_url}/{self.kind.plural}?{urlencode({**kept, 'cursor': page.cursor})}"
+            headers["Link"] = f'<{body["next"]}>; rel="next"'
+        return Response(json_bytes(body), 200, {**PRIVATE, **headers}, LD_JSON)
+
+    def _filters(self, exchange: Exchange) -> dict[str, str]:
+        equal = {}
+        terms = exchange.node.vocabulary.terms
+        for name, value in exchange.request.query_params.items():
+            if name in PAGE_PARAMETERS:
+                continue
+            term = terms.get(name)
+            if term is not None and term.tier is Tier.PERSONAL:
+                raise Malformed("personal-filter", f"{name} is personal: use POST /{self.kind.plural}/lookup")
+            if name not in self.kind.filters:
+                raise Malformed("malformed-request", f"lists are narrowed by {', '.join(self.kind.filters)}, not by {name[:40]!r}")
+            is_reference = term is not None and term.kind == "record" and is_uuid(value)
+            equal[name] = f"{exchange.node.settings.base_url}/organisations/{value}" if is_reference else value
+        return equal
+
+    # -- writing
+
+    async def register(self, request: Request) -> Response:
+        return await self._write(exchange_of(request), "register", new_record_id(), jsonld.MEDIA_TYPES)
+
+    async def replace(self, request: Request) -> Response:
+        """PUT: the whole document again. A caller who sees only part of the record patches instead."""
+        return await self._write(exchange_of(request), "update", request.path_params["id"], jsonld.MEDIA_TYPES)
+
+    async def patch(self, request: Request) -> Response:
+        """PATCH by merge patch (RFC 7396) of the current document, judged as a whole."""
+        return await self._write(exchange_of(request), "update", request.path_params["id"], (MERGE_PATCH,))
+
+    async def act(self, request: Request, action: str) -> Response:
+        """A named action of the kind, with its own small document."""
+        return await self._write(exchange_of(request), action, request.path_params["id"], jsonld.MEDIA_TYPES)
+
+    async def _write(self, exchange: Exchange, action: str, id_: str, taken: tuple[str, ...]) -> Response:
+        exchange.request.state.kind = self.kind.name
+        request, node = exchange.request, exchange.node
+        caller = exchange.caller()
+        if caller.is_anonymous:
+            raise node.verifier.missing("writing needs a credential")
+        body = await exchange.body(node.settings.body_bytes)
+        media_type = LD_JSON
+        if body or action in ("register", "update"):
+            media_type = content_type(request.headers.get("content-type"), taken)
+        key = request.headers.get("idempotency-key", "")
+        if len(key) > KEY_CHARS:
+            raise Malformed("malformed-request", f"an Idempotency-Key has at most {KEY_CHARS} characters")
+        if media_type == MERGE_PATCH:
+            body, media_type = self._merged(exchange, caller, id_, body), LD_JSON
+        submission = Submission(
+            caller, self.kind.plural, action, id_, node.settings.base_url, media_type, body,
+            entity_tags(request.headers.get("if-match")), key,
+        )  # fmt: skip
+        outcome = await self._run(exchange, submission)
+        return self._answer(exchange, submission, outcome)
+
+    async def _run(self, exchange: Exchange, submission: Submission) -> Outcome:
+        dry_run = exchange.request.query_params.get("dry-run", "false").lower() in ("true", "1", "")
+        running = (submission.caller.organisation, submission.idempotency)
+        if submission.idempotency:
+            if running in self.running:
+                raise Conflict("idempotency-key-running", "the first request with this key is still running", headers={"Retry-After": "1"})
+            self.running.add(running)
+        try:
+            return await exchange.node.submit(submission, dry_run=dry_run)
+        finally:
+            self.running.discard(running)
+
+    def _merged(self, exchange: Exchange, caller: Caller, id_: str, body: bytes) -> bytes:
+        """The current document with the patch applied; NotFound where the caller does not see the record."""
+        shown = exchange.node.reader.current(self.kind.plural, id_, caller)
+        patch = jsonld.read_json(body, exchange.node.settings)
+        return encoded(merge(shown.version.document, patch)).encode()
+
+    def _answer(self, exchange: Exchange, submission: Submission, outcome: Outcome) -> Response:
+        if outcome.receipt is None:
+            faults = [fault.as_json() for fault in outcome.faults]
+            report = validation_report(outcome.faults, self.kind.name)
+            return json_response({"accepted": True, "document": outcome.document, "errors": faults, "report": report})
+        receipt = outcome.receipt
+        status = 201 if submission.action == "register" else 200
+        extra = {"Location": submission_iri(submission, receipt), "Fmar-Journal-Index": str(receipt.index)}
+        if receipt.is_repeat and submission.idempotency:
+            extra["Idempotent-Replayed"] = "true"
+        shown = self._written(exchange, submission.caller, receipt)
+        if prefers_minimal(exchange.request.headers):
+            tag = etag(shown.fingerprint, LD_JSON)
+            return Response(status_code=status if status == 201 else 204, headers={**PRIVATE, **extra, "ETag": tag, "Preference-Applied": "return=minimal"})
+        return self._shown(exchange, shown, status, extra)
+
+    def _written(self, exchange: Exchange, caller: Caller, receipt: Receipt) -> Shown:
+        version = exchange.node.register.version_at(receipt.index)
+        assert version is not None
+        document = reveal(version.document, current_caller(caller, exchange.node.register), exchange.node.vocabulary)
+        return Shown(version, document or {"id": version.iri, "type": self.kind.class_name}, receipt.number)
+
+
+async def look_up(request: Request) -> Response:
+    """POST /assets/lookup: an identifier in the body; absent and not the caller's are one answer."""
+    exchange = exchange_of(request)
+    caller = exchange.caller()
+    content_type(request.headers.get("content-type"), ("application/json", LD_JSON))
+    given = jsonld.read_json(await exchange.body(4096), exchange.node.settings)
+    scheme, value = given.get("scheme"), given.get("value")
+    if not isinstance(scheme, str) or not isinstance(value, str) or set(given) - {"scheme", "value", "manufacturer", "@context"}:
+        raise Invalid("validation-failed", 'send {"scheme": "MPAN", "value": "..."}; a serial number may come with its manufacturer')
+    if isinstance(maker := given.get("manufacturer"), str) and scheme == "SERIAL":
+        value = f"{maker.strip()}|{value.strip()}"
+    found = exchange.node.reader.lookup(scheme, value, caller)
+    if not found:
+        raise not_here()
+    terms = ("id", "assetId", "assetCategory", "registrationStatus", "ratedCapacity", "friendlyCode")
+    items = [{term: document[term] for term in terms if term in document} for document in found]
+    return json_response({"@context": CONTEXT, "type": "Collection", "items": items})
+
+
+def exchange_of(request: Request) -> Exchange:
+    return Exchange(request, request.app.state.node)
+
+
+def submission_iri(submission: Submission, receipt: Receipt) -> str:
+    return f"{submission.base_url}/{receipt.kind}/{receipt.id}"
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge(merged.get(name), value)
+    return merged
+
+
+def encoded(value: Any) -> str:
+    """JSON text in which numbers stand digit for digit as they were sent."""
+    if isinstance(value, jsonld.Number):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(name)}:{encoded(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(encoded, value)) + "]"
+    return json.dumps(value)
+
+
+def _limit(text: str | None, otherwise: int, most: int) -> int:
+    if text is None:
+        return otherwise
+    if not text.isdigit() or len(text) > 6 or not 1 <= int(text) <= most:
+        raise Malformed("malformed-request", f"limit is a number from 1 to {most}")
+    return int(text)
+
+
+def http_date(instant: str) -> str:
+    return format_datetime(datetime.fromisoformat(instant).astimezone(UTC).replace(microsecond=0), usegmt=True)
+
+
+def acting(room: Records, action: str) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint of a named action."""
+
+    async def act(request: Request) -> Response:
+        return await room.act(request, action)
+
+    return act

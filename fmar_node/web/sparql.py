@@ -1,0 +1,128 @@
+"""The SPARQL 1.1 Protocol at /sparql: query by GET, form, direct POST and HTTP QUERY; updates are refused."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+
+from fmar_node.errors import FmarError, Malformed
+from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS, Question
+from fmar_node.representation import RDF_FORMATS, serialise_triples
+from fmar_node.store.pool import Answer
+from fmar_node.web.description import service_description
+from fmar_node.web.exchange import Exchange
+from fmar_node.web.negotiation import accepted, best, content_type
+from fmar_node.web.pages import sparql_page
+from fmar_node.web.records import exchange_of
+
+FORM, DIRECT, UPDATE = "application/x-www-form-urlencoded", "application/sparql-query", "application/sparql-update"
+DESCRIPTION_FORMATS = (*RDF_FORMATS, "application/ld+json", "text/html")
+SHORT_FORMATS = {short: name for name, short in {**RESULT_FORMATS, **GRAPH_FORMATS}.items()}
+Pairs = list[tuple[str, str]]
+
+
+async def endpoint(request: Request) -> Response:
+    """A query in any of the protocol's forms; the description of the service without one."""
+    exchange = exchange_of(request)
+    caller = exchange.caller()
+    pairs = await _parameters(exchange)
+    if not any(name == "query" for name, _ in pairs) and request.method in ("GET", "HEAD"):
+        return _description(exchange)
+    answer = await exchange.node.query(_question(exchange, pairs), caller)
+    headers = {
+        "Fmar-Journal-Index": str(answer.index),
+        "Cache-Control": "private, no-cache",
+        "Vary": "Accept, Authorization, DPoP",
+    }
+    if not caller.is_anonymous:
+        public = f"{exchange.node.settings.base_url}/views/public"
+        headers["Fmar-Hint"] = f"your own graph was asked; what everybody sees is in GRAPH <{public}>"
+    return StreamingResponse(_body(answer), headers=headers, media_type=answer.media_type)
+
+
+async def _body(answer: Answer) -> AsyncIterator[bytes]:
+    async for chunk in answer.chunks:
+        yield chunk
+
+
+async def _parameters(exchange: Exchange) -> Pairs:
+    """Every parameter of the request, in order; a direct query becomes one of them."""
+    request, settings = exchange.request, exchange.node.settings
+    pairs = _pairs(request.url.query)
+    if request.method in ("GET", "HEAD"):
+        return pairs
+    media_type = content_type(request.headers.get("content-type"), (FORM, DIRECT, UPDATE))
+    if media_type == UPDATE:
+        raise Malformed("query-refused", "this endpoint answers queries; records are changed with POST, PUT and PATCH")
+    body = await exchange.body(3 * settings.query_bytes)
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Malformed("query-malformed", f"the query is not UTF-8: {error.reason}") from error
+    return [*pairs, ("query", text)] if media_type == DIRECT else [*pairs, *_pairs(text)]
+
+
+def _pairs(text: str) -> Pairs:
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=200, errors="strict")
+    except ValueError as error:
+        raise Malformed("malformed-request", "the parameters are not a URL-encoded UTF-8 form") from error
+
+
+def _question(exchange: Exchange, pairs: Pairs) -> Question:
+    def given(name: str) -> list[str]:
+        return [value for key, value in pairs if key == name]
+
+    if given("update"):
+        raise Malformed("query-refused", "this endpoint answers queries; records are changed with POST, PUT and PATCH")
+    queries = given("query")
+    if len(queries) != 1:
+        raise Malformed("malformed-request", f"send exactly one query, not {len(queries)}")
+    return Question(
+        text=queries[0],
+        default_graphs=tuple(given("default-graph-uri")),
+        named_graphs=tuple(given("named-graph-uri")),
+        accept=_accept(exchange, given("format")),
+        seconds=_seconds(given("timeout")),
+        min_index=_min_index(exchange.request.headers.get("fmar-min-journal-index")),
+    )
+
+
+def _accept(exchange: Exchange, formats: Iterable[str]) -> tuple[str, ...]:
+    short = next(iter(formats), "")
+    if name := SHORT_FORMATS.get(short, short if short in SHORT_FORMATS.values() else ""):
+        return (name,)
+    return tuple(accepted(exchange.request.headers.get("accept", "")))
+
+
+def _seconds(texts: list[str]) -> float | None:
+    if not texts:
+        return None
+    try:
+        return float(texts[0])
+    except ValueError as error:
+        raise Malformed("malformed-request", "timeout is a number of seconds") from error
+
+
+def _min_index(text: str | None) -> int:
+    if text is None:
+        return -1
+    if not text.isdigit() or len(text) > 15:
+        raise Malformed("malformed-request", "Fmar-Min-Journal-Index is the Fmar-Journal-Index of a receipt")
+    return int(text)
+
+
+def _description(exchange: Exchange) -> Response:
+    media_type = best(exchange.request.headers.get("accept", ""), DESCRIPTION_FORMATS)
+    if media_type == "text/html":
+        return HTMLResponse(sparql_page(exchange.node))
+    found = service_description(exchange.node.settings.base_url)
+    return Response(serialise_triples(found, media_type), headers={"Vary": "Accept"}, media_type=media_type)
+
+
+def refusal_headers(error: FmarError) -> dict[str, str]:
+    """Accept-Query tells clients what the endpoint takes (HTTP QUERY)."""
+    return {"Accept-Query": f"{DIRECT}, {FORM}"} if error.code == "unsupported-media-type" else {}

@@ -1,0 +1,88 @@
+"""The vocabulary over HTTP: context, ontology, shapes, code lists; the pages of problem codes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import pyoxigraph as ox
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from fmar_node.errors import PROBLEMS, NotFound
+from fmar_node.representation import JSON, LD_JSON, RDF_FORMATS, json_bytes, serialise_triples
+from fmar_node.vocabulary import CODES, RELEASE, packaged
+from fmar_node.web.exchange import SHORT
+from fmar_node.web.negotiation import best, entity_tags
+from fmar_node.web.pages import codes_page, problem_page
+from fmar_node.web.records import exchange_of
+
+FORMATS = ("text/turtle", LD_JSON, *(name for name in RDF_FORMATS if name != "text/turtle"))
+LONG = {"Cache-Control": "public, max-age=86400", "Vary": "Accept", "Fmar-Vocabulary": RELEASE}
+
+
+async def context(request: Request) -> Response:
+    """The JSON-LD context, version 1."""
+    data = (packaged("ontology") / "context-v1.jsonld").read_bytes()
+    return _cached(request, data, LD_JSON)
+
+
+async def ontology(request: Request) -> Response:
+    """All ontology modules in one graph."""
+    return _graph(request, exchange_of(request).node.vocabulary.ontology)
+
+
+async def shapes(request: Request) -> Response:
+    """All shapes in one graph, or those of one kind at /shapes/{kind}."""
+    name = request.path_params.get("kind", "*")
+    files = sorted(packaged("shapes").glob("*.ttl"))
+    chosen = [file for file in files if name in ("*", file.stem)]
+    if not chosen:
+        raise NotFound("not-found", f"shapes exist for {', '.join(file.stem for file in files)}")
+    triples = [quad.triple for file in chosen for quad in ox.parse(path=str(file), format=ox.RdfFormat.TURTLE)]
+    return _graph(request, triples)
+
+
+async def codes(request: Request) -> Response:
+    """One code list; all of them at /codes."""
+    vocabulary = exchange_of(request).node.vocabulary
+    name = request.path_params.get("scheme")
+    if name is not None and name not in vocabulary.schemes:
+        raise NotFound("not-found", f"code lists are {', '.join(sorted(vocabulary.schemes))}")
+    prefix = f"{CODES}{name}#" if name else CODES
+    scheme = CODES + name if name else ""
+    found = [each for each in vocabulary.codes if each.subject.value.startswith(prefix) or each.subject.value == scheme]  # type: ignore[union-attr]
+    offered = (*FORMATS, JSON, "text/html")
+    media_type = best(request.headers.get("accept", ""), offered)
+    if name and media_type == "text/html":
+        return HTMLResponse(codes_page(exchange_of(request).node, vocabulary.schemes[name]), headers=LONG)
+    if name and media_type == JSON:
+        listed = vocabulary.schemes[name].codes.values()
+        rows = [{"code": c.notation, "label": c.label, "definition": c.definition, "active": c.is_active} for c in listed]
+        return _cached(request, json_bytes({"scheme": name, "codes": rows}), JSON)
+    return _graph(request, found)
+
+
+def _graph(request: Request, triples: Iterable[ox.Triple]) -> Response:
+    asked = request.query_params.get("format")
+    named = next((name for name in FORMATS if SHORT.get(name) == asked), None)
+    media_type = named or best(request.headers.get("accept", ""), FORMATS, "text/turtle")
+    return _cached(request, serialise_triples(tuple(triples), media_type), media_type)
+
+
+def _cached(request: Request, data: bytes, media_type: str) -> Response:
+    shared = hashlib.sha256(data).hexdigest()[:16]
+    headers = {**LONG, "ETag": f'"{shared}.{SHORT.get(media_type, "json")}"'}
+    if shared in (entity_tags(request.headers.get("if-none-match")) or ()):
+        return Response(status_code=304, headers=headers)
+    return Response(data, headers=headers, media_type=media_type)
+
+
+async def problem_code(request: Request) -> Response:
+    """What a problem code means and what to do about it."""
+    code = request.path_params["code"]
+    if code not in PROBLEMS:
+        raise NotFound("not-found", "no problem has this code")
+    if best(request.headers.get("accept", ""), ("text/html", JSON)) == JSON:
+        return Response(json_bytes({"code": code, "title": PROBLEMS[code].title, "remedy": PROBLEMS[code].remedy}), media_type=JSON)
+    return HTMLResponse(problem_page(exchange_of(request).node, code))
