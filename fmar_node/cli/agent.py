@@ -1,0 +1,177 @@
+"""`fmar agent`: a loopback proxy that adds the credential and proof, so that any plain tool can use a node.
+
+Rules kept here:
+- it listens on 127.0.0.1 only, and answers only requests that name a loopback host: a web page that points
+  its own name at 127.0.0.1 (DNS rebinding), or that calls from another origin, is refused;
+- methods, paths, queries, headers and bodies pass as they are, streamed in both directions; only what
+  belongs to one connection (RFC 9110, section 7.6.1) stays behind, and the tool's own credential;
+- in answers, only the node's origin in Location and Link becomes the agent's, so that tools follow them here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fmar_node.client import CredentialError, Profile, client_options, is_loopback
+from fmar_node.errors import PROBLEMS
+
+ADDRESS = "127.0.0.1"
+CONNECTION_HEADERS = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade".split()
+)
+OWN_HEADERS = frozenset({b"host", b"authorization", b"dpop", b"expect"})
+REPEATABLE_BYTES = 1_048_576  # a body up to this size is held, so that it can be sent again when a token was refused
+POOL = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Agent:
+    """An ASGI application that speaks to one node as one participant."""
+
+    def __init__(self, profile: Profile, client: httpx.AsyncClient) -> None:
+        self._profile = profile
+        self._client = client
+        origins = {_origin(url) for url in (profile.node, profile.issuer)}
+        self._node_origin = re.compile(rb"(?:%s)(?=[/?#>]|$)" % b"|".join(re.escape(each) for each in sorted(origins)))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        if refusal := _why_not(request):
+            await self._problem("agent-refused", 403, refusal)(scope, receive, send)
+            return
+        try:
+            answer = await self._client.send(await self._outward(request), stream=True)
+        except ClientDisconnect:
+            return
+        except CredentialError as error:
+            await self._problem("invalid-client", 502, f"the node refused this agent's credential: {error}")(scope, receive, send)
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            await self._problem("node-unreachable", 502, f"{self._profile.node}: {reason}")(scope, receive, send)
+        else:
+            try:
+                await self._inward(request, answer)(scope, receive, send)
+            finally:
+                await answer.aclose()
+
+    async def _outward(self, request: Request) -> httpx.Request:
+        """The tool's request, addressed to the node."""
+        path, query = request.scope["raw_path"], request.scope["query_string"]
+        target = httpx.URL(self._profile.node).copy_with(raw_path=path + (b"?" + query if query else b""))
+        headers = _passing(request.headers.raw, OWN_HEADERS)
+        timeout = {"timeout": self._client.timeout.as_dict()}
+        return httpx.Request(request.method, target, headers=headers, content=await _body(request), extensions=timeout)
+
+    def _inward(self, request: Request, answer: httpx.Response) -> Response:
+        """The node's answer, addressed to the tool."""
+        here = _origin(f"http://{request.headers['host']}")
+        response = StreamingResponse(answer.aiter_raw(), answer.status_code)
+        response.raw_headers = [
+            (name, self._node_origin.sub(lambda _: here, value) if name.lower() in (b"location", b"link") else value)
+            for name, value in _passing(answer.headers.raw, frozenset())
+        ]
+        return response
+
+    def _problem(self, code: str, status: int, detail: str) -> Response:
+        problem = {
+            "type": f"{self._profile.issuer}/problems/{code}",
+            "title": PROBLEMS[code].title,
+            "status": status,
+            "detail": detail,
+        }
+        return Response(json.dumps(problem), status, media_type="application/problem+json")
+
+
+def _origin(url: str) -> bytes:
+    parsed = httpx.URL(url)
+    return f"{parsed.scheme}://".encode() + parsed.netloc
+
+
+def _passing(headers: Iterable[tuple[bytes, bytes]], left_out: frozenset[bytes]) -> Headers:
+    """What travels on: not what Connection names, not what belongs to one connection, not `left_out`."""
+    known = [(name.lower(), name, value) for name, value in headers]
+    named = {part.strip().lower() for low, _, value in known if low == b"connection" for part in value.split(b",")}
+    return [(name, value) for low, name, value in known if low not in CONNECTION_HEADERS | left_out | named]
+
+
+async def _body(request: Request) -> bytes | AsyncIterator[bytes]:
+    """Nothing or little as bytes, which can be sent again; the rest as it comes."""
+    size = request.headers.get("content-length")
+    if size is None and "transfer-encoding" not in request.headers:
+        return b""
+    if size is not None and size.isdigit() and int(size) <= REPEATABLE_BYTES:
+        return await request.body()
+    return request.stream()
+
+
+def _why_not(request: Request) -> str:
+    """Why a request is not one of a tool on this machine; empty where it is."""
+    hosts, origins = request.headers.getlist("host"), request.headers.getlist("origin")
+    if len(hosts) != 1 or not is_loopback(_host(f"http://{hosts[0]}")):
+        return "the Host header does not name this machine; use the address that the agent printed"
+    if any(not is_loopback(_host(origin)) for origin in origins):
+        return "the request comes from a web page of another origin"
+    if request.headers.get("sec-fetch-site") == "cross-site":
+        return "the request comes from a web page of another site"
+    return ""
+
+
+def _host(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return ""
+    return parsed.host if parsed.scheme in ("http", "https") and not parsed.userinfo else ""
+
+
+def agent_app(profile: Profile, on_ready: Callable[[], None] = lambda: None) -> ASGIApp:
+    """The agent as an ASGI application, with the life of its connections; `on_ready` is called once it serves."""
+    client = httpx.AsyncClient(**client_options(profile), limits=POOL, follow_redirects=False)
+    agent = Agent(profile, client)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await agent(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await _live(client, on_ready, receive, send)
+
+    return app
+
+
+async def _live(client: httpx.AsyncClient, on_ready: Callable[[], None], receive: Receive, send: Send) -> None:
+    """The lifespan of the application: connections are opened as needed and closed at its end."""
+    await receive()
+    on_ready()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await client.aclose()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def serve_agent(profile: Profile, port: int, on_ready: Callable[[str], None]) -> None:
+    """Serve on 127.0.0.1 until stopped by SIGINT or SIGTERM; port 0 takes any free one.
+
+    `on_ready` gets the agent's address (`http://127.0.0.1:8090`) when it listens. OSError where the port is taken.
+    """
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((ADDRESS, port))
+        listener.listen()
+        address = f"http://{ADDRESS}:{listener.getsockname()[1]}"
+        uvicorn.Server(_config(agent_app(profile, lambda: on_ready(address)))).run([listener])
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False, "date_header": False}
+    return uvicorn.Config(app, lifespan="on", ws="none", timeout_graceful_shutdown=5, **quiet)

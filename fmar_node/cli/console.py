@@ -1,0 +1,110 @@
+"""How the command speaks: output, errors with hints, profiles. Errors go to standard error, exit status non-zero."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fmar_node.client import CredentialError, Profile, connect
+from fmar_node.errors import PROBLEMS, FmarError
+
+WIDE = 160
+"""Columns when the output is no terminal, so that tables in files and pipes are whole."""
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
+
+
+class Refused(Exception):
+    """The node refused a request; `problem` is its problem document."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        super().__init__(problem.get("detail", ""))
+        self.problem = problem
+
+
+def fail(message: str, hint: str = "") -> NoReturn:
+    """Says what went wrong and what to do, and ends with status 1."""
+    err.print(f"[bold red]error[/]: {escaped(message)}")
+    if hint:
+        err.print(f"[dim]hint:[/] {escaped(hint)}")
+    raise typer.Exit(1)
+
+
+def escaped(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def told(command: Callable[..., None]) -> Callable[..., None]:
+    """Turns coded errors into messages with hints."""
+
+    @wraps(command)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except FmarError as error:
+            for fault in error.faults:
+                err.print(f"  {fault.code}  {escaped(fault.pointer or '/')}  {escaped(fault.message)}")
+            fail(error.detail or error.title, PROBLEMS[error.code].remedy)
+        except Refused as refusal:
+            show_problem(refusal.problem)
+            raise typer.Exit(1) from None
+        except CredentialError as error:
+            fail(str(error), "is the key registered, and the organisation active?")
+        except httpx.HTTPError as error:
+            fail(f"the node does not answer: {error}", "is it running? start it with: fmar serve --data DIR")
+        except (OSError, ValueError) as error:
+            fail(str(error))
+
+    return guarded
+
+
+def show_problem(problem: dict[str, Any]) -> None:
+    """A problem document for a person."""
+    err.print(f"[bold red]{problem.get('status', '')} {problem.get('code', '')}[/]: {escaped(str(problem.get('detail', '')))}")
+    if errors := problem.get("errors"):
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("severity", "code", "pointer", "message"):
+            table.add_column(column)
+        for error in errors:
+            table.add_row(*(escaped(str(error.get(column, ""))) for column in ("severity", "code", "pointer", "message")))
+        err.print(table)
+
+
+def profile_folder(name: str, data: Path | None = None) -> Path:
+    """A profile's folder, or the one of that name in a node's data folder (the demo's where none is given)."""
+    for folder in (Path(name), (data or Path(".fmar-demo")) / "participants" / name):
+        if (folder / "profile.json").exists():
+            return folder
+    return fail(f"no profile {name!r}", "give a profile's folder, or --data DIR and a participant's name")
+
+
+def profile_of(name: str, data: Path | None = None) -> Profile:
+    return Profile.load(profile_folder(name, data))
+
+
+def client_of(name: str, data: Path | None = None) -> httpx.Client:
+    return connect(profile_of(name, data))
+
+
+def answered(response: httpx.Response) -> httpx.Response:
+    """The response; Refused when it is a problem."""
+    if response.is_success:
+        return response
+    try:
+        raise Refused(response.json())
+    except ValueError:
+        raise Refused({"status": response.status_code, "detail": response.text[:500]}) from None
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,73 @@
+"""For those who write documents and shapes: judge offline, as the node would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from fmar_node.cli.console import escaped, out, print_json, told
+from fmar_node.clock import SystemClock, today
+from fmar_node.errors import Fault, FmarError, Severity
+from fmar_node.jsonld import MEDIA_TYPES, fault_of
+from fmar_node.judge import Paper, judge
+from fmar_node.kinds import KINDS
+from fmar_node.settings import Settings
+from fmar_node.vocabulary import Vocabulary
+
+BY_SUFFIX = {".ttl": "text/turtle", ".nt": "application/n-triples"}
+COLOURS = {Severity.REJECT: "red", Severity.JUSTIFY: "yellow", Severity.WARN: "cyan", Severity.FILLED: "dim"}
+OFFLINE_ID = "00000000-0000-7000-8000-000000000000"
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("validate")(validate)
+
+
+@told
+def validate(
+    files: list[Path] = typer.Argument(..., help="Documents: JSON-LD, Turtle or N-Triples."),
+    kind: str = typer.Option("assets", help=f"What they are: {', '.join(KINDS)}."),
+    shapes: Path | None = typer.Option(None, help="A folder of shapes instead of the packaged ones."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Judge documents offline with the package's shapes, or a maintainer's working copy.
+
+    Rules over the register (uniqueness, owners, meter points of others) need the node.
+    """
+    from fmar_node.checks.shape import Shapes
+
+    vocabulary = Vocabulary.load()
+    bench = Shapes(vocabulary, shapes)
+    results = {str(file): _judged(file, kind, vocabulary, bench) for file in files}
+    if as_json:
+        print_json([{"file": file, "errors": [fault.as_json() for fault in faults]} for file, faults in results.items()])
+    else:
+        for file, faults in results.items():
+            _tell(file, faults)
+    if any(fault.severity in (Severity.REJECT, Severity.JUSTIFY) for faults in results.values() for fault in faults):
+        raise typer.Exit(1)
+
+
+def _judged(file: Path, kind: str, vocabulary: Vocabulary, bench: Any) -> list[Fault]:
+    """All faults of a document; those that its justifications answer are left out."""
+    settings = Settings.read()
+    if kind not in KINDS:
+        raise ValueError(f"kinds are {', '.join(KINDS)}")
+    media_type = BY_SUFFIX.get(file.suffix, MEDIA_TYPES[0])
+    paper = Paper(kind, "register", f"{settings.base_url}/{kind}/{OFFLINE_ID}", media_type, file.read_bytes(), today(SystemClock()))
+    try:
+        judgement = judge(paper, vocabulary, bench, settings)
+    except FmarError as error:
+        return fault_of(error)
+    justified = {each.get("rule") for each in judgement.document.get("justification", ())}
+    return [fault for fault in judgement.faults if fault.severity is not Severity.JUSTIFY or fault.code not in justified]
+
+
+def _tell(file: str, faults: list[Fault]) -> None:
+    bad = [fault for fault in faults if fault.severity in (Severity.REJECT, Severity.JUSTIFY)]
+    out.print(f"{file}: " + ("[red]refused[/]" if bad else "[green]accepted[/]"))
+    for fault in faults:
+        colour = COLOURS[fault.severity]
+        out.print(f"  [{colour}]{fault.severity.value}[/] {fault.code:<12} {escaped(fault.pointer or '/')}  {escaped(fault.message)}")

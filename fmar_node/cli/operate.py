@@ -1,0 +1,163 @@
+"""For the operator of a node: make it, run it, check it, rebuild its graph, audit its journal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+import typer
+import uvicorn
+
+from fmar_node.cli.console import fail, out, print_json, told
+from fmar_node.errors import FmarError
+from fmar_node.folder import Folder
+from fmar_node.foundation import make_node
+
+DATA = typer.Option(Path("fmar-data"), "--data", help="The node's data folder.")
+JSON = typer.Option(False, "--json", help="Print JSON.")
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("init")(init)
+    app.command("serve")(serve)
+    app.command("check")(check)
+    app.command("rebuild")(rebuild)
+    audit = typer.Typer(help="Verify journal, proofs and receipts.", no_args_is_help=True)
+    audit.command("verify")(verify)
+    app.add_typer(audit, name="audit")
+
+
+@told
+def init(
+    folder: Path = typer.Argument(..., help="The data folder to make."),
+    base_url: str = typer.Option("http://127.0.0.1:8080", help="What every IRI of the node begins with. Cannot be changed later."),
+    operator: str = typer.Option("FMAR Operator", help="The legal name of the operator's organisation."),
+) -> None:
+    """Make a node's data folder: keys, settings, the operator's organisation and credential."""
+    document = {
+        "type": "Organisation",
+        "organisationLegalName": operator,
+        "organisationType": "OTHER",
+        "organisationTypeDescription": "operator of the register",
+        "organisationRoles": ["FMAR_OPERATOR"],
+    }
+    profile = make_node(folder, base_url.rstrip("/"), document)
+    out.print(f"made {folder}")
+    out.print(f"  operator   {profile.organisation}")
+    out.print(f"  credential {folder}/participants/operator")
+    out.print(f"next: fmar serve --data {folder}")
+
+
+@told
+def serve(
+    data: Path = DATA,
+    host: str = typer.Option("", help="Address to listen on (default: the base URL's)."),
+    port: int = typer.Option(0, help="Port to listen on (default: the base URL's)."),
+    base_url: str = typer.Option("", help="Refused unless it is the one that the folder was made for."),
+    config: Path | None = typer.Option(None, help="A settings file instead of the folder's node.toml."),
+) -> None:
+    """Run a node until Ctrl-C or SIGTERM."""
+    run_server(data, host, port, base_url or None, config)
+
+
+def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None = None, config: Path | None = None) -> None:
+    """Serves a data folder with one web process."""
+    from fmar_node.node import Node
+    from fmar_node.web.app import create_app
+
+    folder = Folder(data)
+    folder.check_made()
+    settings = folder.settings(config, base_url=base_url)
+    address = urlsplit(settings.base_url)
+    set_up_logging()
+    server = uvicorn.Config(
+        create_app(Node(folder, settings)),
+        host=host or address.hostname or "127.0.0.1",
+        port=port or address.port or 8080,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+    runner = uvicorn.Server(server)
+    runner.run()
+    if not runner.started:
+        fail("the node did not start", "the log above says why; fmar check looks closer")
+
+
+def set_up_logging() -> None:
+    """JSON lines on standard error."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for noisy in ("httpx", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    shared: list[Any] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
+@told
+def check(data: Path = DATA, as_json: bool = JSON) -> None:
+    """Check a stopped node: journal, proofs, and that every graph equals what reveal says."""
+    from fmar_node.maintenance import check_node
+
+    findings = check_node(Folder(data))
+    if as_json:
+        print_json([finding.as_json() for finding in findings])
+    else:
+        for finding in findings:
+            mark = "[green]ok[/]  " if finding.is_ok else "[red]BAD[/] "
+            out.print(f"{mark} {finding.what}: {finding.detail}")
+            if finding.remedy:
+                out.print(f"     [dim]{finding.remedy}[/]")
+    if not all(finding.is_ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@told
+def rebuild(data: Path = DATA) -> None:
+    """Rebuild the graph of a stopped node from its journal."""
+    from fmar_node.maintenance import rebuild_graph
+
+    folder = Folder(data)
+    folder.check_made()
+    shutil.rmtree(folder.graph.parent, ignore_errors=True)
+    count = rebuild_graph(folder, out.status("rebuilding the graph") if out.is_terminal else None)
+    out.print(f"rebuilt the graph from {count} journal entries")
+
+
+@told
+def verify(
+    data: Path | None = typer.Option(None, "--data", help="Verify the whole journal in a data folder."),
+    receipt: Path | None = typer.Option(None, help="Verify one receipt (the answer of /{kind}/{id}/proof), offline."),
+    key: str = typer.Option("", help="The journal's verifier key (/journal/key), or a file that holds it."),
+    as_json: bool = JSON,
+) -> None:
+    """Verify a receipt offline, or every entry, hash and signature of a journal."""
+    from fmar_node.journal.receipt import parse_receipt, verify_receipt
+    from fmar_node.journal.tree import ProofError
+    from fmar_node.maintenance import verify_journal
+
+    try:
+        if receipt is not None:
+            verifier = Path(key).read_text("utf-8").strip() if key and Path(key).exists() else key
+            passed = verify_receipt(parse_receipt(receipt.read_bytes()), verifier)
+        elif data is not None:
+            passed = verify_journal(Folder(data))
+        else:
+            fail("nothing to verify", "give --receipt FILE --key KEY, or --data DIR")
+    except (ProofError, FmarError) as error:
+        if as_json:
+            print(json.dumps({"verified": False, "code": error.code, "detail": error.detail}))
+        fail(f"not verified: {error}")
+    if as_json:
+        print_json({"verified": True, "checks": passed})
+    else:
+        out.print("[green]verified[/]: " + ", ".join(passed))

@@ -1,0 +1,277 @@
+"""For participants and those who onboard them: organisations, keys, assets, lookups, queries, exports."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import typer
+from rich.table import Table
+
+from fmar_node.cli.console import (
+    answered,
+    client_of,
+    escaped,
+    fail,
+    out,
+    print_json,
+    profile_folder,
+    profile_of,
+    show_problem,
+    told,
+)
+from fmar_node.client import Profile, connect, new_key, public_part, thumbprint
+
+AS = typer.Option(..., "--as", help="A profile folder, or a participant's name beside --data.")
+DATA = typer.Option(None, "--data", help="A node's data folder, for profiles by name.")
+NODE = typer.Option("", "--node", help="The node's URL (default: the profile's).")
+JSON = typer.Option(False, "--json", help="Print JSON.")
+LD_JSON = {"Content-Type": "application/ld+json"}
+ROLES = {
+    "operator": "FMAR_OPERATOR", "fsp": "FSP", "dso": "DNO", "neso": "SYSTEM_OPERATOR", "regulator": "REGULATOR",
+    "platform": "PLATFORM", "installer": "INSTALLER", "owner": "ASSET_OWNER",
+}  # fmt: skip
+ACCEPT = {"json": "application/sparql-results+json", "csv": "text/csv", "tsv": "text/tab-separated-values", "xml": "application/sparql-results+xml"}
+
+
+def add_to(app: typer.Typer) -> None:
+    participant = typer.Typer(help="Onboard organisations.", no_args_is_help=True)
+    participant.command("add")(add_participant)
+    app.add_typer(participant, name="participant")
+    key = typer.Typer(help="Rotate and revoke application keys.", no_args_is_help=True)
+    key.command("rotate")(rotate_key)
+    key.command("revoke")(revoke_key)
+    app.add_typer(key, name="key")
+    asset = typer.Typer(help="Register assets.", no_args_is_help=True)
+    asset.command("register")(register_assets)
+    app.add_typer(asset, name="asset")
+    for name, command in (("lookup", look_up), ("get", get), ("query", query), ("export", export), ("agent", agent)):
+        app.command(name)(command)
+
+
+@told
+def add_participant(
+    name: str = typer.Argument(..., help="A short name: the profile's folder and the client id."),
+    role: list[str] = typer.Option(..., help=f"One or more of {', '.join(ROLES)}."),
+    legal_name: str = typer.Option("", help="The organisation's legal name (default: the short name)."),
+    registration_number: str = typer.Option("", help="Companies House number."),
+    area: list[str] = typer.Option([], help="Licence area of a DSO, e.g. UKPN_EPN; repeat for several."),
+    document: Path | None = typer.Option(None, help="A whole organisation document instead of the options above."),
+    data: Path = typer.Option(Path("fmar-data"), "--data", help="The node's data folder: operator's credential in, new profile out."),
+) -> None:
+    """Register and approve an organisation as the operator, and give it an application key."""
+    unknown = [each for each in role if each not in ROLES]
+    if unknown:
+        fail(f"no role {unknown[0]!r}", f"roles are {', '.join(ROLES)}")
+    described = json.loads(document.read_text("utf-8")) if document else organisation(legal_name or name, role, area, registration_number)
+    profile = onboard(profile_of("operator", data), name, described, data / "participants" / name)
+    out.print(f"onboarded {name}: {profile.organisation}")
+    out.print(f"  profile {data / 'participants' / name}")
+
+
+def organisation(legal_name: str, roles: list[str], areas: list[str], number: str = "") -> dict[str, Any]:
+    """An organisation document with the least that one needs."""
+    described: dict[str, Any] = {
+        "type": "Organisation",
+        "organisationLegalName": legal_name,
+        "organisationType": "LTD" if number else "OTHER",
+        "organisationRoles": [ROLES[role] for role in roles],
+    }
+    if number:
+        described["organisationRegistrationNumber"] = number
+    else:
+        described["organisationTypeDescription"] = "not stated"
+    return {**described, "licenceArea": areas} if areas else described
+
+
+def onboard(operator: Profile, name: str, described: dict[str, Any], folder: Path) -> Profile:
+    """Registers, approves and keys an organisation; its profile is saved in `folder`."""
+    if (folder / "profile.json").exists():
+        fail(f"{folder} holds a profile already", "choose another name")
+    key = new_key()
+    with connect(operator) as client:
+        made = answered(client.post("/organisations", json=described, headers=LD_JSON))
+        iri = made.headers["Location"]
+        answered(client.post(f"{iri}/approval"))
+        answered(client.post(f"{iri}/key-registration", json=_key_note(name, key), headers=LD_JSON))
+    profile = Profile(operator.node, operator.issuer, operator.token_endpoint, name, iri, key)
+    profile.save(folder)
+    return profile
+
+
+def _key_note(client_id: str, key: dict[str, Any]) -> dict[str, str]:
+    return {"clientId": client_id, "applicationName": client_id, "publicKey": json.dumps(public_part(key))}
+
+
+@told
+def rotate_key(as_: str = AS, data: Path | None = DATA) -> None:
+    """Register a new key for this application, then revoke the old one."""
+    folder = profile_folder(as_, data)
+    old = Profile.load(folder)
+    key = new_key()
+    with connect(old) as client:
+        answered(client.post(f"{old.organisation}/key-registration", json=_key_note(old.client_id, key), headers=LD_JSON))
+    fresh = Profile(old.node, old.issuer, old.token_endpoint, old.client_id, old.organisation, key)
+    fresh.save(folder)
+    note = {"clientId": old.client_id, "keyId": thumbprint(old.key)}
+    with connect(fresh) as client:
+        answered(client.post(f"{old.organisation}/key-revocation", json=note, headers=LD_JSON))
+    out.print(f"rotated the key of {old.client_id}; the old one is revoked")
+
+
+@told
+def revoke_key(
+    client_id: str = typer.Argument(..., help="The application."),
+    key_id: str = typer.Option("", help="One key (default: all keys of the application)."),
+    organisation_iri: str = typer.Option("", "--organisation", help="The organisation (default: the profile's own)."),
+    as_: str = AS,
+    data: Path | None = DATA,
+) -> None:
+    """Revoke an application's key; it is refused from the next request on."""
+    profile = profile_of(as_, data)
+    note = {"clientId": client_id, **({"keyId": key_id} if key_id else {})}
+    with connect(profile) as client:
+        answered(client.post(f"{organisation_iri or profile.organisation}/key-revocation", json=note, headers=LD_JSON))
+    out.print(f"revoked {key_id or 'all keys'} of {client_id}")
+
+
+@told
+def register_assets(
+    files: list[Path] = typer.Argument(..., help="JSON-LD documents, one asset each."),
+    as_: str = AS,
+    data: Path | None = DATA,
+    node: str = NODE,
+    dry_run: bool = typer.Option(False, help="Judge only, write nothing."),
+    as_json: bool = JSON,
+) -> None:
+    """Register assets from JSON-LD documents."""
+    refused = 0
+    with client_of(as_, data) as client:
+        for file in files:
+            params = {"dry-run": "true"} if dry_run else {}
+            response = client.post(f"{node}/assets", content=file.read_bytes(), headers=LD_JSON, params=params)
+            refused += not response.is_success
+            _tell_registered(file, response, as_json)
+    if refused:
+        raise typer.Exit(1)
+
+
+def _tell_registered(file: Path, response: httpx.Response, as_json: bool) -> None:
+    if as_json:
+        print_json(response.json())
+    elif response.is_success:
+        place = response.headers.get("Location", "accepted (dry run)")
+        index = response.headers.get("Fmar-Journal-Index", "-")
+        out.print(f"[green]registered[/] {file.name}  {place}  journal index {index}")
+    else:
+        out.print(f"[red]refused[/] {file.name}")
+        show_problem(response.json())
+
+
+@told
+def look_up(
+    value: str = typer.Argument(..., help="The identifier's value."),
+    scheme: str = typer.Option("MPAN", help="MPAN, SERIAL, EVSE, FRIENDLY_CODE, ECR, ..."),
+    manufacturer: str = typer.Option("", help="For a serial number: its manufacturer."),
+    as_: str = AS,
+    data: Path | None = DATA,
+    as_json: bool = JSON,
+) -> None:
+    """Find an asset by an identifier; the identifier never stands in a URL."""
+    asked = {"scheme": scheme, "value": value, **({"manufacturer": manufacturer} if manufacturer else {})}
+    with client_of(as_, data) as client:
+        found = answered(client.post("/assets/lookup", json=asked)).json()
+    if as_json:
+        print_json(found)
+        return
+    for item in found["items"]:
+        out.print(f"{item['id']}  {item.get('assetCategory', '')}  {item.get('registrationStatus', '')}")
+
+
+@told
+def get(
+    record: str = typer.Argument(..., help="A record's URL, or its path such as assets/0190..."),
+    as_: str = AS,
+    data: Path | None = DATA,
+    accept: str = typer.Option("application/ld+json", help="The media type to ask for."),
+    at: str = typer.Option("", help="As it stood at this time."),
+    version: int | None = typer.Option(None, help="This version."),
+) -> None:
+    """Read a record."""
+    params: dict[str, str] = {**({"at": at} if at else {}), **({"version": str(version)} if version is not None else {})}
+    with client_of(as_, data) as client:
+        url = record if record.startswith("http") else f"/{record.lstrip('/')}"
+        sys.stdout.write(answered(client.get(url, params=params, headers={"Accept": accept})).text)
+
+
+@told
+def query(
+    text: str = typer.Argument(..., help="A SPARQL query, or a file that holds one, or - for standard input."),
+    as_: str = typer.Option("", "--as", help="A profile (without one: the public graph of --node)."),
+    data: Path | None = DATA,
+    node: str = NODE,
+    format_: str = typer.Option("table", "--format", help="table, json, csv, tsv, xml, or a media type."),
+    timeout: float | None = typer.Option(None, help="Seconds that the query may run."),
+) -> None:
+    """Ask a SPARQL query inside your own window."""
+    sparql = sys.stdin.read() if text == "-" else Path(text).read_text("utf-8") if _is_file(text) else text
+    client = client_of(as_, data) if as_ else httpx.Client(base_url=node or "http://127.0.0.1:8080")
+    params = {"timeout": str(timeout)} if timeout else {}
+    accept = ACCEPT.get(format_, format_ if "/" in format_ else "*/*")
+    with client:
+        headers = {"Content-Type": "application/sparql-query", "Accept": ACCEPT["json"] + ", text/turtle;q=0.9" if format_ == "table" else accept}
+        response = answered(client.post("/sparql", content=sparql.encode(), headers=headers, params=params))
+    if format_ == "table" and "sparql-results+json" in response.headers["content-type"]:
+        out.print(results_table(response.json()))
+    else:
+        sys.stdout.write(response.text)
+
+
+def _is_file(text: str) -> bool:
+    return len(text) < 250 and "\n" not in text and Path(text).is_file()
+
+
+def results_table(results: dict[str, Any]) -> Table | str:
+    """SPARQL JSON results for a person: IRIs shortened to what follows the last # or /."""
+    if "boolean" in results:
+        return "yes" if results["boolean"] else "no"
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in results["head"]["vars"]:
+        table.add_column(name)
+    for row in results["results"]["bindings"]:
+        table.add_row(*(escaped(_short(row.get(name, {}))) for name in results["head"]["vars"]))
+    return table
+
+
+def _short(cell: dict[str, str]) -> str:
+    value = cell.get("value", "")
+    return value.rsplit("#", 1)[-1].rsplit("/", 1)[-1] if cell.get("type") == "uri" else value
+
+
+@told
+def export(
+    as_: str = AS,
+    data: Path | None = DATA,
+    format_: str = typer.Option("ndjson", "--format", help="ndjson, csv, nq or ttl."),
+    output: Path | None = typer.Option(None, "--output", "-o", help="A file (default: standard output)."),
+) -> None:
+    """Everything that you manage, streamed."""
+    with client_of(as_, data) as client, client.stream("GET", "/assets/export", params={"format": format_}) as response:
+        if not response.is_success:
+            response.read()
+            answered(response)
+        with output.open("wb") if output else sys.stdout.buffer as sink:
+            for chunk in response.iter_bytes():
+                sink.write(chunk)
+
+
+@told
+def agent(as_: str = AS, data: Path | None = DATA, port: int = typer.Option(8081, help="The loopback port to listen on.")) -> None:
+    """A loopback proxy that adds your credential, so that any plain HTTP or SPARQL tool can use the node."""
+    from fmar_node.cli.agent import serve_agent
+
+    profile = profile_of(as_, data)
+    serve_agent(profile, port, lambda address: out.print(f"{profile.client_id} at {profile.node} through {address}  (Ctrl-C ends)"))
