@@ -24,6 +24,9 @@ DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 INTEGER = re.compile(r"[+-]?[0-9]+")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+LINE_BREAK = re.compile("[\t\n\r\x85\u2028\u2029]")
+MULTILINE = frozenset({"text", "publishedText"})
+"""The only texts that may have lines: elsewhere a line break would slip past a pattern's end."""
 MOST_DIGITS = 30
 TWO_PLACES = Decimal("0.01")
 Facts = Mapping[str, Mapping[str, list[Any]]]
@@ -158,7 +161,7 @@ def literal(term: Term, value: Any, longest: int) -> Any:
     text, datatype = value.value, value.datatype.value
     if term.kind is not TermKind.TEXT and datatype not in (term.range, XSD + "string"):
         return None
-    if len(text) > longest or UNPRINTABLE.search(text):
+    if len(text) > longest or UNPRINTABLE.search(text) or (LINE_BREAK.search(text) and term.name not in MULTILINE):
         return None
     return LITERALS[term.kind](text, term)
 

@@ -121,7 +121,8 @@ class FmarError(Exception):
     def __post_init__(self) -> None:
         if self.code not in PROBLEMS:
             raise KeyError(f"{self.code!r} is not in errors.PROBLEMS")
-        super().__init__(f"{self.code}: {self.detail}" if self.detail else self.code)
+        named = ", ".join(f"{fault.code} {fault.pointer}".strip() for fault in self.faults)
+        super().__init__(": ".join(part for part in (self.code, self.detail, named) if part))
 
     @property
     def title(self) -> str:

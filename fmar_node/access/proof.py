@@ -93,9 +93,9 @@ class ProofCheck:
     def _check_request(self, claims: dict[str, Any], method: str, url: str) -> None:
         if text_claim(claims, "htm") != method:
             raise UnacceptableError(f"is for another method; htm must be {method}")
-        expected = normal_url(url)
-        if normal_url(text_claim(claims, "htu", self.settings.header_bytes)) != expected:
-            raise UnacceptableError(f"is for another URL; htu must be {expected}")
+        target = text_claim(claims, "htu", self.settings.header_bytes)
+        if target != url and normal_url(target) != normal_url(url):
+            raise UnacceptableError(f"is for another URL; htu must be {normal_url(url)}")
 
     def _check_token(self, claims: dict[str, Any], token: str | None) -> None:
         if token is not None and not hmac.compare_digest(text_claim(claims, "ath"), token_hash(token)):

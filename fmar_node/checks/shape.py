@@ -1,21 +1,32 @@
 """Judgement by shapes: SHACL Core over a document's triples, every result a fault on its field.
 
-Rules kept here: pyshacl on an rdflib graph is the judge and its word stands; a constraint's code is the local
-name of its shape up to the first hyphen; a result that has no path is put on the term that the shape names with
-`fmar:onProperty`. rdflib must not rewrite lexical forms, and tells `"a"` from `"a"^^xsd:string`: text goes in plain.
+Rules kept here:
+- pyshacl on an rdflib graph is the judge and its report the only source of faults; the compiled shapes only say
+  which shapes it has to be asked about;
+- a constraint's code is the local name of its shape up to the first hyphen; a result that has no path is put on the
+  term that the shape names with `fmar:onProperty`;
+- rdflib must not rewrite lexical forms, and tells `"a"` from `"a"^^xsd:string`: text goes in plain, on both sides.
+
+Not through `pyshacl.validate`: it switches the rewriting on again for the whole process, and with `use_shapes` it
+leaves out the named shapes that the chosen ones refer to (`sh:node`, `sh:not`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyoxigraph as ox
-import pyshacl
 import rdflib
-from rdflib.namespace import SH
+from pyshacl.graph_abstraction import DataGraph
+from pyshacl.shapes_graph import ShapesGraph
+from pyshacl.validator import Validator
+from rdflib.collection import Collection
+from rdflib.namespace import RDF, SH
 
+from fmar_node.checks.compiled import Compiled, compile_shapes
 from fmar_node.errors import Fault, Severity
 from fmar_node.vocabulary import FMAR, SHAPES, XSD, Tier, Vocabulary, packaged
 
@@ -26,6 +37,24 @@ SEVERITIES = {
     rdflib.URIRef(FMAR + "Justify"): Severity.JUSTIFY,
     SH.Warning: Severity.WARN,
 }
+TARGETS = (SH.targetClass, SH.targetNode, SH.targetSubjectsOf, SH.targetObjectsOf)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The shapes of one kind, ready for every document: apart (see `apart`), compiled, and as pyshacl keeps them."""
+
+    graph: Any
+    compiled: Compiled
+    judge: ShapesGraph
+
+    def report(self, triples: Iterable[ox.Triple], shapes: list[Any]) -> rdflib.Graph:
+        """pyshacl's report on the triples, by these targeted shapes and no others."""
+        data = DataGraph.from_rdflib(graph_of(triples))
+        validator: Any = Validator(data, shacl_graph=self.graph, options={"inplace": True, "use_shapes": shapes})
+        validator.shacl_graph = self.judge
+        report: rdflib.Graph = validator.run()[1]
+        return report
 
 
 class Shapes:
@@ -34,16 +63,15 @@ class Shapes:
     def __init__(self, vocabulary: Vocabulary, folder: Path | None = None) -> None:
         self.vocabulary = vocabulary
         files = sorted((folder or packaged("shapes")).glob("*.ttl"))
-        self.graphs = {file.stem: rdflib.Graph().parse(file, format="turtle") for file in files}
+        self.kinds = {file.stem: prepare(quad.triple for quad in ox.parse(path=str(file))) for file in files}
 
     def faults(self, triples: Iterable[ox.Triple], kind: str, pointers: Mapping[str, str]) -> list[Fault]:
         """All results for the document of a kind ("asset"), in the order of their pointers."""
-        data = rdflib.Graph()
-        for triple in triples:
-            data.add((_term(triple.subject), _term(triple.predicate), _term(triple.object)))
-        shapes = self.graphs[kind]
-        _, report, _ = pyshacl.validate(data, shacl_graph=shapes, inference="none", inplace=True)
-        found = [self._fault(report, result, shapes, pointers) for result in report.subjects(rdflib.RDF.type, SH.ValidationResult)]
+        prepared, document = self.kinds[kind], list(triples)
+        if not (suspects := prepared.compiled.suspects(document)):
+            return []
+        report = prepared.report(document, suspects)
+        found = [self._fault(report, result, prepared.graph, pointers) for result in report.objects(None, SH.result)]
         return sorted(found, key=lambda fault: (fault.pointer, fault.constraint))
 
     def _fault(self, report: Any, result: Any, shapes: Any, pointers: Mapping[str, str]) -> Fault:
@@ -66,9 +94,69 @@ class Shapes:
         )
 
 
+def prepare(triples: Iterable[ox.Triple]) -> Prepared:
+    """Prepares a shapes graph. ValueError where a targeted shape has no IRI: every constraint has a name."""
+    graph = apart(graph_of(triples))
+    compiled = compile_shapes(graph)
+    if unnamed := [shape for shape in compiled.shapes if not isinstance(shape, rdflib.URIRef)]:
+        raise ValueError(f"{len(unnamed)} targeted shapes have no IRI")
+    judge = ShapesGraph(graph)
+    _ = judge.shapes  # read here, and only here; without it, pyshacl would read the chosen shapes alone
+    return Prepared(graph, compiled, judge)
+
+
+def apart(graph: Any) -> Any:
+    """Gives the named property shapes of each targeted node shape its targets, so that each can be asked alone.
+
+    Results stay the same: their source is the property shape either way, and what is left of a closed node shape
+    ignores the paths that it listed. A shape that something else refers to, or that is a class, stays as it is.
+    """
+    for node in set(graph.subjects(SH.property)):
+        targets = [(how, what) for how in TARGETS for what in graph.objects(node, how)]
+        if targets and _stands_alone(graph, node, 0):
+            moved = [shape for shape in graph.objects(node, SH.property) if _can_move(graph, shape)]
+            _ignore_paths(graph, node, moved)
+            for shape in moved:
+                graph.remove((node, SH.property, shape))
+                for how, what in targets:
+                    graph.add((shape, how, what))
+    return graph
+
+
+def _can_move(graph: Any, shape: Any) -> bool:
+    has_targets = any((shape, how, None) in graph for how in TARGETS)
+    has_name = isinstance(shape, rdflib.URIRef) and isinstance(graph.value(shape, SH.path), rdflib.URIRef)
+    return has_name and not has_targets and _stands_alone(graph, shape, 1)
+
+
+def _stands_alone(graph: Any, shape: Any, references: int) -> bool:
+    is_plain = set(graph.objects(shape, RDF.type)) <= {SH.NodeShape, SH.PropertyShape}
+    is_active = (shape, SH.deactivated, None) not in graph
+    return is_plain and is_active and len(list(graph.triples((None, None, shape)))) == references
+
+
+def _ignore_paths(graph: Any, node: Any, shapes: list[Any]) -> None:
+    if (node, SH.closed, None) in graph:
+        ignored = {item for listed in graph.objects(node, SH.ignoredProperties) for item in graph.items(listed)}
+        ignored |= {graph.value(shape, SH.path) for shape in shapes}
+        head = Collection(graph, rdflib.BNode(), sorted(ignored)).uri
+        graph.set((node, SH.ignoredProperties, head))
+
+
+def graph_of(triples: Iterable[ox.Triple]) -> rdflib.Graph:
+    """The triples for rdflib, lexical forms untouched."""
+    graph = rdflib.Graph(bind_namespaces="none")
+    for triple in triples:
+        graph.add((_term(triple.subject), _term(triple.predicate), _term(triple.object)))
+    return graph
+
+
 def _term(term: Any) -> Any:
     if isinstance(term, ox.NamedNode):
         return rdflib.URIRef(term.value)
-    if term.datatype.value == XSD + "string":
-        return rdflib.Literal(term.value)
-    return rdflib.Literal(term.value, datatype=rdflib.URIRef(term.datatype.value))
+    if isinstance(term, ox.BlankNode):
+        return rdflib.BNode(term.value)
+    if term.language:
+        return rdflib.Literal(term.value, lang=term.language, normalize=False)
+    datatype = None if term.datatype.value == XSD + "string" else rdflib.URIRef(term.datatype.value)
+    return rdflib.Literal(term.value, datatype=datatype, normalize=False)

@@ -12,12 +12,14 @@ from rich.progress import Progress
 from fmar_node.cli.console import Refused, answered, client_of, err, out, told
 from fmar_node.errors import Fault, Severity
 from fmar_node.imports.ecr import read_rows
-from fmar_node.imports.release import read_register
-from fmar_node.imports.report import Outcome, Report, json_lines, render
+from fmar_node.imports.release import changed_terms, read_register
+from fmar_node.imports.render import render
+from fmar_node.imports.report import Outcome, Report, json_lines
 from fmar_node.imports.run import Register, run_import
 from fmar_node.judge import fault_from_json
 
 JUDGED_ONLY = {"dry-run": "true"}
+LD_JSON = {"Content-Type": "application/ld+json"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,17 +57,38 @@ def show(report: Report, as_json: bool = False) -> None:
 
 
 def registering(client: httpx.Client, params: dict[str, str]) -> Register:
-    """Registers documents over HTTP; a refusal is an outcome like any other."""
+    """Registers documents over HTTP; a refusal is an outcome like any other.
+
+    A row of an earlier release is found again by its alias: unchanged it makes no version, changed a new one.
+    """
 
     def register(document: dict[str, Any], key: str) -> Outcome:
-        response = client.post("/assets", json=document, params=params, headers={"Idempotency-Key": key, "Content-Type": "application/ld+json"})
         try:
-            return _accepted(answered(response))
+            known = _known(client, document)
+            if known is not None:
+                return _brought_up_to_date(client, known, document, params)
+            return _accepted(answered(client.post("/assets", json=document, params=params, headers={**LD_JSON, "Idempotency-Key": key})))
         except Refused as refusal:
             faults = tuple(fault_from_json(each) for each in refusal.problem.get("errors", ()))
             return Outcome(False, faults=faults, detail=str(refusal.problem.get("detail", "")))
 
     return register
+
+
+def _known(client: httpx.Client, document: dict[str, Any]) -> httpx.Response | None:
+    """The record that carries the row's alias, where the caller has one."""
+    alias = document["alias"][0]
+    found = client.post("/assets/lookup", json={"scheme": alias["scheme"], "value": alias["value"]})
+    return answered(client.get(found.json()["items"][0]["id"])) if found.is_success else None
+
+
+def _brought_up_to_date(client: httpx.Client, known: httpx.Response, document: dict[str, Any], params: dict[str, str]) -> Outcome:
+    changed = changed_terms(document, known.json())
+    if not changed:
+        return Outcome(True, known.json()["id"], is_unchanged=True)
+    patch = {term: document.get(term) for term in (*changed, "justification", "publishedValue", "publishedSource")}
+    headers = {"Content-Type": "application/merge-patch+json", "If-Match": known.headers["ETag"]}
+    return _accepted(answered(client.patch(known.json()["id"], json=patch, params=params, headers=headers)))
 
 
 def _accepted(response: httpx.Response) -> Outcome:

@@ -16,7 +16,7 @@ from fmar_node.access.reveal import Relation, public_face, relations, reveal
 from fmar_node.journal.register import Register
 from fmar_node.record import Version
 from fmar_node.representation import triples
-from fmar_node.store.graph import Change, Graph
+from fmar_node.store.graph import Change, Graph, as_stored
 from fmar_node.vocabulary import Document, Vocabulary
 
 GROUP = 64
@@ -118,5 +118,5 @@ class Projector:
         return sorted(held - set(expected)) + [
             view
             for view, viewer in expected.items()
-            if set(self.graph.triples(view)) != set(self.window(viewer, self.applied))
+            if set(self.graph.triples(view)) != as_stored(self.window(viewer, self.applied))
         ]

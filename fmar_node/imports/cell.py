@@ -47,7 +47,8 @@ def number(cell: str) -> tuple[Decimal, str]:
     found = NUMBER.fullmatch(cell.strip())
     if found is None or len(found[1]) > MOST_DIGITS:
         raise CellError("NUMBER-UNREADABLE", "is not a number")
-    return Decimal(found[1].replace(",", "")), found[2].lower()
+    value = Decimal(found[1].replace(",", ""))
+    return value or Decimal(0), found[2].lower()
 
 
 def kilowatts(cell: str, *, is_kilowatts: bool = False) -> Decimal:

@@ -1,4 +1,4 @@
-"""The row report of an import: what became of every row, for people and for machines.
+"""The row report of an import: what became of every row. `render` shows it to people, `json_lines` to machines.
 
 Rules kept here: every row is in the report, in the order of the file; a refusal names what the importer found and
 what the register said; nothing personal of a row is repeated (C7). Every document of a published register lacks a
@@ -14,15 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from fmar_node.errors import Fault, Severity
 from fmar_node.imports.reading import Candidate, Note, Skipped
 
 EVERYWHERE = "A03"
-SHOWN = 20
 
 
 class Verdict(StrEnum):
@@ -34,16 +29,6 @@ class Verdict(StrEnum):
     JUSTIFIED = "justified"
     REFUSED = "refused"
     SKIPPED = "skipped"
-
-
-MEANINGS = {
-    Verdict.UNCHANGED: "registered before, nothing new",
-    Verdict.ACCEPTED: "registered as published",
-    Verdict.WARNED: "registered, with warnings",
-    Verdict.JUSTIFIED: "registered, with a justification for what is not published",
-    Verdict.REFUSED: "not registered: to be queried with the publisher",
-    Verdict.SKIPPED: "no asset in it that may be registered",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +129,9 @@ class Report:
             for each in {(reason.source, reason.severity, reason.code) for reason in row.reasons}
         )
 
+    def reasons_most_first(self) -> list[tuple[tuple[str, str, str], int]]:
+        return sorted(self.by_reason().items(), key=lambda item: (-item[1], item[0]))
+
     def as_json(self) -> dict[str, Any]:
         """The summary."""
         return {
@@ -153,7 +141,7 @@ class Report:
             "outcomes": {verdict.value: self.count(verdict) for verdict in Verdict},
             "reasons": [
                 {"source": source, "severity": severity, "code": code, "rows": number}
-                for (source, severity, code), number in sorted(self.by_reason().items(), key=_most_first)
+                for (source, severity, code), number in self.reasons_most_first()
             ],
         }
 
@@ -188,11 +176,6 @@ def json_lines(report: Report) -> Iterator[str]:
     yield json.dumps({"summary": report.as_json()}, ensure_ascii=False)
 
 
-def render(report: Report, most: int = SHOWN) -> RenderableType:
-    """The report for people: outcomes, reasons, and the first refused or skipped rows."""
-    return Group(_outcomes(report), Text(), _reasons(report), Text(), _refused(report, most))
-
-
 def _verdict(outcome: Outcome, reasons: Sequence[Reason]) -> Verdict:
     if not outcome.is_accepted:
         return Verdict.REFUSED
@@ -202,65 +185,3 @@ def _verdict(outcome: Outcome, reasons: Sequence[Reason]) -> Verdict:
     if Severity.JUSTIFY.value in severities:
         return Verdict.JUSTIFIED
     return Verdict.WARNED if severities & {"W", "R-field"} else Verdict.ACCEPTED
-
-
-def _outcomes(report: Report) -> Table:
-    table = Table(title=f"{len(report.rows)} rows, {len(report.documents)} documents", title_justify="left", box=None)
-    for heading, side in (("outcome", "left"), ("rows", "right"), ("documents", "right"), ("", "left")):
-        table.add_column(heading, justify="right" if side == "right" else "left")
-    documents = Counter(document.verdict for document in report.documents)
-    for verdict in Verdict:
-        if verdict is not Verdict.UNCHANGED or report.count(verdict):
-            table.add_row(verdict.value, str(report.count(verdict)), str(documents[verdict] or "-"), MEANINGS[verdict])
-    return table
-
-
-def _reasons(report: Report) -> Table:
-    table = Table(title="Reasons", title_justify="left", box=None)
-    table.add_column("rows", justify="right")
-    for heading in ("severity", "seen by", "code", ""):
-        table.add_column(heading)
-    messages = {
-        (reason.source, reason.severity, reason.code): reason.message for row in report.rows for reason in row.reasons
-    }
-    for (source, severity, code), number in sorted(report.by_reason().items(), key=_most_first):
-        table.add_row(str(number), severity, source, code, Text(messages[source, severity, code], overflow="fold"))
-    return table
-
-
-def _refused(report: Report, most: int) -> Table:
-    rows = [row for row in report.rows if row.verdict in (Verdict.REFUSED, Verdict.SKIPPED)]
-    shown = "" if len(rows) <= most else f", the first {most}"
-    table = Table(
-        title=f"Rows with something that was not registered: {len(rows)}{shown}", title_justify="left", box=None
-    )
-    table.add_column("row", justify="right")
-    for heading in ("outcome", "why"):
-        table.add_column(heading)
-    for row in rows[:most]:
-        table.add_row(str(row.number), row.verdict.value, Text(_why(row), overflow="fold"))
-    return table
-
-
-def _why(row: RowReport) -> str:
-    """What kept it out, per refused technology."""
-    if row.skipped is not None:
-        return f"{row.skipped.code}: {row.skipped.message}"
-    refused = [document for document in row.documents if document.verdict is Verdict.REFUSED]
-    return "\n".join(_told(document, is_only=len(row.documents) == 1) for document in refused)
-
-
-def _told(document: DocumentReport, *, is_only: bool) -> str:
-    """Refused fields, rejections, and what nobody justified; not the warnings beside them."""
-    justified = {reason.code for reason in document.reasons if reason.source == "row" and reason.severity == "J"}
-    told = [
-        f"{reason.code} ({reason.field or reason.source}): {reason.message}"
-        for reason in document.reasons
-        if reason.severity in ("R", "R-field")
-        or (reason.source == "register" and reason.severity == "J" and reason.code not in justified)
-    ]
-    return f"{'' if is_only else f'technology {document.technology}: '}{'; '.join(told)}"
-
-
-def _most_first(item: tuple[tuple[str, str, str], int]) -> tuple[int, tuple[str, str, str]]:
-    return -item[1], item[0]

@@ -215,7 +215,8 @@ def plain_checks(document: Document) -> list[Fault]:
     """Check digits of a GB VAT number; a mobile number begins with its country code."""
     faults = []
     number = document.get("vatRegistrationNumber")
-    if number and document.get("countryOfIncorporation", "United Kingdom") == "United Kingdom":
+    is_gb = document.get("countryOfIncorporation", "United Kingdom") == "United Kingdom"
+    if number and is_gb and document.get("organisationType") != "NON_UK":
         try:
             vat.validate(number)
         except NumberError:

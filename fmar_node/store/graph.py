@@ -96,6 +96,13 @@ class Graph:
         del self.store
 
 
+def as_stored(triples: Iterable[Triple]) -> set[Triple]:
+    """The triples as a store gives them back: it rewrites literals (`500.00` becomes `500`)."""
+    scratch = ox.Store()
+    scratch.bulk_extend(ox.Quad(*triple) for triple in triples)
+    return {quad.triple for quad in scratch}
+
+
 def _statements(change: Change) -> Iterator[str]:
     name = ox.NamedNode(change.view)
     for verb, triples in (("DELETE DATA", change.delete), ("INSERT DATA", change.insert)):

@@ -1,0 +1,35 @@
+"""Fixtures that every test may use: a market in this process, and a live node over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live import Live
+from tests.market import Market
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Iterator[Market]:
+    """An operator, three providers, two DSOs, NESO, a regulator, a platform and an installer; no assets yet."""
+    made = Market(tmp_path)
+    made.join("operator", "FMAR_OPERATOR")
+    for name in ("fsp-a", "fsp-b", "fsp-c"):
+        made.join(name, "FSP")
+    made.join("dso-east", "DNO", licenceArea=["UKPN_EPN", "UKPN_LPN"])
+    made.join("dso-south", "DNO", licenceArea=["UKPN_SPN"])
+    made.join("neso", "SYSTEM_OPERATOR")
+    made.join("regulator", "REGULATOR")
+    made.join("platform", "PLATFORM")
+    made.join("installer", "INSTALLER")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A node served by `fmar serve` on loopback, with the same participants and their own keys."""
+    with Live(tmp_path_factory.mktemp("live")) as node:
+        yield node

@@ -1,0 +1,114 @@
+"""A live node: `fmar serve` in a process of its own on loopback, real keys, real HTTP."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from fmar_node.cli.participate import onboard
+from fmar_node.client import Profile, connect
+from fmar_node.foundation import make_node
+from tests.market import battery, organisation
+
+PARTICIPANTS: dict[str, dict[str, Any]] = {
+    "fsp-a": {"roles": ["FSP"]},
+    "fsp-b": {"roles": ["FSP"]},
+    "fsp-c": {"roles": ["FSP"]},
+    "dso-east": {"roles": ["DNO"], "licenceArea": ["UKPN_EPN", "UKPN_LPN"]},
+    "dso-south": {"roles": ["DNO"], "licenceArea": ["UKPN_SPN"]},
+    "neso": {"roles": ["SYSTEM_OPERATOR"]},
+    "regulator": {"roles": ["REGULATOR"]},
+    "platform": {"roles": ["PLATFORM"]},
+    "installer": {"roles": ["INSTALLER"]},
+}
+LD_JSON = {"Content-Type": "application/ld+json"}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Live:
+    """A node with participants; use as a context manager."""
+
+    def __init__(self, folder: Path, participants: dict[str, dict[str, Any]] | None = None, **environment: str) -> None:
+        self.folder, self.url = folder / "data", f"http://127.0.0.1:{free_port()}"
+        self.environment = {**os.environ, **environment}
+        self.log = folder / "node.log"
+        self.participants = PARTICIPANTS if participants is None else participants
+        self.profiles: dict[str, Profile] = {}
+        self.clients: dict[str, httpx.Client] = {}
+        self.serials = (f"{os.getpid()}-{number}" for number in itertools.count(1))
+
+    def __enter__(self) -> Self:
+        self.profiles["operator"] = make_node(self.folder, self.url, organisation("Operator", ["FMAR_OPERATOR"]))
+        self.start()
+        for name, given in self.participants.items():
+            terms = {term: value for term, value in given.items() if term != "roles"}
+            described = organisation(f"The {name} organisation", given["roles"], **terms)
+            self.profiles[name] = onboard(self.profiles["operator"], name, described, self.folder / "participants" / name)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for client in self.clients.values():
+            client.close()
+        self.stop()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "fmar_node.cli", "serve", "--data", str(self.folder)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment, start_new_session=True)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise RuntimeError(f"the node did not start:\n{self.log.read_text()[-3000:]}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(how)
+        return self.process.wait(timeout=30)
+
+    def client(self, name: str = "") -> httpx.Client:
+        """A participant's client; without a name an anonymous one."""
+        if name not in self.clients:
+            self.clients[name] = connect(self.profiles[name]) if name else httpx.Client(base_url=self.url)
+        return self.clients[name]
+
+    def battery(self, **changes: Any) -> dict[str, Any]:
+        """A valid battery document that no other test has used."""
+        return battery(f"LIVE-{next(self.serials)}", **changes)
+
+    def register(self, name: str = "fsp-a", **changes: Any) -> httpx.Response:
+        response = self.client(name).post("/assets", json=self.battery(**changes), headers=LD_JSON)
+        assert response.status_code == 201, response.text
+        return response
+
+    def ask(self, name: str, query: str, after: int | None = None, **headers: str) -> httpx.Response:
+        """A SPARQL query by direct POST; `after` waits for that journal index."""
+        wait = {} if after is None else {"Fmar-Min-Journal-Index": str(after)}
+        sent = {"Content-Type": "application/sparql-query", **wait, **headers}
+        return self.client(name).post("/sparql", content=query.encode(), headers=sent)
+
+    def rows(self, name: str, query: str, after: int | None = None) -> list[dict[str, str]]:
+        response = self.ask(name, query, after)
+        assert response.status_code == 200, response.text
+        return [{key: cell["value"] for key, cell in row.items()} for row in response.json()["results"]["bindings"]]

@@ -1,0 +1,197 @@
+"""A simulated market in one process: a real journal and graph on disk, real judgement and rules, a clock that stands.
+
+Given a market, when something is submitted, then a verdict and a journal entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fmar_node.access.caller import Caller, caller_of
+from fmar_node.checks.mpan import check_digit
+from fmar_node.checks.shape import Shapes
+from fmar_node.clock import SetClock, today
+from fmar_node.client import new_key, public_part
+from fmar_node.followers.projector import Projector
+from fmar_node.foundation import first_draft
+from fmar_node.identity import new_record_id
+from fmar_node.journal.checkpoint import SigningKey
+from fmar_node.journal.journal import Journal
+from fmar_node.journal.register import Register, connect
+from fmar_node.judge import Judgement, Paper, judge
+from fmar_node.read import Reader
+from fmar_node.record import Receipt, Version
+from fmar_node.representation import fingerprint
+from fmar_node.settings import Settings
+from fmar_node.store.graph import Graph
+from fmar_node.submit import Desk, Submission, settle, submit
+from fmar_node.vocabulary import Document, Vocabulary
+
+BASE = "https://node.example"
+ORIGIN = "node.example/journal"
+START = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+SETTINGS = Settings(base_url=BASE)
+LOOKUP_KEY = b"k" * 32
+
+
+@cache
+def vocabulary() -> Vocabulary:
+    return Vocabulary.load()
+
+
+@cache
+def shapes() -> Shapes:
+    return Shapes(vocabulary())
+
+
+def mpan(number: int, distributor: int = 10) -> str:
+    """The number-th valid MPAN core of a distributor."""
+    core = f"{distributor:02d}{number:010d}"
+    return core + str(check_digit(core))
+
+
+def battery(serial: str = "GP-BESS-0001", **changes: Any) -> Document:
+    """A valid battery in UKPN_EPN; a change to None leaves the term out."""
+    number = sum(ord(character) * 31**place for place, character in enumerate(serial)) % 10**9
+    document = {
+        "type": "Asset",
+        "assetName": "Green Park battery 1",
+        "ownerKind": "ORGANISATION",
+        "ownerName": "Green Park Energy",
+        "assetCategory": "BESS",
+        "energySource": "GRID",
+        "ratedCapacity": "500.00",
+        "installedCapacity": "500.00",
+        "genCapacity": "500.00",
+        "demandCapacity": "480.00",
+        "storageEnergyCapacity": "1000.00",
+        "connectionStatus": "CONNECTED",
+        "connectionType": "FIRM",
+        "dnoConnection": "UKPN_EPN",
+        "importMPAN": mpan(2 * number),
+        "exportMPAN": mpan(2 * number + 1),
+        "commissioningDate": "2024-03-01",
+        "manufacturer": "Acme Storage",
+        "assetModel": "AS-500",
+        "serialNumber": serial,
+        "justification": [{"rule": "A03", "text": "owner not registered yet"}],
+        **changes,
+    }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def organisation(name: str, roles: list[str], **changes: Any) -> Document:
+    document = {
+        "type": "Organisation",
+        "organisationLegalName": name,
+        "organisationType": "OTHER",
+        "organisationTypeDescription": "for a test",
+        "organisationRoles": roles,
+        **changes,
+    }
+    return {term: value for term, value in document.items() if value is not None}
+
+
+@dataclass
+class Market:
+    """A register with participants, driven directly."""
+
+    folder: Path
+    clock: SetClock = field(default_factory=lambda: SetClock(START))
+    callers: dict[str, Caller] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.key = SigningKey(ORIGIN, Ed25519PrivateKey.from_private_bytes(b"s" * 32))
+        self.open()
+
+    def open(self) -> None:
+        self.journal = Journal(self.folder / "journal", ORIGIN, self.key, vocabulary().terms, LOOKUP_KEY)
+        self.register = Register(connect(self.folder / "journal" / "journal.db"), vocabulary().terms, LOOKUP_KEY)
+        self.reader = Reader(self.register, vocabulary())
+
+    def close(self) -> None:
+        self.register.connection.close()
+        self.journal.close()
+
+    # -- participants
+
+    def join(self, name: str, *roles: str, **changes: Any) -> Caller:
+        """Registers and approves an organisation as the operator; the first one is the operator itself."""
+        founder = self.callers.get("operator", Caller(organisation=new_record_id(), roles=frozenset(), state="ACTIVE"))
+        if not self.callers:
+            return self._found(name, *roles)
+        receipt = self.submit(founder, "organisations", organisation(name, list(roles), **changes))
+        self.act(founder, "organisations", receipt.id, "approval")
+        return self.enter(name, receipt.id)
+
+    def _found(self, name: str, *roles: str) -> Caller:
+        document, key = organisation(name, list(roles)), public_part(new_key())
+        draft = first_draft(document, self.journal, vocabulary(), shapes(), SETTINGS, self.clock, key)
+        with self.journal.batch() as batch:
+            batch.append(draft)
+        return self.enter(name, draft.id)
+
+    def enter(self, name: str, id_: str) -> Caller:
+        version = self.register.current("organisations", id_)
+        assert version is not None
+        self.callers[name] = caller_of(version.document, application=name)
+        return self.callers[name]
+
+    # -- writing
+
+    def submit(self, caller: Caller, kind: str, document: Document, action: str = "register", id_: str = "", **given: Any) -> Receipt:
+        """Through judge, rules and journal; FmarError for a refusal, and then nothing was written."""
+        body = json.dumps(document).encode()
+        submission = Submission(caller, kind, action, id_ or new_record_id(), BASE, "application/ld+json", body, **given)
+        return self.run(submission)
+
+    def run(self, submission: Submission) -> Receipt:
+        """The whole write path, with the judge and the writer in this process."""
+        desk = Desk(self.register, self, self, vocabulary())
+        outcome = asyncio.run(submit(desk, submission, today(self.clock)))
+        assert outcome.receipt is not None
+        return outcome.receipt
+
+    async def judge(self, paper: Paper) -> Judgement:
+        return judge(paper, vocabulary(), shapes(), SETTINGS)
+
+    async def commit(self, submission: Submission, judgement: Judgement) -> Receipt:
+        now = self.journal.recorded_now(self.clock.now())
+        with self.journal.batch() as batch, batch.savepoint():
+            settled = settle(
+                submission, judgement, self.journal.register, vocabulary(), today(self.clock), now, batch.next_index
+            )
+            if isinstance(settled, Receipt):
+                return settled
+            return Receipt(settled.kind, settled.id, settled.number, batch.append(settled))
+
+    def update(self, caller: Caller, kind: str, id_: str, **changes: Any) -> Receipt:
+        """A change of some terms of the current document, based on the current version."""
+        current = self.current(kind, id_)
+        document = {name: value for name, value in {**current.document, **changes}.items() if value is not None}
+        return self.submit(caller, kind, document, "update", id_, if_match=(fingerprint(current.document),))
+
+    def act(self, caller: Caller, kind: str, id_: str, action: str, **note: Any) -> Receipt:
+        return self.submit(caller, kind, note, action, id_)
+
+    # -- reading
+
+    def current(self, kind: str, id_: str) -> Version:
+        version = self.register.current(kind, id_)
+        assert version is not None
+        return version
+
+    def projected(self) -> Projector:
+        """A graph that has caught up with the journal."""
+        projector = Projector(self.register, Graph(self.folder / "graph"), vocabulary(), BASE)
+        while projector.catch_up():
+            pass
+        return projector
