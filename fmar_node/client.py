@@ -145,7 +145,7 @@ class FmarAuth(httpx.Auth):
             yield request
             return
         refused: _Token | None = None
-        for attempt in range(2):
+        for _ in range(2):
             async with self._async_turn():
                 steps = self._fetch(request, refused)
                 step = next(steps, None)
@@ -155,7 +155,7 @@ class FmarAuth(httpx.Auth):
                     step = _next_step(steps, answer)
                 token = self._held()
             response = yield self._signed(request, token)
-            if not self._is_mendable(request, response) or attempt:
+            if not self._is_mendable(request, response):
                 return
             refused = self._refused(response, token)
 

@@ -17,7 +17,7 @@ from typing import Any
 import pyoxigraph as ox
 
 from fmar_node.clock import parse_stamp
-from fmar_node.errors import Fault, Severity
+from fmar_node.errors import Fault, Invalid, Severity
 from fmar_node.vocabulary import CODES, FMAR, RDF_TYPE, XSD, Document, Term, TermKind, Tier, Vocabulary
 
 DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
@@ -28,6 +28,8 @@ LINE_BREAK = re.compile("[\t\n\r\x85\u2028\u2029]")
 MULTILINE = frozenset({"text", "publishedText"})
 """The only texts that may have lines: elsewhere a line break would slip past a pattern's end."""
 MOST_DIGITS = 30
+MOST_FAULTS = 100
+"""A document with more faults than this is not read to its end."""
 TWO_PLACES = Decimal("0.01")
 Facts = Mapping[str, Mapping[str, list[Any]]]
 
@@ -44,6 +46,12 @@ class Reading:
     faults: list[Fault] = field(default_factory=list)
     pointers: dict[str, str] = field(default_factory=dict)
     meant: set[str] = field(default_factory=set)
+
+    def report(self, fault: Fault) -> None:
+        """Notes a fault; Invalid with all so far when there are too many to go on."""
+        self.faults.append(fault)
+        if len(self.faults) >= MOST_FAULTS:
+            raise Invalid("validation-failed", f"{MOST_FAULTS} faults or more; the first are listed", tuple(self.faults))
 
 
 FORMS = {
@@ -89,7 +97,7 @@ class Composer:
         document = self._object(facts, self.iri, class_name)
         for foreign in [subject for subject in facts if subject not in self.seen]:
             message = f"a document describes one record and its parts, not {foreign[:200]}"
-            self.reading.faults.append(Fault("foreign-subject", Severity.REJECT, message, "", "id"))
+            self.reading.report(Fault("foreign-subject", Severity.REJECT, message, "", "id"))
         return document
 
     def _object(self, facts: Facts, subject: str, class_name: str) -> Document:
@@ -104,7 +112,7 @@ class Composer:
             if term is None or class_name not in term.domains:
                 name = predicate.removeprefix(FMAR)
                 where = f"{pointer}/{escaped(name)}"
-                self.reading.faults.append(
+                self.reading.report(
                     unknown_term(name, class_name, where, self.vocabulary, self.reading.meant)
                 )
                 continue
@@ -117,14 +125,14 @@ class Composer:
     def _check_type(self, objects: list[Any], class_name: str, pointer: str) -> None:
         if any(getattr(each, "value", "") != FMAR + class_name for each in objects):
             message = f"this is read as a {class_name} and nothing else"
-            self.reading.faults.append(Fault("type-mismatch", Severity.REJECT, message, f"{pointer}/type", "type"))
+            self.reading.report(Fault("type-mismatch", Severity.REJECT, message, f"{pointer}/type", "type"))
 
     def _arranged(self, term: Term, values: list[Any], pointer: str) -> Any:
         if term.many:
             return sorted(values, key=_natural)
         if len(values) > 1:
             message = f"{term.name} takes one value, not {len(values)}"
-            self.reading.faults.append(Fault(term.code, Severity.REJECT, message, f"{pointer}/{term.name}", term.name))
+            self.reading.report(Fault(term.code, Severity.REJECT, message, f"{pointer}/{term.name}", term.name))
         return values[0]
 
     def _value(self, term: Term, value: Any, facts: Facts, pointer: str) -> Any:
@@ -151,7 +159,7 @@ class Composer:
         shown = None if term.tier is Tier.PERSONAL else str(getattr(value, "value", ""))[:80]
         message = f"{term.name} must be {FORMS[term.kind]}"
         fault = Fault(term.code, Severity.REJECT, message, pointer, term.name, shown, "literal-ill-formed")
-        self.reading.faults.append(fault)
+        self.reading.report(fault)
 
 
 def literal(term: Term, value: Any, longest: int) -> Any:

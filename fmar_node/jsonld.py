@@ -154,7 +154,7 @@ class _Keys:
         term = self.vocabulary.terms.get(name)
         if term is not None and class_name in term.domains:
             return term
-        self.reading.faults.append(unknown_term(key, class_name, here, self.vocabulary, self.reading.meant))
+        self.reading.report(unknown_term(key, class_name, here, self.vocabulary, self.reading.meant))
         return None
 
     def _values(self, term: Term, value: Any, here: str) -> list[Any]:
@@ -227,7 +227,7 @@ class _Keys:
 
     def _report(self, code: str, pointer: str, name: str, message: str) -> None:
         constraint = "literal-ill-formed" if name in self.vocabulary.terms else code
-        self.reading.faults.append(Fault(code, Severity.REJECT, message, pointer, name, constraint=constraint))
+        self.reading.report(Fault(code, Severity.REJECT, message, pointer, name, constraint=constraint))
 
 
 def _named(triples: Iterable[ox.Triple], class_name: str, iri: str, vocabulary: Vocabulary, most: int) -> list[ox.Triple]:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from fmar_node.errors import Fault, FmarError, Invalid, Unavailable, by_name
+from fmar_node.errors import Fault, FmarError, Invalid, TooMany, Unavailable, by_name
 from fmar_node.frames import Header
 from fmar_node.judge import Judgement, Paper, fault_from_json
 from fmar_node.process import Child
@@ -135,6 +135,7 @@ class JudgePool:
         self.settings = settings
         self.idle: asyncio.Queue[Child] = asyncio.Queue()
         self.count = 0
+        self.waiting = 0
 
     async def start(self) -> None:
         await asyncio.gather(*(self._add() for _ in range(self.settings.judges)))
@@ -152,7 +153,13 @@ class JudgePool:
         header = asdict(paper)
         body = header.pop("body")
         header["today"] = paper.today.isoformat()
-        child = await self.idle.get()
+        if self.waiting >= self.settings.judge_queue:
+            raise TooMany("too-many-requests", "too many documents wait for judgement", headers={"Retry-After": "1"})
+        self.waiting += 1
+        try:
+            child = await self.idle.get()
+        finally:
+            self.waiting -= 1
         try:
             await child.send({"paper": header}, body)
             frame = await asyncio.wait_for(child.receive(), self.settings.judge_seconds)

@@ -31,7 +31,8 @@ class Settings(BaseModel):
     json_depth: int = Field(32, description="deepest nesting of a JSON body")
     literal_chars: int = Field(4_096, description="longest single text value in a document")
     parts: int = Field(64, description="most nested parts in one document")
-    judges: int = Field(1, description="judge processes kept warm")
+    judges: int = Field(2, description="judge processes kept warm")
+    judge_queue: int = Field(256, description="documents that may wait for a judge")
     judge_seconds: float = Field(10.0, description="deadline for judging one document")
 
     # queries
@@ -70,6 +71,8 @@ class Settings(BaseModel):
     replay_entries: int = Field(1_000_000, ge=1, description="used jti kept in memory, about 110 bytes each; full means 503")
     dpop_nonce: bool = Field(False, description="demand a nonce of this node in every DPoP proof (RFC 9449, section 8)")
     dpop_nonce_seconds: int = Field(300, ge=10, description="how long a DPoP nonce may be used")
+
+    probes_per_hour: int = Field(120, description="answers per organisation and hour that tell of somebody else's record or of none")
 
     # lists
     page_items: int = Field(50, description="items on a page when the request asks for no limit")

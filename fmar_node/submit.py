@@ -47,6 +47,7 @@ from fmar_node.vocabulary import RELEASE, Document, Vocabulary
 
 CONFLICTS = frozenset({
     "DUPLICATE_EXACT", "FRIENDLY_CODE_TAKEN", "ORG_ALREADY_REGISTERED", "LIVE_ASSETS", "ORGANISATION-KEY-4",
+    "ORGANISATION-OPERATOR-1", "ORGANISATION-OPERATOR-2",
 })  # fmt: skip
 """Faults of state rather than of the document: 409, not 422."""
 
@@ -56,7 +57,7 @@ class Submission:
     """A request to write: who, which action on which record, with which bytes.
 
     `if_match` holds the entity tags' shared parts, None where the header was absent; `idempotency` the
-    participant's key; `base_url` the node's. The record's id is offered by the web room for new records.
+    participant's key, `digest` what makes two requests with it the same one; `base_url` is the node's. The record's id is offered by the web room for new records.
     """
 
     caller: Caller
@@ -68,17 +69,11 @@ class Submission:
     body: bytes
     if_match: tuple[str, ...] | None = None
     idempotency: str = ""
+    digest: str = ""
 
     @property
     def iri(self) -> str:
         return f"{self.base_url}/{self.kind}/{self.id}"
-
-    @property
-    def digest(self) -> bytes:
-        """What makes two requests the same one: action, target (where it exists) and bytes."""
-        target = "" if self.action == "register" else self.id
-        parts = (self.kind, self.action, target, self.media_type)
-        return hashlib.sha256("\0".join(parts).encode() + b"\0" + self.body).digest()
 
     def as_json(self) -> dict[str, Any]:
         header = asdict(self)
@@ -91,6 +86,11 @@ class Submission:
         if_match = value["if_match"]
         given = {**value, "caller": Caller(**value["caller"]), "if_match": None if if_match is None else tuple(if_match)}
         return cls(**given, body=body)
+
+
+def digest_of(method: str, path: str, media_type: str, body: bytes) -> str:
+    """What makes two requests the same one: target and bytes, as they were sent."""
+    return hashlib.sha256("\0".join((method, path, media_type)).encode() + b"\0" + body).hexdigest()
 
 
 class Judges(Protocol):
@@ -240,7 +240,7 @@ def _repeated(submission: Submission, register: Register) -> Receipt | None:
     if earlier is None:
         return None
     digest, index = earlier
-    if digest != submission.digest:
+    if digest.hex() != submission.digest:
         raise Invalid("idempotency-key-reused", "the same Idempotency-Key came with another request before")
     version = register.version_at(index)
     assert version is not None
@@ -321,7 +321,7 @@ def draft_of(document: Document, situation: Situation, submission: Submission, v
         claims=frozenset((claim.scope, claim.value) for claim in kind.claims(document)),
         handles=frozenset(kind.handles(document)),
         keys=_keys(document),
-        idempotency=(situation.caller.organisation, submission.idempotency, submission.digest) if submission.idempotency else None,
+        idempotency=(situation.caller.organisation, submission.idempotency, bytes.fromhex(submission.digest)) if submission.idempotency else None,
     )
 
 

@@ -148,8 +148,8 @@ class WriterProcess:
         while not self.is_ending:
             try:
                 applied = self.projector.catch_up()
-            except OSError as error:
-                log.error("the graph could not be written: %s", error)
+            except Exception:
+                log.exception("the graph could not follow the journal; it is tried again")
                 applied = 0
                 time.sleep(1)
             with self.moved:

@@ -32,7 +32,7 @@ from fmar_node.record import Receipt, Version
 from fmar_node.representation import fingerprint
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
-from fmar_node.submit import Desk, Submission, settle, submit
+from fmar_node.submit import Desk, Submission, digest_of, settle, submit
 from fmar_node.vocabulary import Document, Vocabulary
 
 BASE = "https://node.example"
@@ -150,7 +150,9 @@ class Market:
     def submit(self, caller: Caller, kind: str, document: Document, action: str = "register", id_: str = "", **given: Any) -> Receipt:
         """Through judge, rules and journal; FmarError for a refusal, and then nothing was written."""
         body = json.dumps(document).encode()
-        submission = Submission(caller, kind, action, id_ or new_record_id(), BASE, "application/ld+json", body, **given)
+        digest = digest_of("POST", f"/{kind}/{id_}/{action}", "application/ld+json", body)
+        target = id_ or new_record_id()
+        submission = Submission(caller, kind, action, target, BASE, "application/ld+json", body, digest=digest, **given)
         return self.run(submission)
 
     def run(self, submission: Submission) -> Receipt:

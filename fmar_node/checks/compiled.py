@@ -365,9 +365,13 @@ def _language_in(compiler: _Compiler, _: Any, argument: Any) -> Check:
 
 
 def _unique_lang(_: _Compiler, __: Any, argument: Any) -> Check:
+    if str(argument) not in ("true", "false"):
+        raise Unsupported(f"sh:uniqueLang {argument}")
+    is_wanted = str(argument) == "true"
+
     def is_unique(values: Collection[Any]) -> bool:
         tags = [value.language for value in values if isinstance(value, ox.Literal) and value.language]
-        return len(tags) == len(set(tags)) or not _is_true(argument)
+        return len(tags) == len(set(tags)) or not is_wanted
 
     return _of_values(is_unique)
 

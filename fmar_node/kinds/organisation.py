@@ -76,6 +76,22 @@ def areas_belong_to_a_network(situation: Situation) -> Iterable[Fault]:
         yield Fault("Organisation.licenceArea", Severity.REJECT, message, "/licenceArea", "licenceArea")
 
 
+def an_operator_remains(situation: Situation) -> Iterable[Fault]:
+    """The operator's own organisation is not put out of the register by itself: somebody has to be able to undo it."""
+    if uuid_of(situation.document["id"]) == situation.caller.organisation and situation.caller.has(Role.OPERATOR):
+        message = "an operator's organisation is suspended or de-registered by another operator only"
+        yield Fault("ORGANISATION-OPERATOR-1", Severity.REJECT, message, "", "organisationStatus")
+
+
+def an_operators_key_remains(situation: Situation) -> Iterable[Fault]:
+    """The last key of an operator cannot be revoked: register its successor first."""
+    wanted = (situation.note.get("clientId"), situation.note.get("keyId"))
+    active = [key for key in situation.document.get("applicationKey", ()) if key["keyStatus"] == "ACTIVE"]
+    if "FMAR_OPERATOR" in situation.document.get("organisationRoles", ()) and all(_matches(key, *wanted) for key in active):
+        message = "this is the operator's last key: register another one first"
+        yield Fault("ORGANISATION-OPERATOR-2", Severity.REJECT, message, "/keyId", "keyId")
+
+
 def nothing_depends(situation: Situation) -> Iterable[Fault]:
     """UC-01.04: live assets stand in the way of leaving the register."""
     count = situation.register.live_assets(uuid_of(situation.document["id"]))
@@ -284,6 +300,7 @@ ORGANISATION = Kind(
             "suspension",
             ("UC-01.03",),
             _operator_only("ORGANISATION-SUSPEND-1", "suspends organisations"),
+            (Rule("ORGANISATION-OPERATOR-1", an_operator_remains),),
             states=frozenset({"ACTIVE"}),
             state_rule="ORGANISATION-SUSPEND-2",
             apply=suspended,
@@ -303,7 +320,7 @@ ORGANISATION = Kind(
                 Policy("ORGANISATION-DEREGISTER-1", "the operator de-registers any organisation", is_operator),
                 Policy("ORGANISATION-DEREGISTER-2", "an organisation is de-registered by itself or the operator", is_own),
             ),
-            (Rule("LIVE_ASSETS", nothing_depends),),
+            (Rule("LIVE_ASSETS", nothing_depends), Rule("ORGANISATION-OPERATOR-1", an_operator_remains)),
             states=ADMITTED,
             state_rule="ORGANISATION-DEREGISTER-3",
             apply=withdrawn,
@@ -329,7 +346,7 @@ ORGANISATION = Kind(
                 Policy("ORGANISATION-KEY-1", "the operator revokes any application's key", is_operator),
                 Policy("ORGANISATION-KEY-2", "an organisation's keys are revoked by itself or the operator", is_own),
             ),
-            (Rule("ORGANISATION-KEY-5", key_is_known),),
+            (Rule("ORGANISATION-KEY-5", key_is_known), Rule("ORGANISATION-OPERATOR-2", an_operators_key_remains)),
             states=frozenset({"ACTIVE", "SUSPENDED", "WITHDRAWN"}),
             state_rule="ORGANISATION-KEY-7",
             apply=without_key,

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Match
 
 from fmar_node import __version__, errors
 from fmar_node.errors import FmarError
@@ -24,6 +25,7 @@ from fmar_node.web.description import catalogue
 from fmar_node.web.negotiation import best
 from fmar_node.web.pages import start_page
 from fmar_node.web.problems import PROBLEM_JSON, problem_bytes, status_of
+from fmar_node.web.throttle import Throttle
 
 log = logging.getLogger("fmar.web")
 EXPOSED = ["ETag", "Link", "Location", "Retry-After", "Fmar-Journal-Index", "Fmar-Hint", "WWW-Authenticate", "DPoP-Nonce"]
@@ -57,6 +59,7 @@ def create_app(node: Node) -> FastAPI:
     app = FastAPI(title=node.settings.node_name, version=__version__, lifespan=life, docs_url=None, redoc_url=None)
     app.state.node = node
     app.state.measures = operations.Measures(node)
+    app.state.throttle = Throttle(node.settings.probes_per_hour)
     _add_routes(app)
     app.add_exception_handler(FmarError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
@@ -70,6 +73,8 @@ def create_app(node: Node) -> FastAPI:
 def _add_routes(app: FastAPI) -> None:
     def add(path: str, endpoint: Any, *methods: str) -> None:
         app.add_api_route(path, endpoint, methods=list(methods or ("GET",)), response_model=None, name=path)
+        if not methods or "GET" in methods:
+            app.router.add_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
 
     add("/", start)
     running: set[tuple[str, str]] = set()
@@ -137,11 +142,22 @@ async def _refuse_http(request: Request, error: Exception) -> Response:
     """What the router refuses: no such path, no such method."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        allowed = dict(error.headers or {})
-        return await _refuse(request, errors.MethodNotAllowed("method-not-allowed", f"{request.method} is not offered here", headers=allowed))
+        allowed = ", ".join(sorted(_methods_of(request)))
+        detail = f"this resource has {allowed}"
+        return await _refuse(request, errors.MethodNotAllowed("method-not-allowed", detail, headers={"Allow": allowed}))
     if error.status_code == 404:
         return await _refuse(request, errors.NotFound("not-found", "there is nothing at this address"))
     return await _refuse(request, errors.Malformed("malformed-request", str(error.detail)))
+
+
+def _methods_of(request: Request) -> set[str]:
+    """Every method that some route has for this path."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return found
 
 
 async def _break(request: Request, error: Exception) -> Response:

@@ -19,6 +19,11 @@ from fmar_node.node import Node
 from fmar_node.representation import JSON, json_bytes
 from fmar_node.web.records import exchange_of
 
+HARDENING = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"),
+)
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -46,6 +51,7 @@ def readiness(node: Node) -> dict[str, bool]:
         "writer": node.writer.is_ready,
         "judges": node.judges.count > 0,
         "queries": state.workers > 0,
+        "graph": node.is_ready and node.register.size() - 1 - state.index <= node.settings.projector_backlog,
         "sandbox": state.is_locked or not node.settings.require_sandbox,
     }
 
@@ -99,7 +105,7 @@ class Watch:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
+                message["headers"] = [*message["headers"], *HARDENING]
             await send(message)
 
         try:

@@ -23,7 +23,7 @@ from fmar_node.kinds import Kind
 from fmar_node.read import Shown, not_here
 from fmar_node.record import Receipt
 from fmar_node.representation import LD_JSON, json_bytes
-from fmar_node.submit import Outcome, Submission, current_caller
+from fmar_node.submit import Outcome, Submission, current_caller, digest_of
 from fmar_node.vocabulary import CONTEXT, Tier
 from fmar_node.web.exchange import PRIVATE, Exchange, etag, json_response
 from fmar_node.web.negotiation import content_type, entity_tags, prefers_minimal
@@ -162,11 +162,12 @@ class Records:
         key = request.headers.get("idempotency-key", "")
         if len(key) > KEY_CHARS:
             raise Malformed("malformed-request", f"an Idempotency-Key has at most {KEY_CHARS} characters")
+        digest = digest_of(request.method, request.url.path, media_type, body)
         if media_type == MERGE_PATCH:
             body, media_type = self._merged(exchange, caller, id_, body), LD_JSON
         submission = Submission(
             caller, self.kind.plural, action, id_, node.settings.base_url, media_type, body,
-            entity_tags(request.headers.get("if-match")), key,
+            entity_tags(request.headers.get("if-match")), key, digest,
         )  # fmt: skip
         outcome = await self._run(exchange, submission)
         return self._answer(exchange, submission, outcome)
@@ -180,6 +181,8 @@ class Records:
             self.running.add(running)
         try:
             return await exchange.node.submit(submission, dry_run=dry_run)
+        except (Conflict, Invalid) as refusal:
+            raise exchange.request.app.state.throttle.pass_on(submission.caller, refusal) from None
         finally:
             self.running.discard(running)
 

@@ -1,0 +1,33 @@
+"""How often an organisation may be told something about records that are not its own.
+
+A conflict of identifiers tells one bit about somebody else's record. It is needed, and may not be asked ten thousand
+times: each answer of that kind counts, and past the limit of the hour none is given.
+"""
+
+from __future__ import annotations
+
+from limits import RateLimitItemPerHour
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from fmar_node.access.caller import Caller
+from fmar_node.errors import FmarError, TooMany
+
+TELLING = frozenset({"A20-shared", "A21-shared", "DUPLICATE_EXACT", "DUPLICATE_PROBABLE", "ORG_ALREADY_REGISTERED"})
+
+
+class Throttle:
+    """Counts telling answers by organisation."""
+
+    def __init__(self, per_hour: int) -> None:
+        self.limit = RateLimitItemPerHour(per_hour)
+        self.window = MovingWindowRateLimiter(MemoryStorage())
+
+    def pass_on(self, caller: Caller, refusal: FmarError) -> FmarError:
+        """The refusal, or TooMany in its place when the caller has been told enough for this hour."""
+        told = {fault.constraint or fault.code for fault in refusal.faults}
+        is_own = any("you have registered" in fault.message for fault in refusal.faults)
+        if is_own or not TELLING & told or self.window.hit(self.limit, caller.organisation):
+            return refusal
+        detail = "too many answers in this hour told of records that are not yours"
+        return TooMany("too-many-requests", detail, headers={"Retry-After": "600"})
