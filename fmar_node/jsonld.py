@@ -57,9 +57,24 @@ def read(body: bytes, media_type: str, class_name: str, iri: str, vocabulary: Vo
 
 def read_json(body: bytes, settings: Settings) -> dict[str, Any]:
     """One JSON object; numbers as `Number` texts. Malformed for anything else."""
+    tree = _read_tree(body, settings)
+    if not isinstance(tree, dict):
+        raise Malformed("malformed-json", "expected one JSON object")
+    return tree
+
+
+def read_array(body: bytes, settings: Settings) -> list[Any]:
+    """A JSON array of documents; numbers as `Number` texts."""
+    tree = _read_tree(body, settings)
+    if not isinstance(tree, list):
+        raise Malformed("malformed-json", "expected a JSON array of documents")
+    return tree
+
+
+def _read_tree(body: bytes, settings: Settings) -> Any:
     check_json_nesting(body, settings.json_depth)
     try:
-        tree = json.loads(
+        return json.loads(
             body.decode("utf-8-sig"),
             parse_float=Number,
             parse_int=Number,
@@ -68,9 +83,6 @@ def read_json(body: bytes, settings: Settings) -> dict[str, Any]:
         )
     except (ValueError, RecursionError) as error:
         raise Malformed("malformed-json", str(error)) from error
-    if not isinstance(tree, dict):
-        raise Malformed("malformed-json", "expected one JSON object")
-    return tree
 
 
 def _refuse_constant(name: str) -> None:

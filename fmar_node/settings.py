@@ -28,6 +28,7 @@ class Settings(BaseModel):
 
     # documents
     body_bytes: int = Field(262_144, description="largest request body of a record or action")
+    batch_bytes: int = Field(16_777_216, description="largest JSON array of a batch (NDJSON has no limit but that of its lines)")
     json_depth: int = Field(32, description="deepest nesting of a JSON body")
     literal_chars: int = Field(4_096, description="longest single text value in a document")
     parts: int = Field(64, description="most nested parts in one document")

@@ -45,6 +45,7 @@ class Live:
     """A node with participants; use as a context manager."""
 
     def __init__(self, folder: Path, participants: dict[str, dict[str, Any]] | None = None, **environment: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.url = folder / "data", f"http://127.0.0.1:{free_port()}"
         self.environment = {**os.environ, **environment}
         self.log = folder / "node.log"

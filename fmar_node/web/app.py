@@ -20,7 +20,7 @@ from fmar_node.errors import FmarError
 from fmar_node.kinds import KINDS
 from fmar_node.node import Node
 from fmar_node.representation import RDF_FORMATS, serialise_triples
-from fmar_node.web import credentials, documentation, export, journal, operations, records, sparql, words
+from fmar_node.web import batch, credentials, documentation, export, journal, operations, records, sparql, words
 from fmar_node.web.description import catalogue
 from fmar_node.web.negotiation import best
 from fmar_node.web.pages import start_page
@@ -82,6 +82,8 @@ def _add_routes(app: FastAPI) -> None:
     add("/assets/export", export.assets)
     for plural, kind in KINDS.items():
         room = records.Records(kind, running)
+        if plural == "assets":
+            add("/assets/batch", batch.batch_of(room), "POST")
         add(f"/{plural}", room.list)
         add(f"/{plural}", room.register, "POST")
         add(f"/{plural}/{{id:record}}", room.read)

@@ -169,10 +169,11 @@ class Records:
             caller, self.kind.plural, action, id_, node.settings.base_url, media_type, body,
             entity_tags(request.headers.get("if-match")), key, digest,
         )  # fmt: skip
-        outcome = await self._run(exchange, submission)
+        outcome = await self.run(exchange, submission)
         return self._answer(exchange, submission, outcome)
 
-    async def _run(self, exchange: Exchange, submission: Submission) -> Outcome:
+    async def run(self, exchange: Exchange, submission: Submission) -> Outcome:
+        """The write path, once per idempotency key at a time."""
         dry_run = exchange.request.query_params.get("dry-run", "false").lower() in ("true", "1", "")
         running = (submission.caller.organisation, submission.idempotency)
         if submission.idempotency:

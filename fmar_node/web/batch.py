@@ -1,0 +1,127 @@
+"""POST /assets/batch: many documents in one request, one result line per row, in order, streamed both ways.
+
+Rules kept here: rows are independent, each is a submission of its own; with an Idempotency-Key a row's key is the
+request's with the row number, so that a broken batch is sent again and goes on where it stopped; no more than a few
+rows are in memory at once (a JSON array is read whole, under a cap).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from fmar_node import jsonld
+from fmar_node.access.caller import Caller
+from fmar_node.errors import FmarError, Malformed, TooLarge
+from fmar_node.identity import new_record_id
+from fmar_node.representation import JSON, LD_JSON
+from fmar_node.submit import Submission, digest_of
+from fmar_node.web.exchange import PRIVATE, Exchange
+from fmar_node.web.negotiation import content_type
+from fmar_node.web.problems import problem
+from fmar_node.web.records import KEY_CHARS, Records, encoded, exchange_of
+
+NDJSON = "application/x-ndjson"
+TOGETHER = 16
+"""Rows judged at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch being registered: whose, under which key, in which room."""
+
+    exchange: Exchange
+    caller: Caller
+    key: str
+    room: Records
+
+    async def results(self, rows: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """One line of JSON per row, in the order of the rows."""
+        started: list[asyncio.Task[dict[str, Any]]] = []
+        number = 0
+        try:
+            async for row in rows:
+                number += 1
+                started.append(asyncio.create_task(self._row(number, row)))
+                if len(started) >= TOGETHER:
+                    yield _line(await started.pop(0))
+            while started:
+                yield _line(await started.pop(0))
+        except FmarError as error:
+            for task in started:
+                yield _line(await task)
+            yield _line({"row": number + 1, **self._refused(error)})
+        finally:
+            for task in started:
+                task.cancel()
+
+    async def _row(self, number: int, row: bytes) -> dict[str, Any]:
+        key = f"{self.key}/{number}" if self.key else ""
+        submission = Submission(
+            self.caller, "assets", "register", new_record_id(), self.exchange.node.settings.base_url, LD_JSON, row,
+            None, key, digest_of("POST", "/assets/batch", LD_JSON, row),
+        )  # fmt: skip
+        try:
+            outcome = await self.room.run(self.exchange, submission)
+        except FmarError as error:
+            return {"row": number, **self._refused(error)}
+        if outcome.receipt is None:
+            return {"row": number, "status": 200, "errors": [fault.as_json() for fault in outcome.faults]}
+        receipt = outcome.receipt
+        iri = f"{submission.base_url}/assets/{receipt.id}"
+        outcome_word = "unchanged" if receipt.is_repeat else "created"
+        return {"row": number, "status": 201, "outcome": outcome_word, "id": iri, "journalIndex": receipt.index}
+
+    def _refused(self, error: FmarError) -> dict[str, Any]:
+        shown = problem(error, self.exchange.node.settings.base_url, "/assets/batch")
+        return {"status": shown["status"], "outcome": "refused", "problem": shown}
+
+
+def batch_of(room: Records) -> Any:
+    """The endpoint for the room of a kind."""
+
+    async def batch(request: Request) -> Response:
+        """Registers each row of an NDJSON stream or a JSON array; answers one line per row."""
+        exchange = exchange_of(request)
+        caller = exchange.caller()
+        if caller.is_anonymous:
+            raise exchange.node.verifier.missing("writing needs a credential")
+        media_type = content_type(request.headers.get("content-type"), (NDJSON, LD_JSON, JSON))
+        key = request.headers.get("idempotency-key", "")
+        if len(key) > KEY_CHARS - 10:
+            raise Malformed("malformed-request", f"the Idempotency-Key of a batch has at most {KEY_CHARS - 10} characters")
+        rows = _lines(exchange) if media_type == NDJSON else _elements(await exchange.body(exchange.node.settings.batch_bytes), exchange)
+        results = Batch(exchange, caller, key, room).results(rows)
+        return StreamingResponse(results, headers=PRIVATE, media_type=NDJSON)
+
+    return batch
+
+
+async def _lines(exchange: Exchange) -> AsyncIterator[bytes]:
+    """The lines of the body as they come in; TooLarge for one that is longer than a document may be."""
+    waiting, most = b"", exchange.node.settings.body_bytes
+    async for chunk in exchange.request.stream():
+        *whole, waiting = (waiting + chunk).split(b"\n")
+        for line in whole:
+            if line.strip():
+                yield line
+        if len(waiting) > most:
+            raise TooLarge("body-too-large", f"a line has more than {most} bytes")
+    if waiting.strip():
+        yield waiting
+
+
+async def _elements(body: bytes, exchange: Exchange) -> AsyncIterator[bytes]:
+    """The elements of a JSON array, numbers as they were written."""
+    for element in jsonld.read_array(body, exchange.node.settings):
+        yield encoded(element).encode()
+
+
+def _line(result: dict[str, Any]) -> bytes:
+    return json.dumps(result, ensure_ascii=False).encode() + b"\n"
