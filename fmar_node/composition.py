@@ -27,7 +27,8 @@ UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2
 LINE_BREAK = re.compile("[\t\n\r\x85\u2028\u2029]")
 MULTILINE = frozenset({"text", "publishedText"})
 """The only texts that may have lines: elsewhere a line break would slip past a pattern's end."""
-MOST_DIGITS = 30
+MOST_DIGITS = 15
+"""Decimals of so many digits are exact in a double too, and so in `application/json`."""
 MOST_FAULTS = 100
 """A document with more faults than this is not read to its end."""
 TWO_PLACES = Decimal("0.01")
@@ -91,7 +92,7 @@ class Composer:
 
     def record(self, triples: Iterable[ox.Triple], class_name: str) -> Document:
         facts: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
-        for triple in triples:
+        for triple in dict.fromkeys(triples):
             subject = triple.subject.value if isinstance(triple.subject, ox.NamedNode) else "_"
             facts[subject][triple.predicate.value].append(triple.object)
         document = self._object(facts, self.iri, class_name)
@@ -167,7 +168,7 @@ def literal(term: Term, value: Any, longest: int) -> Any:
     if not isinstance(value, ox.Literal):
         return None
     text, datatype = value.value, value.datatype.value
-    if term.kind is not TermKind.TEXT and datatype not in (term.range, XSD + "string"):
+    if datatype not in (term.range, XSD + "string"):
         return None
     if len(text) > longest or UNPRINTABLE.search(text) or (LINE_BREAK.search(text) and term.name not in MULTILINE):
         return None
@@ -175,12 +176,14 @@ def literal(term: Term, value: Any, longest: int) -> Any:
 
 
 def _decimal(text: str, term: Term) -> str | None:
-    if not DECIMAL.fullmatch(text) or len(text) > 2 * MOST_DIGITS:
+    if not DECIMAL.fullmatch(text) or len(text) > MOST_DIGITS + 10:  # a context of 28 digits rounds none of them
         return None
-    number = Decimal(text)
+    number = Decimal(text).normalize() + 0  # no minus before a zero
+    if len(number.as_tuple().digits) > MOST_DIGITS or number.adjusted() > MOST_DIGITS:
+        return None
     if number == number.quantize(TWO_PLACES) and term.unit:
         return format(number.quantize(TWO_PLACES), "f")
-    return format(number.normalize(), "f")
+    return format(number, "f")
 
 
 def _date(text: str, _: Term) -> str | None:

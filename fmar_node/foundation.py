@@ -12,6 +12,7 @@ from fmar_node.access.key import SigningKeys
 from fmar_node.checks.shape import Shapes
 from fmar_node.client import Profile, new_key, public_part
 from fmar_node.clock import Clock, SystemClock, today
+from fmar_node.drafting import Submission, draft_of, recorded
 from fmar_node.errors import Invalid, Severity
 from fmar_node.folder import Folder
 from fmar_node.identity import new_record_id
@@ -20,7 +21,6 @@ from fmar_node.judge import Judgement, Paper, judge
 from fmar_node.kinds import KINDS, Situation
 from fmar_node.representation import LD_JSON, json_bytes
 from fmar_node.settings import Settings
-from fmar_node.submit import Submission, draft_of, recorded
 from fmar_node.vocabulary import Document, Vocabulary
 
 OPERATOR_CLIENT = "operator"

@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from fmar_node.drafting import Submission
 from fmar_node.errors import Fault, FmarError, Invalid, TooMany, Unavailable, by_name
 from fmar_node.frames import Header
 from fmar_node.judge import Judgement, Paper, fault_from_json
 from fmar_node.process import Child
 from fmar_node.record import Receipt
 from fmar_node.settings import Settings
-from fmar_node.submit import Submission
 
 log = logging.getLogger("fmar.node")
 SLOWEST_RESTART = 10.0

@@ -17,6 +17,7 @@ from fmar_node.access.key import ApplicationKey, SigningKeys
 from fmar_node.access.replay import ReplayCache
 from fmar_node.access.token import TokenService
 from fmar_node.clock import Clock, SystemClock, today
+from fmar_node.drafting import Submission
 from fmar_node.folder import Folder
 from fmar_node.journal.register import Register, connect
 from fmar_node.links import JudgePool, WriterLink
@@ -24,7 +25,7 @@ from fmar_node.query import Question, ask
 from fmar_node.read import Reader
 from fmar_node.settings import Settings
 from fmar_node.store.pool import Answer, QueryPool
-from fmar_node.submit import Desk, Outcome, Submission, submit
+from fmar_node.submit import Desk, Outcome, submit
 from fmar_node.vocabulary import Vocabulary
 
 

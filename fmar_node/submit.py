@@ -17,14 +17,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Protocol
+from typing import Protocol
 
 from fmar_node.access.caller import Caller, caller_of
-from fmar_node.access.reveal import is_public, reveal
+from fmar_node.access.reveal import reveal
+from fmar_node.drafting import Submission, draft_of, recorded
 from fmar_node.errors import (
     Conflict,
     Fault,
@@ -36,61 +36,19 @@ from fmar_node.errors import (
     Severity,
     Stale,
 )
-from fmar_node.journal.entry import canonical
 from fmar_node.journal.journal import Draft
 from fmar_node.journal.register import Register
 from fmar_node.judge import Judgement, Paper
 from fmar_node.kinds import KINDS, Action, Kind, Situation
-from fmar_node.record import Receipt, Version, by_tier, uuid_of
+from fmar_node.record import Receipt, Version
 from fmar_node.representation import fingerprint
-from fmar_node.vocabulary import RELEASE, Document, Vocabulary
+from fmar_node.vocabulary import Document, Vocabulary
 
 CONFLICTS = frozenset({
     "DUPLICATE_EXACT", "FRIENDLY_CODE_TAKEN", "ORG_ALREADY_REGISTERED", "LIVE_ASSETS", "ORGANISATION-KEY-4",
     "ORGANISATION-OPERATOR-1", "ORGANISATION-OPERATOR-2",
 })  # fmt: skip
 """Faults of state rather than of the document: 409, not 422."""
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A request to write: who, which action on which record, with which bytes.
-
-    `if_match` holds the entity tags' shared parts, None where the header was absent; `idempotency` the
-    participant's key, `digest` what makes two requests with it the same one; `base_url` is the node's. The record's id is offered by the web room for new records.
-    """
-
-    caller: Caller
-    kind: str
-    action: str
-    id: str
-    base_url: str
-    media_type: str
-    body: bytes
-    if_match: tuple[str, ...] | None = None
-    idempotency: str = ""
-    digest: str = ""
-
-    @property
-    def iri(self) -> str:
-        return f"{self.base_url}/{self.kind}/{self.id}"
-
-    def as_json(self) -> dict[str, Any]:
-        header = asdict(self)
-        header.pop("body")
-        caller = {"organisation": self.caller.organisation, "application": self.caller.application, "key_id": self.caller.key_id}
-        return {**header, "caller": caller}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any], body: bytes) -> Submission:
-        if_match = value["if_match"]
-        given = {**value, "caller": Caller(**value["caller"]), "if_match": None if if_match is None else tuple(if_match)}
-        return cls(**given, body=body)
-
-
-def digest_of(method: str, path: str, media_type: str, body: bytes) -> str:
-    """What makes two requests the same one: target and bytes, as they were sent."""
-    return hashlib.sha256("\0".join((method, path, media_type)).encode() + b"\0" + body).hexdigest()
 
 
 class Judges(Protocol):
@@ -266,94 +224,6 @@ def _carried(document: Document, previous: Version | None, vocabulary: Vocabular
 def _is_server_set(name: str, vocabulary: Vocabulary) -> bool:
     term = vocabulary.terms.get(name)
     return term is not None and term.server_set
-
-
-def recorded(applied: Document, situation: Situation, faults: tuple[Fault, ...], vocabulary: Vocabulary) -> Document:
-    """The document with the record of its making: when, by whom, which version, what was filled and warned."""
-    previous = situation.previous
-    base = applied["id"].rsplit("/", 2)[0]
-    document = {
-        **applied,
-        "version": previous.number + 1 if previous else 1,
-        "recordedAt": situation.now,
-        "recordedBy": f"{base}/organisations/{situation.caller.organisation or uuid_of(applied['id'])}",
-        "registeredAt": previous.document["registeredAt"] if previous else situation.now,
-        "shapesVersion": RELEASE,
-    }
-    if document.get("standing") == "DEREGISTERED":
-        document["deregisteredAt"] = situation.now
-    if previous is None or situation.note == {}:
-        document |= _notes(document["id"], faults, previous)
-    terms = vocabulary.terms
-    ordered = sorted((name for name in document if name not in ("id", "type")), key=lambda name: (terms[name].order, name))
-    present = {name: document[name] for name in ordered if document[name] not in ([], None)}
-    return {"id": document["id"], "type": document["type"], **present}
-
-
-def _notes(iri: str, faults: tuple[Fault, ...], previous: Version | None) -> Document:
-    warned = [fault for fault in faults if fault.severity is Severity.WARN]
-    filled = sorted(fault.field for fault in faults if fault.severity is Severity.FILLED)
-    before = previous.document.get("defaulted", []) if previous else []
-    warnings = [
-        {"id": f"{iri}#warning-{place}", "type": "Warning", "rule": fault.code, "text": fault.message}
-        for place, fault in enumerate(warned, start=1)
-    ]
-    return {"warning": warnings, "defaulted": filled or before}
-
-
-def draft_of(document: Document, situation: Situation, submission: Submission, vocabulary: Vocabulary, index: int) -> Draft:
-    """The version as the journal takes it: sections, state, identifiers."""
-    kind = KINDS[submission.kind]
-    number = int(document["version"])
-    return Draft(
-        kind=kind.plural,
-        id=submission.id,
-        number=number,
-        action=submission.action,
-        recorded_at=situation.now,
-        sections=_sections(document, situation, submission, vocabulary, index),
-        state=str(document.get("registrationStatus") or document.get("organisationStatus")),
-        is_live=document.get("standing") not in ("DEREGISTERED", None),
-        is_public=is_public(document),
-        manager=_uuid(document, "managedBy"),
-        owner=_uuid(document, "owner"),
-        area=document.get("dnoConnection"),
-        claims=frozenset((claim.scope, claim.value) for claim in kind.claims(document)),
-        handles=frozenset(kind.handles(document)),
-        keys=_keys(document),
-        idempotency=(situation.caller.organisation, submission.idempotency, bytes.fromhex(submission.digest)) if submission.idempotency else None,
-    )
-
-
-def _sections(
-    document: Document, situation: Situation, submission: Submission, vocabulary: Vocabulary, index: int
-) -> dict[str, bytes]:
-    """The entry's sections: who may see which follows from the tiers (`docs/formats/journal.md`)."""
-    envelope = {
-        "index": index,
-        "time": situation.now,
-        "kind": submission.kind,
-        "record": submission.id,
-        "version": document["version"],
-        "action": submission.action,
-        "mediaType": submission.media_type,
-    }
-    cut = by_tier(document, vocabulary.terms)
-    tiers = {tier.value: canonical(piece) for tier, piece in cut.items() if piece}
-    actor = canonical(situation.caller.actor.as_json())
-    return {"envelope": canonical(envelope), "actor": actor, **tiers, "submission": submission.body}
-
-
-def _uuid(document: Document, term: str) -> str | None:
-    return uuid_of(document[term]) if term in document else None
-
-
-def _keys(document: Document) -> tuple[tuple[str, str, str, bool], ...]:
-    admitted = document.get("organisationStatus") in ("ACTIVE", "SUSPENDED")
-    return tuple(
-        (key["clientId"], key["keyId"], key["publicKey"], admitted and key["keyStatus"] == "ACTIVE")
-        for key in document.get("applicationKey", ())
-    )
 
 
 def kind_of(plural: str) -> Kind:

@@ -27,6 +27,7 @@ import pyoxigraph as ox
 
 from fmar_node import frames
 from fmar_node.clock import SystemClock, today
+from fmar_node.drafting import Submission
 from fmar_node.errors import Broken, FmarError, OutOfRoom, Unavailable
 from fmar_node.folder import Folder
 from fmar_node.followers.projector import Projector
@@ -37,7 +38,7 @@ from fmar_node.record import Receipt
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
 from fmar_node.store.snapshot import sweep
-from fmar_node.submit import Submission, settle
+from fmar_node.submit import settle
 from fmar_node.vocabulary import Vocabulary, packaged
 
 log = logging.getLogger("fmar.writer")

@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fmar_node.access.caller import Caller, caller_of
 from fmar_node.checks.mpan import check_digit
 from fmar_node.checks.shape import Shapes
-from fmar_node.clock import SetClock, today
 from fmar_node.client import new_key, public_part
+from fmar_node.clock import SetClock, today
+from fmar_node.drafting import Submission, digest_of
 from fmar_node.followers.projector import Projector
 from fmar_node.foundation import first_draft
 from fmar_node.identity import new_record_id
@@ -32,7 +33,7 @@ from fmar_node.record import Receipt, Version
 from fmar_node.representation import fingerprint
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
-from fmar_node.submit import Desk, Submission, digest_of, settle, submit
+from fmar_node.submit import Desk, settle, submit
 from fmar_node.vocabulary import Document, Vocabulary
 
 BASE = "https://node.example"

@@ -18,10 +18,10 @@ from starlette.responses import Response, StreamingResponse
 
 from fmar_node import jsonld
 from fmar_node.access.caller import Caller
+from fmar_node.drafting import Submission, digest_of
 from fmar_node.errors import FmarError, Malformed, TooLarge
 from fmar_node.identity import new_record_id
 from fmar_node.representation import JSON, LD_JSON
-from fmar_node.submit import Submission, digest_of
 from fmar_node.web.exchange import PRIVATE, Exchange
 from fmar_node.web.negotiation import content_type
 from fmar_node.web.problems import problem

@@ -17,13 +17,14 @@ from fmar_node.access.caller import Caller
 from fmar_node.access.reveal import reveal
 from fmar_node.checks.report import validation_report
 from fmar_node.clock import parse_stamp
+from fmar_node.drafting import Submission, digest_of
 from fmar_node.errors import Conflict, Invalid, Malformed
 from fmar_node.identity import is_uuid, new_record_id
 from fmar_node.kinds import Kind
 from fmar_node.read import Shown, not_here
 from fmar_node.record import Receipt
 from fmar_node.representation import LD_JSON, json_bytes
-from fmar_node.submit import Outcome, Submission, current_caller, digest_of
+from fmar_node.submit import Outcome, current_caller
 from fmar_node.vocabulary import CONTEXT, Tier
 from fmar_node.web.exchange import PRIVATE, Exchange, etag, json_response
 from fmar_node.web.negotiation import content_type, entity_tags, prefers_minimal
