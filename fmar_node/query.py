@@ -61,18 +61,18 @@ def dataset(question: Question, caller: Caller, base_url: str) -> tuple[list[str
 def chosen(form: str, accept: Sequence[str]) -> str:
     """The media type of the answer to a query form, by the client's preference; NotAcceptable if there is none."""
     offered = RESULT_FORMATS if form in ("SELECT", "ASK") else GRAPH_FORMATS
-    if form == "ASK":
-        offered = {name: short for name, short in offered.items() if short in ("json", "xml", "csv", "tsv")}
-    if not accept:
-        return next(iter(offered))
-    for wanted in accept:
-        if wanted in offered:
-            return wanted
-        if wanted in ("*/*", "application/*") or (wanted == "application/json" and form in ("SELECT", "ASK")):
-            return next(iter(offered)) if not wanted.startswith("application") or "json" in next(iter(offered)) else "application/n-triples"
-        if wanted == "text/*":
-            return "text/csv" if form in ("SELECT", "ASK") else "text/turtle"
+    for wanted in accept or ("*/*",):
+        for name in offered:
+            if _fits(name, wanted):
+                return name
     raise NotAcceptable("not-acceptable", f"a {form} query is answered as {', '.join(offered)}")
+
+
+def _fits(name: str, wanted: str) -> bool:
+    """Whether a media range takes a format; plain JSON and XML are taken for what SPARQL makes of them."""
+    if wanted in ("application/json", "application/xml"):
+        return name.endswith(wanted.replace("application/", "+"))
+    return wanted in (name, "*/*") or (wanted.endswith("/*") and name.startswith(wanted[:-1]))
 
 
 async def ask(pool: QueryPool, settings: Settings, question: Question, caller: Caller) -> Answer:

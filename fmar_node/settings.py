@@ -55,7 +55,7 @@ class Settings(BaseModel):
     worker_memory_bytes: int = Field(536_870_912, description="address space of a query worker (RLIMIT_AS)")
     require_sandbox: bool = Field(True, description="refuse to start where query workers cannot be cut off from the network")
     snapshot_seconds: float = Field(1.0, description="shortest time between two snapshots of the graph")
-    freshness_seconds: float = Field(5.0, description="longest wait for Fmar-Min-Journal-Index")
+    freshness_seconds: float = Field(15.0, description="longest wait for Fmar-Min-Journal-Index")
 
     # writing
     commit_batch: int = Field(64, description="most submissions that share one fsync")

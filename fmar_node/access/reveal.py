@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from fmar_node.access.caller import ADMITTED, ANONYMOUS, Caller, Role
+from fmar_node.access.caller import ADMITTED, Caller, Role
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document, Term, Tier, Vocabulary
 
@@ -91,8 +91,11 @@ def tiers(document: Document, caller: Caller) -> frozenset[Tier]:
 def reveal(document: Document, caller: Caller, vocabulary: Vocabulary) -> Document | None:
     """The record as the caller sees it, or None when there is nothing there for it."""
     open_tiers = tiers(document, caller)
-    if not open_tiers:
-        return None
+    return filtered(document, open_tiers, vocabulary) if open_tiers else None
+
+
+def filtered(document: Document, open_tiers: frozenset[Tier], vocabulary: Vocabulary) -> Document:
+    """The properties of a document whose tiers are open."""
     return document if open_tiers == ALL else _filtered(document, open_tiers, vocabulary.terms)
 
 
@@ -110,13 +113,3 @@ def _parts(value: Any, open_tiers: frozenset[Tier], terms: Mapping[str, Term]) -
     if isinstance(value, list):
         return [_parts(each, open_tiers, terms) for each in value]
     return _filtered(value, open_tiers, terms) if isinstance(value, dict) else value
-
-
-def audience(document: Document, viewers: Iterable[Caller]) -> list[Caller]:
-    """The viewers whose own graph the record belongs in: all with more than the public's right to it."""
-    return [viewer for viewer in viewers if relations(document, viewer) - {Relation.PUBLIC}]
-
-
-def public_face(document: Document, vocabulary: Vocabulary) -> Document | None:
-    """What everybody sees of a record."""
-    return reveal(document, ANONYMOUS, vocabulary)

@@ -8,22 +8,24 @@ the graph holds is known from the graph itself, so that a start after a crash go
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pyoxigraph as ox
 
 from fmar_node.access.caller import Caller, Role, caller_of, is_same_window
-from fmar_node.access.reveal import Relation, public_face, relations, reveal
+from fmar_node.access.reveal import Relation, filtered, relations, tiers
 from fmar_node.journal.register import Register
 from fmar_node.record import Version
 from fmar_node.representation import triples
 from fmar_node.store.graph import Change, Graph, as_stored
-from fmar_node.vocabulary import Document, Vocabulary
+from fmar_node.vocabulary import Document, Tier, Vocabulary
 
 GROUP = 64
 """Entries that share one update of the graph."""
 
 OPERATOR_VIEW = Caller(organisation="operator", roles=frozenset({Role.OPERATOR}), state="ACTIVE")
 PUBLIC_VIEW = Caller()
+SHARED_VIEWS = (OPERATOR_VIEW, PUBLIC_VIEW)
 
 
 class Projector:
@@ -46,10 +48,10 @@ class Projector:
         for version in versions:
             if version.kind == "organisations" and not is_same_window(self.viewers, caller_of(version.document)):
                 self._apply(changes, version.index - 1)
-                changes = [*self._shared_changes(version)]
+                changes = list(self._changes(version, SHARED_VIEWS))
                 self._make_anew(version)
             else:
-                changes += self._changes(version)
+                changes += self._changes(version, self.all_viewers())
         if versions:
             self._apply(changes, versions[-1].index)
         return len(versions)
@@ -60,35 +62,37 @@ class Projector:
             self.applied = index
         changes.clear()
 
-    def _changes(self, version: Version) -> Iterator[Change]:
-        """The differences that one version makes in the graphs of all its viewers."""
-        previous = self.register.previous(version)
-        yield from self._shared_changes(version)
-        for viewer in self._own_views():
-            yield from self._difference(viewer, previous.document if previous else None, version.document)
+    def _changes(self, version: Version, viewers: Iterable[Caller]) -> Iterator[Change]:
+        """The differences that one version makes in the graphs of these viewers.
 
-    def _shared_changes(self, version: Version) -> Iterator[Change]:
+        Viewers to whom the same tiers are open share one computation.
+        """
         previous = self.register.previous(version)
-        was = previous.document if previous else None
-        for viewer in (OPERATOR_VIEW, PUBLIC_VIEW):
-            yield from self._difference(viewer, was, version.document)
+        made: dict[tuple[int, frozenset[Tier]], frozenset[ox.Triple]] = {}
+        for viewer in viewers:
+            before = self._triples(previous.document, viewer, made) if previous else frozenset()
+            after = self._triples(version.document, viewer, made)
+            if before != after:
+                yield Change(self.view_of(viewer), before - after, after - before)
+
+    def _triples(self, document: Document, viewer: Caller, made: dict[Any, frozenset[ox.Triple]]) -> frozenset[ox.Triple]:
+        opened = self._opened(document, viewer)
+        key = (id(document), opened)
+        if key not in made:
+            made[key] = frozenset(self._shown(document, opened))
+        return made[key]
+
+    def _opened(self, document: Document, viewer: Caller) -> frozenset[Tier]:
+        """The tiers that a viewer's own graph shows: public rows stand in the public graph alone."""
+        if viewer.is_anonymous or relations(document, viewer) - {Relation.PUBLIC}:
+            return tiers(document, viewer)
+        return frozenset()
+
+    def _shown(self, document: Document, opened: frozenset[Tier]) -> Iterator[ox.Triple]:
+        return triples(filtered(document, opened, self.vocabulary), self.vocabulary) if opened else iter(())
 
     def _own_views(self) -> Iterable[Caller]:
         return (viewer for viewer in self.viewers.values() if not viewer.has(Role.OPERATOR))
-
-    def _difference(self, viewer: Caller, was: Document | None, now: Document) -> Iterator[Change]:
-        before = frozenset(self.shown(viewer, was)) if was else frozenset()
-        after = frozenset(self.shown(viewer, now))
-        if before != after:
-            yield Change(self.view_of(viewer), before - after, after - before)
-
-    def shown(self, viewer: Caller, document: Document) -> Iterator[ox.Triple]:
-        """The triples of a record in a viewer's own graph: public rows stand in the public graph alone."""
-        if viewer.is_anonymous:
-            face = public_face(document, self.vocabulary)
-        else:
-            face = reveal(document, viewer, self.vocabulary) if relations(document, viewer) - {Relation.PUBLIC} else None
-        return triples(face, self.vocabulary) if face else iter(())
 
     def view_of(self, viewer: Caller) -> str:
         return f"{self.base_url}/views/{viewer.view}"
@@ -106,10 +110,10 @@ class Projector:
         """Everything that a viewer's graph holds at a place of the journal, by `reveal` alone."""
         for kind in ("organisations", "assets"):
             for version in self.register.as_of(kind, index):
-                yield from self.shown(viewer, version.document)
+                yield from self._shown(version.document, self._opened(version.document, viewer))
 
     def all_viewers(self) -> list[Caller]:
-        return [OPERATOR_VIEW, PUBLIC_VIEW, *self._own_views()]
+        return [*SHARED_VIEWS, *self._own_views()]
 
     def deviations(self) -> list[str]:
         """The views that differ from `reveal` over the journal; none, or the graph needs a rebuild."""
