@@ -1,0 +1,149 @@
+"""The words that `docs/generate.py` needs and the code does not have: titles, short explanations, sample callers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+UNITS = {"KiloW": "kW", "KiloW-HR": "kWh", "KiloV": "kV", "M": "m"}
+
+SHORT = {
+    "application/ld+json": "JSON-LD",
+    "application/json": "JSON",
+    "text/turtle": "Turtle",
+    "application/n-triples": "N-Triples",
+    "application/merge-patch+json": "merge patch (RFC 7396)",
+    "application/sparql-query": "SPARQL",
+    "application/x-www-form-urlencoded": "form",
+}
+
+FORM_CODES = (
+    ("`unknown-term`", "R", "the key is no term of the class; the message suggests the nearest one"),
+    ("`type-mismatch`", "R", "`type` names another class than the one of this route"),
+    ("`foreign-subject`", "R", "an RDF document describes something beside the record and its parts"),
+    ("`literal-ill-formed`", "R", "the value is not of the term's form; the code is the term's rule where it has one"),
+    ("`server-set`", "R", "the term is set by the node, and the document changes it; the code is the term's rule where it has one"),
+    ("`part-id`", "R", "the `id` of a nested part is not below the record"),
+    ("`default`", "F", "the term was absent and has been filled; it is listed in `defaulted`"),
+)
+
+PARAMETERS = {"code": "A20, A21", "term": "importMPAN, exportMPAN"}
+"""What the parameters of the functions that make faults stand for."""
+
+HEADERS = (
+    ("`ETag`", "records, answers of writes", "this version as this caller sees it, in this format; `If-None-Match` gives 304"),
+    ("`If-Match`", "`PUT`, `PATCH`", "the ETag of the version that the change is based on, in any format; 428 without, 412 when stale"),
+    ("`Idempotency-Key`", "writes", "the same key and body give the same answer again (`Idempotent-Replayed: true`); another body is 422"),
+    ("`Prefer: return=minimal`", "writes", "no body in the answer: 201 or 204"),
+    ("`Fmar-Journal-Index`", "answers of writes and of `/sparql`", "the entry that was written; how far the graph had come"),
+    ("`Fmar-Min-Journal-Index`", "`/sparql`", "wait until the graph has come so far; 503 with `Retry-After` past the bound"),
+    ("`Fmar-Hint`", "answers of `/sparql` with a credential", "where the public records are"),
+    ('`Link: rel="proof"`, `rel="next"`', "records, lists", "the receipt; the next page"),
+    ("`Retry-After`", "409, 429, 503", "seconds"),
+)
+
+RELATIONS = {
+    "operator": "the caller is the register's operator",
+    "self": "the record is the caller's own organisation",
+    "manager": "the caller manages the asset (`managedBy`)",
+    "owner": "the caller owns the asset (`owner`)",
+    "area": "the caller is a DSO, and the asset connects in one of its licence areas (`dnoConnection`)",
+    "national": "the caller is the national system operator",
+    "public": "anybody: an approved organisation, or an organisation's asset that a public register (ECR, REPD, TEC, BMU) already "
+    "lists, but never an EV charger or a heat pump",
+}
+
+ACTORS = {
+    "manager": "00000000-0000-7000-8000-000000000001",
+    "owner": "00000000-0000-7000-8000-000000000002",
+    "other": "00000000-0000-7000-8000-000000000003",
+}
+
+CALLERS: dict[str, tuple[str, list[str], list[str], str]] = {
+    "operator": ("other", ["FMAR_OPERATOR"], [], "ACTIVE"),
+    "managing FSP": ("manager", ["FSP"], [], "ACTIVE"),
+    "managing FSP, suspended": ("manager", ["FSP"], [], "SUSPENDED"),
+    "owner": ("owner", ["ASSET_OWNER"], [], "ACTIVE"),
+    "another FSP": ("other", ["FSP"], [], "ACTIVE"),
+    "DSO of the area": ("other", ["DNO"], ["UKPN_EPN"], "ACTIVE"),
+    "another DSO": ("other", ["DNO"], ["UKPN_SPN"], "ACTIVE"),
+    "NESO": ("other", ["SYSTEM_OPERATOR"], [], "ACTIVE"),
+    "regulator": ("other", ["REGULATOR"], [], "ACTIVE"),
+    "platform": ("other", ["PLATFORM"], [], "ACTIVE"),
+    "installer": ("other", ["INSTALLER"], [], "ACTIVE"),
+}
+"""Name of the caller -> organisation, roles, licence areas, status."""
+
+_ASSET: dict[str, Any] = {
+    "id": "https://node.example/assets/00000000-0000-7000-8000-00000000000a",
+    "type": "Asset",
+    "ownerKind": "ORGANISATION",
+    "owner": "@owner",
+    "managedBy": "@manager",
+    "assetCategory": "BESS",
+    "dnoConnection": "UKPN_EPN",
+}
+RECORDS: dict[str, dict[str, Any]] = {
+    "asset in UKPN_EPN": _ASSET,
+    "asset in UKPN_EPN that is in the ECR": {**_ASSET, "alias": [{"scheme": "ECR", "value": "x"}]},
+    "organisation of the managing FSP": {"id": "@manager", "type": "Organisation", "organisationStatus": "ACTIVE"},
+    "that organisation, not yet approved": {"id": "@manager", "type": "Organisation", "organisationStatus": "PENDING_APPROVAL"},
+}
+
+ROUTES = {
+    ("post", "/assets"): "Registers an asset (UC-02.02).",
+    ("post", "/organisations"): "Registers an organisation (UC-01.02).",
+    ("get", "/versions"): "The versions that the caller can tell apart.",
+    ("get", "/versions/{number}"): "One of them.",
+    ("get", "/history"): "What changed from version to version; who and when for those who see the whole record.",
+    ("get", "/proof"): "The receipt: inclusion proof, and the sections that the caller sees whole.",
+    ("get", "/{id}"): "The record as the caller sees it, now, `?at=` a time, or `?version=` n.",
+    ("post", "/deregistration"): "Ends the record's life: a status, never a deletion.",
+    ("post", "/approval"): "Makes a pending organisation active.",
+    ("post", "/suspension"): "Stops an organisation from writing.",
+    ("post", "/reinstatement"): "Lifts the suspension.",
+    ("post", "/key-registration"): "Adds an application's public key.",
+    ("post", "/key-revocation"): "Revokes one key, or all keys of an application.",
+}
+"""For routes whose endpoint has no description of its own."""
+
+USE_CASES = {
+    "UC-01.01": "Register user",
+    "UC-01.02": "Register organisation",
+    "UC-01.03": "Update organisation",
+    "UC-01.04": "De-register organisation, deactivate user",
+    "UC-02.01": "Maintain asset categories",
+    "UC-02.02": "Register and validate asset",
+    "UC-02.03": "De-register asset",
+    "UC-02.04": "Update asset",
+    "UC-02.05": "Export",
+    "UC-02.06": "Manage connection limit",
+    "UC-03.01": "Create market unit",
+    "UC-03.02": "Re-assign market unit",
+    "UC-03.03": "Update composition of a market unit",
+    "UC-03.04": "Owner-initiated switch of provider",
+    "UC-03.05": "De-register market unit",
+    "UC-04.01": "Product catalogue",
+    "UC-04.02": "Record qualification",
+    "UC-04.03": "Discover opportunities",
+    "UC-05.01": "Share data",
+    "UC-05.02": "Analytics",
+    "UC-05.03": "Dispute and correction",
+    "UC-05.04": "Third-party platforms",
+    "UC-05.05": "Consumer consent",
+    "UC-05.06": "Audit trail",
+}
+
+SUPPORT = {
+    "UC-01.02": ("", "in part", "the operator registers and approves; organisations do not register themselves, and no external register is asked"),
+    "UC-01.03": ("", "covered", "status and roles by the operator only"),
+    "UC-01.04": ("", "in part", "organisations and their keys; there are no users yet"),
+    "UC-02.01": ("`GET /codes`", "in part", "categories are a code list with shapes, part of the release; no action changes them in a running node"),
+    "UC-02.02": ("`POST /assets/batch`, `fmar import ecr`", "in part", "conformance, duplicates, references; assets stay PENDING_VALIDATION, since no external source is asked yet, and individuals need a consent that cannot be verified yet"),
+    "UC-02.03": ("", "covered", "market units, windows and switches, which could stand in the way, do not exist yet"),
+    "UC-02.04": ("", "in part", "a change of a verified field sends the asset back to validation; there are no events yet"),
+    "UC-02.05": ("`GET /assets/export`", "covered", "NDJSON-LD, CSV, N-Quads, Turtle"),
+    "UC-05.01": ("reads, lists, lookup, `/sparql`", "in part", "one node answers for itself; it does not ask others"),
+    "UC-05.04": ("", "in part", "a platform is registered with its own keys; delegation does not exist yet, so it writes nothing"),
+    "UC-05.06": ("`/history`, `/versions`, `/proof`, `/journal/...`, `fmar audit verify`", "covered", "an owner or manager sees who did what; others see which of their fields changed"),
+}
+"""Use case -> what covers it beside actions, how far, and a remark. What is not here is not covered yet."""
