@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from fmar_node import __version__
-from fmar_node.cli import importing, maintain, operate, participate
+from fmar_node.cli import demo, importing, maintain, operate, participate
 
 app = typer.Typer(
     name="fmar",
@@ -32,6 +32,7 @@ operate.add_to(app)
 participate.add_to(app)
 importing.add_to(app)
 maintain.add_to(app)
+demo.add_to(app)
 
 
 def run() -> None:
