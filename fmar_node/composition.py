@@ -20,6 +20,8 @@ from fmar_node.clock import parse_stamp
 from fmar_node.errors import Fault, Invalid, Severity
 from fmar_node.vocabulary import CODES, FMAR, RDF_TYPE, XSD, Document, Term, TermKind, Tier, Vocabulary
 
+CODE_TEXT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""What a code is written with, and the name of a part behind the record's `#`."""
 DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 INTEGER = re.compile(r"[+-]?[0-9]+")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -138,7 +140,7 @@ class Composer:
 
     def _value(self, term: Term, value: Any, facts: Facts, pointer: str) -> Any:
         if term.kind is TermKind.PART:
-            if isinstance(value, ox.NamedNode) and value.value.startswith(self.iri + "#") and value.value not in self.seen:
+            if isinstance(value, ox.NamedNode) and self._is_fresh_part(value.value):
                 return self._object(facts, value.value, term.part_class)
             made = None
         elif term.kind in (TermKind.CODE, TermKind.RECORD):
@@ -148,6 +150,10 @@ class Composer:
         if made is None:
             self._ill_formed(term, value, pointer)
         return made
+
+    def _is_fresh_part(self, iri: str) -> bool:
+        stem, _, name = iri.partition("#")
+        return stem == self.iri and CODE_TEXT.fullmatch(name) is not None and iri not in self.seen
 
     def _reference(self, term: Term, value: Any) -> str | None:
         if not isinstance(value, ox.NamedNode):

@@ -12,24 +12,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import pyoxigraph as ox
 
-from fmar_node.composition import FORMS, MOST_DIGITS, Composer, Reading, escaped, unknown_term
+from fmar_node.composition import CODE_TEXT, FORMS, MOST_DIGITS, Composer, Reading, escaped, unknown_term
 from fmar_node.errors import Fault, FmarError, Invalid, Malformed, Severity
 from fmar_node.limits import check_json_nesting, check_size
 from fmar_node.settings import Settings
-from fmar_node.vocabulary import CODES, CONTEXT, FMAR, RDF_TYPE, Term, TermKind, Vocabulary
+from fmar_node.vocabulary import CODES, CONTEXT, FMAR, RDF_TYPE, XSD, Term, TermKind, Vocabulary
 
 JSON_TYPES = frozenset({"application/ld+json", "application/json"})
 RDF_TYPES = {"text/turtle": ox.RdfFormat.TURTLE, "application/n-triples": ox.RdfFormat.N_TRIPLES}
 MEDIA_TYPES = (*sorted(JSON_TYPES, reverse=True), *RDF_TYPES)
 
-CODE_TEXT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 IRI_TEXT = re.compile(r"[^\x00-\x20<>\"{}|\\^`]{1,512}")
 
 
@@ -46,7 +45,7 @@ def read(body: bytes, media_type: str, class_name: str, iri: str, vocabulary: Vo
     if media_type in JSON_TYPES:
         tree = read_json(body, settings)
         _check_context(tree)
-        linked = _Keys(vocabulary, settings, iri, reading).linked(tree, class_name, iri, "")
+        linked = _Keys(vocabulary, settings, iri, reading).record(tree, class_name)
         triples = _parse_linked({"@context": dict(vocabulary.context), **linked}, settings.base_url)
     else:
         triples = _parse_rdf(body, RDF_TYPES[media_type], iri)
@@ -74,15 +73,18 @@ def read_array(body: bytes, settings: Settings) -> list[Any]:
 def _read_tree(body: bytes, settings: Settings) -> Any:
     check_json_nesting(body, settings.json_depth)
     try:
-        return json.loads(
+        tree = json.loads(
             body.decode("utf-8-sig"),
             parse_float=Number,
             parse_int=Number,
             parse_constant=_refuse_constant,
             object_pairs_hook=_unique,
         )
+        if b"\\u" in body:
+            json.dumps(tree, ensure_ascii=False).encode()  # half a surrogate pair can be escaped, but not encoded
     except (ValueError, RecursionError) as error:
-        raise Malformed("malformed-json", str(error)) from error
+        raise Malformed("malformed-json", str(error)[:300]) from error
+    return tree
 
 
 def _refuse_constant(name: str) -> None:
@@ -92,8 +94,7 @@ def _refuse_constant(name: str) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"the key {twice[:60]!r} stands twice in one object")
     return found
 
@@ -134,6 +135,14 @@ class _Keys:
         self.vocabulary, self.settings, self.iri, self.reading = vocabulary, settings, iri, reading
         self.parts: dict[str, int] = defaultdict(int)
         self.taken: set[str] = set()
+        self.given: set[str] = set()
+
+    def record(self, tree: Mapping[str, Any], class_name: str) -> dict[str, Any]:
+        """The whole document; parts that have no id yet get none that another one has."""
+        parts = [part for value in tree.values() for part in (value if isinstance(value, list) else [value])]
+        ids = [part.get("id", part.get("@id")) for part in parts if isinstance(part, dict)]
+        self.given = {self._absolute(each, self.iri) for each in ids if isinstance(each, str)}
+        return self.linked(tree, class_name, self.iri, "")
 
     def linked(self, tree: Mapping[str, Any], class_name: str, subject: str, pointer: str) -> dict[str, Any]:
         """The same object with identifiers, exact texts and known terms only."""
@@ -170,19 +179,20 @@ class _Keys:
         return None
 
     def _values(self, term: Term, value: Any, here: str) -> list[Any]:
-        if not isinstance(value, list):
-            return [made for made in [self._value(term, value, here)] if made is not None]
-        if not term.many and len(value) != 1:
-            self._report(term.code, here, term.name, f"{term.name} takes one value, not {len(value)}")
+        given = value if isinstance(value, list) else [value]
+        if not term.many and len(given) != 1:
+            self._report(term.code, here, term.name, f"{term.name} takes one value, not {len(given)}")
             return []
-        made = [self._value(term, each, f"{here}/{place}") for place, each in enumerate(value) if each is not None]
+        is_listed = term.many and isinstance(value, list)
+        pointers = [f"{here}/{place}" if is_listed else here for place in range(len(given))]
+        made = [self._value(term, each, there) for each, there in zip(given, pointers, strict=True) if each is not None]
         return [each for each in made if each is not None]
 
     def _value(self, term: Term, value: Any, here: str) -> Any:
         if term.kind is TermKind.PART:
             return self._part(term, value, here)
         if isinstance(value, dict):
-            value = value.get("id", value.get("@id", value.get("@value", value)))
+            value = self._only_member(term, value)
         if isinstance(value, bool):
             value = "true" if value else "false"
             if term.kind is not TermKind.BOOLEAN:
@@ -191,21 +201,33 @@ class _Keys:
             value = self._number(term, value)
         elif not isinstance(value, str):
             value = None
-        if value is None or (term.kind in (TermKind.CODE, TermKind.RECORD) and not self._may_be_iri(term, value)):
+        if value is not None and term.kind in (TermKind.CODE, TermKind.RECORD):
+            value = self._reference(term, value)
+        if value is None:
             self._report(term.code, here, term.name, f"{term.name} must be {FORMS[term.kind]}")
-            return None
-        if term.kind is TermKind.CODE:
-            value = self.vocabulary.schemes[term.scheme].notation_of(value)
         return value
+
+    def _only_member(self, term: Term, value: Mapping[str, Any]) -> Any:
+        """What `{"id": ...}` or `{"@value": ...}` stands for; None where it says anything else."""
+        is_reference = term.kind in (TermKind.CODE, TermKind.RECORD)
+        names = ("id", "@id") if is_reference else ("@value",)
+        is_typed = not is_reference and value.get("@type") in (term.range, term.range.replace(XSD, "xsd:"))
+        members = [name for name in value if not (is_typed and name == "@type")]
+        return value[members[0]] if len(members) == 1 and members[0] in names else None
 
     def _number(self, term: Term, value: Number) -> str | None:
         return exact(value) if term.kind in (TermKind.DECIMAL, TermKind.INTEGER) else None
 
-    def _may_be_iri(self, term: Term, value: str) -> bool:
-        if term.kind is TermKind.RECORD:
-            return IRI_TEXT.fullmatch(value) is not None
-        notation = self.vocabulary.schemes[term.scheme].notation_of(value)
-        return CODE_TEXT.fullmatch(notation.removeprefix(CODES + term.scheme + "#")) is not None
+    def _reference(self, term: Term, text: str) -> str | None:
+        """The IRI that a code or a record is referred to by; None where JSON-LD would drop it without a word."""
+        if term.kind is TermKind.CODE:
+            stem = f"{CODES}{term.scheme}#"
+            notation = self.vocabulary.schemes[term.scheme].notation_of(text).removeprefix(stem)
+            return stem + notation if CODE_TEXT.fullmatch(notation) else None
+        try:
+            return ox.NamedNode(self._absolute(text, self.iri)).value if IRI_TEXT.fullmatch(text) else None
+        except ValueError:
+            return None
 
     def _part(self, term: Term, value: Any, here: str) -> Any:
         if not isinstance(value, dict):
@@ -228,7 +250,7 @@ class _Keys:
         while True:
             self.parts[term.name] += 1
             subject = f"{self.iri}#{term.name}-{self.parts[term.name]}"
-            if subject not in self.taken:
+            if subject not in self.taken | self.given:
                 self.taken.add(subject)
                 return subject
 
@@ -248,14 +270,23 @@ def _named(triples: Iterable[ox.Triple], class_name: str, iri: str, vocabulary: 
     root_type = (ox.NamedNode(RDF_TYPE), ox.NamedNode(FMAR + class_name))
     roots = [t.subject for t in found if (t.predicate, t.object) == root_type and isinstance(t.subject, ox.BlankNode)]
     names: dict[Any, ox.NamedNode] = {roots[0]: ox.NamedNode(iri)} if roots else {}
+    given = {node.value for t in found for node in (t.subject, t.object) if isinstance(node, ox.NamedNode)}
     for triple in found:
         term = vocabulary.by_iri.get(triple.predicate.value)
         for node in (triple.object, triple.subject):
             if isinstance(node, ox.BlankNode) and node not in names:
-                names[node] = ox.NamedNode(f"{iri}#{term.name if term else 'part'}-{len(names) + 1}")
+                names[node] = _part_name(f"{iri}#{term.name if term else 'part'}", len(names) + 1, given)
         if len(names) > most:
             raise Invalid("validation-failed", f"more than {most} parts in one document")
     return [ox.Triple(names.get(t.subject, t.subject), t.predicate, names.get(t.object, t.object)) for t in found]
+
+
+def _part_name(stem: str, number: int, given: set[str]) -> ox.NamedNode:
+    """A name that no other part has; it is added to `given`."""
+    while f"{stem}-{number}" in given:
+        number += 1
+    given.add(f"{stem}-{number}")
+    return ox.NamedNode(f"{stem}-{number}")
 
 
 def fault_of(error: FmarError) -> list[Fault]:

@@ -10,7 +10,8 @@ import re
 
 from fmar_node.errors import Malformed, TooLarge
 
-STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+"""One that never ends counts too: if it could fail to match, trying again at each of its quotes would be quadratic."""
 BRACKETS = re.compile(rb"[\[\]{}]")
 
 

@@ -1,7 +1,8 @@
 """The node's ends of its child processes: the writer, and the warm judges. Both are supervised.
 
-Rules kept here: a child that dies costs the requests it was working on (they are told that nothing is known of
-their outcome, or that nothing was written), never the node; it is replaced at once, slower when it keeps dying.
+Rules kept here: a child that dies costs at most the requests it was working on (they are told that nothing is known
+of their outcome), never the node; it is replaced at once, slower when it keeps dying; a document that breaks a judge is
+refused, a document whose judge was killed by somebody else is judged once more.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from typing import Any
 
 from fmar_node.drafting import Submission
 from fmar_node.errors import Fault, FmarError, Invalid, TooMany, Unavailable, by_name
-from fmar_node.frames import Header
+from fmar_node.frames import Frame, Header
 from fmar_node.judge import Judgement, Paper, fault_from_json
-from fmar_node.process import Child
+from fmar_node.process import Child, End
 from fmar_node.record import Receipt
 from fmar_node.settings import Settings
 
 log = logging.getLogger("fmar.node")
-SLOWEST_RESTART = 10.0
+FIRST_PAUSE, SLOWEST_RESTART = 0.1, 10.0
+TROUBLE = (FmarError, OSError, EOFError, ValueError)
+"""What may go wrong where a child is started."""
 
 
 def error_from_json(value: Mapping[str, Any]) -> FmarError:
@@ -34,8 +37,8 @@ def error_from_json(value: Mapping[str, Any]) -> FmarError:
 class WriterLink:
     """The writer process: commits by order number, events for snapshots."""
 
-    def __init__(self, data: str, on_snapshot: Callable[[str], Awaitable[None]]) -> None:
-        self.data, self.on_snapshot = data, on_snapshot
+    def __init__(self, data: str, settings: Settings, on_snapshot: Callable[[str], Awaitable[None]]) -> None:
+        self.data, self.settings, self.on_snapshot = data, settings, on_snapshot
         self.child: Child | None = None
         self.waiting: dict[int, asyncio.Future[Header]] = {}
         self.numbers = itertools.count()
@@ -44,11 +47,12 @@ class WriterLink:
 
     async def start(self) -> None:
         """Starts the writer and waits until it is ready; its refusal is raised here."""
-        await self._begin()
+        await self._begin(is_first=True)
         self.supervisor = asyncio.create_task(self._supervise())
 
-    async def _begin(self) -> None:
+    async def _begin(self, is_first: bool = False) -> None:
         child = await Child.start("fmar_node.writer", self.data)
+        await child.send({"settings": self.settings.model_dump(), "is_first": is_first})
         frame = await child.receive()
         if frame is None or frame[0].get("event") != "ready":
             await child.stop()
@@ -56,7 +60,7 @@ class WriterLink:
         self.child = child
 
     async def _supervise(self) -> None:
-        pause = 0.1
+        pause = FIRST_PAUSE
         while True:
             await self._listen()
             self._fail_waiting()
@@ -66,9 +70,9 @@ class WriterLink:
             while not self.is_ending:
                 try:
                     await self._begin()
-                    pause = 0.1
+                    pause = FIRST_PAUSE
                     break
-                except FmarError as error:
+                except TROUBLE as error:
                     log.error("the writer does not start: %s", error)
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, SLOWEST_RESTART)
@@ -129,13 +133,14 @@ class WriterLink:
 
 
 class JudgePool:
-    """Warm judge processes; each judges one document at a time."""
+    """Warm judge processes; each judges one document at a time, and is replaced when it has ended."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.idle: asyncio.Queue[Child] = asyncio.Queue()
         self.count = 0
         self.waiting = 0
+        self.replacing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         await asyncio.gather(*(self._add() for _ in range(self.settings.judges)))
@@ -149,40 +154,72 @@ class JudgePool:
         self.idle.put_nowait(child)
 
     async def judge(self, paper: Paper) -> Judgement:
-        """The judgement; FmarError for a refusal, Unavailable or Invalid where the document broke the judge."""
-        header = asdict(paper)
-        body = header.pop("body")
-        header["today"] = paper.today.isoformat()
-        if self.waiting >= self.settings.judge_queue:
-            raise TooMany("too-many-requests", "too many documents wait for judgement", headers={"Retry-After": "1"})
-        self.waiting += 1
-        try:
-            child = await self.idle.get()
-        finally:
-            self.waiting -= 1
-        try:
-            await child.send({"paper": header}, body)
-            frame = await asyncio.wait_for(child.receive(), self.settings.judge_seconds)
-        except (TimeoutError, EOFError, OSError):
-            frame = None
-        except BaseException:
-            await self._replace(child)
-            raise
+        """The judgement; FmarError for a refusal. Where the judge was killed meanwhile, another one tries, once."""
+        frame = await self._ask(paper) or await self._ask(paper)
         if frame is None:
-            await self._replace(child)
-            raise Invalid("validation-failed", "this document could not be judged within the limits of this node")
-        self.idle.put_nowait(child)
+            raise Unavailable("unavailable", "the judges are restarting; nothing was written", headers={"Retry-After": "1"})
         answer = frame[0]
         if "refusal" in answer:
             raise error_from_json(answer["refusal"])
         return Judgement.from_json(answer["judgement"])
 
-    async def _replace(self, child: Child) -> None:
-        self.count -= 1
-        child.kill()
-        await child.wait()
-        await self._add()
+    async def _ask(self, paper: Paper) -> Frame | None:
+        """One judge's answer; None when the judge was killed, Invalid when the document was too much for it."""
+        header = asdict(paper)
+        body = header.pop("body")
+        header["today"] = paper.today.isoformat()
+        child = await self._free()
+        frame, is_late = None, False
+        try:
+            await child.send({"paper": header}, body)
+            frame = await asyncio.wait_for(child.receive(), self.settings.judge_seconds)
+        except TimeoutError:
+            is_late = True
+        except (EOFError, OSError):
+            log.warning("a judge ended")
+        finally:
+            if frame is None:
+                self.count -= 1
+                child.is_condemned = True
+                end = await child.stop(seconds=0 if is_late else 1)
+                self._replace()
+            else:
+                self.idle.put_nowait(child)
+        if frame is None and (is_late or end is not End.KILLED):
+            raise Invalid("validation-failed", "this document could not be judged within the limits of this node")
+        return frame
+
+    async def _free(self) -> Child:
+        """A judge that has nothing to do; TooMany when too many wait for one, Unavailable when none becomes free."""
+        if self.waiting >= self.settings.judge_queue:
+            raise TooMany("too-many-requests", "too many documents wait for judgement", headers={"Retry-After": "1"})
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(self.settings.judge_seconds):
+                return await self.idle.get()
+        except TimeoutError:
+            raise Unavailable("unavailable", "no judge became free; nothing was written", headers={"Retry-After": "1"}) from None
+        finally:
+            self.waiting -= 1
+
+    def _replace(self) -> None:
+        """Starts another judge beside the requests, again and again until one has started."""
+        task = asyncio.create_task(self._restart())
+        self.replacing.add(task)
+        task.add_done_callback(self.replacing.discard)
+
+    async def _restart(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self._add()
+            except TROUBLE as error:
+                log.error("a judge does not start: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, SLOWEST_RESTART)
 
     async def close(self) -> None:
+        for task in self.replacing:
+            task.cancel()
         while not self.idle.empty():
             await self.idle.get_nowait().stop(seconds=1)

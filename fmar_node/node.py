@@ -52,7 +52,7 @@ class Node:
         self.vocabulary = Vocabulary.load()
         self.queries = QueryPool(settings)
         self.judges = JudgePool(settings)
-        self.writer = WriterLink(str(folder.root), self._use_snapshot)
+        self.writer = WriterLink(str(folder.root), settings, self._use_snapshot)
         self.is_ready = False
 
     async def start(self) -> None:

@@ -81,6 +81,8 @@ class Child:
 
     async def send(self, header: frames.Header, *blobs: bytes) -> None:
         """ConnectionError when the child has gone."""
+        if self.writer.is_closing():  # uvloop would raise RuntimeError
+            raise ConnectionResetError("the child has gone")
         await frames.write(self.writer, header, *blobs)
 
     async def receive(self) -> frames.Frame | None:

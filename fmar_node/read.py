@@ -85,9 +85,11 @@ class Reader:
         return versions[number - 1]
 
     def at(self, kind: str, id_: str, caller: Caller, instant: datetime) -> Shown:
-        """The record as it stood at an instant."""
+        """The record as it stood at an instant; NotFound where the caller doesn't see how it stood then."""
         time = stamp(instant)
-        past = [shown for shown in self.versions(kind, id_, caller) if shown.version.recorded_at <= time]
+        then = [version for version in self.register.versions(kind, id_) if version.recorded_at <= time]
+        document = reveal(then[-1].document, caller, self.vocabulary) if then else None
+        past = [shown for shown in self.versions(kind, id_, caller) if shown.version.recorded_at <= time] if document else []
         if not past:
             raise not_here()
         return past[-1]
@@ -176,7 +178,8 @@ def window_of(caller: Caller, managed: bool) -> Window:
 
 def normal(scheme: str, value: str) -> str:
     """An identifier as handles keep it."""
-    return value.strip() if scheme == "MPAN" else value.strip().casefold()
+    text = value.strip() if scheme == "MPAN" else value.strip().casefold()
+    return text.replace("*", "") if scheme == "EVSE" else text
 
 
 def _may_look_up(document: Document, scheme: str, caller: Caller) -> bool:
@@ -206,6 +209,6 @@ def _opened(cursor: str) -> str:
         return ""
     try:
         (after,) = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise Malformed("malformed-request", "this cursor was not issued by this node") from error
     return str(after)

@@ -28,6 +28,9 @@ class Settings(BaseModel):
 
     # documents
     body_bytes: int = Field(262_144, description="largest request body of a record or action")
+    body_seconds: float = Field(60.0, description="longest time for a request body to arrive")
+    head_bytes: int = Field(65_536, description="largest request line and headers together")
+    head_seconds: float = Field(15.0, description="longest time for request line and headers to arrive")
     batch_bytes: int = Field(16_777_216, description="largest JSON array of a batch (NDJSON has no limit but that of its lines)")
     json_depth: int = Field(32, description="deepest nesting of a JSON body")
     literal_chars: int = Field(4_096, description="longest single text value in a document")

@@ -4,13 +4,13 @@ Three threads: one commits submissions in batches that share an fsync, one lets 
 snapshots. Rules kept here: an answer goes out after the journal's commit, never before; the graph may lag behind
 by a bounded number of entries, then commits wait; a snapshot never stands in the way of a commit.
 
-Run as a module by `fmar_node.node` (arguments: socket descriptor, data folder); it ends when the node hangs up.
+Run as a module by `fmar_node.links` (arguments: socket descriptor, data folder; first frame: settings, and whether no
+query worker of this node runs yet); it ends when the node hangs up.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import logging
 import queue
 import signal
@@ -31,6 +31,7 @@ from fmar_node.drafting import Submission
 from fmar_node.errors import Broken, FmarError, OutOfRoom, Unavailable
 from fmar_node.folder import Folder
 from fmar_node.followers.projector import Projector
+from fmar_node.identity import new_token
 from fmar_node.journal.journal import Batch, Journal, refused
 from fmar_node.journal.register import Register, connect
 from fmar_node.judge import Judgement, refusal_as_json
@@ -43,6 +44,8 @@ from fmar_node.vocabulary import Vocabulary, packaged
 
 log = logging.getLogger("fmar.writer")
 Order = tuple[dict[str, Any], list[bytes]]
+PATIENCE = 5.0
+"""Seconds to wait for the end of the last writer."""
 
 
 class WriterProcess:
@@ -53,9 +56,9 @@ class WriterProcess:
         self.clock, self.vocabulary = SystemClock(), Vocabulary.load()
         key = folder.journal_key(settings.base_url)
         terms, lookup_key = self.vocabulary.terms, folder.lookup_key()
+        self.graph = opened(folder.graph)
         self.journal = Journal(folder.journal, key.name, key, terms, lookup_key)
         reading = Register(connect(folder.journal / "journal.db"), terms, lookup_key)
-        self.graph = Graph(folder.graph)
         load_vocabulary(self.graph, settings.base_url, folder.graph.parent / "vocabulary")
         self.projector = Projector(reading, self.graph, self.vocabulary, settings.base_url)
         self.orders: queue.Queue[Order | None] = queue.Queue()
@@ -159,11 +162,14 @@ class WriterProcess:
                     self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.journal.tree.size - 1, timeout=1)
 
     def _snapshot(self) -> None:
-        """A snapshot whenever the graph has moved, not oftener than the interval and ten times its own duration."""
-        for serial in itertools.count(1):
+        """A snapshot whenever the graph has moved, not oftener than the interval and ten times its own duration.
+
+        Its name is new even after a restart of this process: workers may still read those of the last one.
+        """
+        while True:
             started, self.held = time.monotonic(), self.projector.applied
             try:
-                target = self.folder.snapshots / f"{serial:09d}"
+                target = self.folder.snapshots / new_token()
                 self.graph.snapshot(target)
                 self._send({"event": "snapshot", "path": str(target)})
             except OSError as error:
@@ -182,6 +188,23 @@ class WriterProcess:
                 frames.send(self.sock, dict(header))
             except OSError:
                 log.warning("the node did not take an answer")
+
+
+def opened(path: Path) -> Graph:
+    """The graph, and with it the only right to write the journal. A writer whose node was killed may still be finishing.
+
+    Unavailable when another node holds on to it.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return Graph(path)
+        except OSError as error:
+            if "LOCK" not in str(error):
+                raise
+            if time.monotonic() > deadline:
+                raise Unavailable("unavailable", f"another node is running on this folder: {error}") from error
+        time.sleep(0.05)
 
 
 def load_vocabulary(graph: Graph, base_url: str, mark: Path) -> None:
@@ -214,9 +237,11 @@ def main(descriptor: str, data: str) -> None:
     sys.setswitchinterval(0.0005)
     sock = frames.inherited(descriptor)
     folder = Folder(Path(data))
-    sweep(folder.snapshots, everything=True)
+    if (frame := frames.receive(sock)) is None:
+        return
     try:
-        process = WriterProcess(sock, folder, folder.settings())
+        process = WriterProcess(sock, folder, Settings(**frame[0]["settings"]))
+        sweep(folder.snapshots, everything=frame[0]["is_first"])
     except FmarError as error:
         frames.send(sock, {"event": "failed", "refusal": refusal_as_json(error)})
         return

@@ -11,10 +11,10 @@ from tests.live import Live
 from tests.market import Market
 
 
-@pytest.fixture
-def market(tmp_path: Path) -> Iterator[Market]:
-    """An operator, three providers, two DSOs, NESO, a regulator, a platform and an installer; no assets yet."""
-    made = Market(tmp_path)
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Market:
+    """A closed market that `market` is copied from."""
+    made = Market(tmp_path_factory.mktemp("founded"))
     made.join("operator", "FMAR_OPERATOR")
     for name in ("fsp-a", "fsp-b", "fsp-c"):
         made.join(name, "FSP")
@@ -24,6 +24,14 @@ def market(tmp_path: Path) -> Iterator[Market]:
     made.join("regulator", "REGULATOR")
     made.join("platform", "PLATFORM")
     made.join("installer", "INSTALLER")
+    made.close()
+    return made
+
+
+@pytest.fixture
+def market(founded: Market, tmp_path: Path) -> Iterator[Market]:
+    """An operator, three providers, two DSOs, NESO, a regulator, a platform and an installer; no assets yet."""
+    made = founded.copied(tmp_path)
     yield made
     made.close()
 

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fmar_node.access.caller import Caller, caller_of
@@ -20,7 +24,8 @@ from fmar_node.checks.mpan import check_digit
 from fmar_node.checks.shape import Shapes
 from fmar_node.client import new_key, public_part
 from fmar_node.clock import SetClock, today
-from fmar_node.drafting import Submission, digest_of
+from fmar_node.drafting import Submission, digest_of, draft_of, recorded
+from fmar_node.errors import Fault, FmarError, Severity
 from fmar_node.followers.projector import Projector
 from fmar_node.foundation import first_draft
 from fmar_node.identity import new_record_id
@@ -28,6 +33,7 @@ from fmar_node.journal.checkpoint import SigningKey
 from fmar_node.journal.journal import Journal
 from fmar_node.journal.register import Register, connect
 from fmar_node.judge import Judgement, Paper, judge
+from fmar_node.kinds import KINDS, Situation, Verdict
 from fmar_node.read import Reader
 from fmar_node.record import Receipt, Version
 from fmar_node.representation import fingerprint
@@ -101,6 +107,20 @@ def organisation(name: str, roles: list[str], **changes: Any) -> Document:
     return {term: value for term, value in document.items() if value is not None}
 
 
+def named(fault: Fault) -> str:
+    """The constraint that a fault comes from, or its code where it has no other name."""
+    return fault.constraint or fault.code
+
+
+@contextmanager
+def refused(*names: str, as_: type[FmarError] = FmarError) -> Iterator[pytest.ExceptionInfo[FmarError]]:
+    """The block is refused, and what stands in its way is exactly what has these names."""
+    with pytest.raises(as_) as refusal:
+        yield refusal
+    blocking = (Severity.REJECT, Severity.JUSTIFY)
+    assert sorted({named(fault) for fault in refusal.value.faults if fault.severity in blocking}) == sorted(names)
+
+
 @dataclass
 class Market:
     """A register with participants, driven directly."""
@@ -121,6 +141,11 @@ class Market:
     def close(self) -> None:
         self.register.connection.close()
         self.journal.close()
+
+    def copied(self, folder: Path) -> Market:
+        """The same market in another folder: the same records, identifiers and time, from here on by itself."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return Market(folder, SetClock(self.clock.now()), dict(self.callers))
 
     # -- participants
 
@@ -185,7 +210,26 @@ class Market:
     def act(self, caller: Caller, kind: str, id_: str, action: str, **note: Any) -> Receipt:
         return self.submit(caller, kind, note, action, id_)
 
-    # -- reading
+    def record(self, kind: str, id_: str, **changes: Any) -> Version:
+        """A version that the node itself writes, as a follower with an external answer will; past all rules."""
+        previous = self.current(kind, id_)
+        document = {name: value for name, value in {**previous.document, **changes}.items() if value is not None}
+        now = self.journal.recorded_now(self.clock.now())
+        situation = Situation(Caller(), self.journal.register, today(self.clock), document, previous, now)
+        submission = Submission(Caller(), kind, "record", id_, BASE, "application/ld+json", b"")
+        whole = recorded(document, situation, (), vocabulary())
+        with self.journal.batch() as batch:
+            batch.append(draft_of(whole, situation, submission, vocabulary(), batch.next_index))
+        return self.current(kind, id_)
+
+    # -- asking
+
+    def verdict(self, caller: Caller, kind: str, action: str, id_: str = "") -> Verdict:
+        """What the policies of an action say to a caller, about a record where it has one."""
+        previous = self.current(kind, id_) if id_ else None
+        document = previous.document if previous else {}
+        situation = Situation(caller, self.register, today(self.clock), document, previous)
+        return KINDS[kind].actions[action].verdict(situation)
 
     def current(self, kind: str, id_: str) -> Version:
         version = self.register.current(kind, id_)

@@ -76,7 +76,7 @@ class Compiled:
 
 
 def compile_shapes(graph: rdflib.Graph) -> Compiled:
-    """Compiles every shape of the graph that has a target; what is not supported is listed, never an error."""
+    """Compiles every shape of the graph that has a target. ValueError or re.error for a malformed parameter."""
     compiler = _Compiler(graph)
     groups: dict[Targets, list[tuple[Any, Conforms]]] = defaultdict(list)
     unsupported = {}
@@ -204,9 +204,7 @@ def _ordered(term: Term) -> Any:
 
 
 def _holds(order: Callable[[Any, Any], bool], left: Any, right: Any) -> bool:
-    """Whether an order holds between two values. Doubt where Python has none (a zone on one side only)."""
-    if isinstance(left, NUMBERS) != isinstance(right, NUMBERS) or isinstance(left, datetime) != isinstance(right, datetime):
-        raise Doubt
+    """Whether an order holds between two values. Doubt where Python has none: other kinds, a zone on one side only."""
     try:
         return order(left, right)
     except TypeError as error:
@@ -309,7 +307,9 @@ def _datatype(_: _Compiler, __: Any, argument: Any) -> Check:
     wanted = str(argument)
 
     def is_one(value: Any) -> bool:
-        return isinstance(value, ox.Literal) and value.datatype.value == wanted and datatype.value(value.value) is not None
+        return (
+            isinstance(value, ox.Literal) and value.datatype.value == wanted and datatype.value(value.value) is not None
+        )
 
     return _of_each(is_one)
 
@@ -387,7 +387,9 @@ def _pair(holds: Callable[[Collection[Term], Collection[Term]], bool]) -> Compon
 
 
 def _before(order: Callable[[Any, Any], bool]) -> Component:
-    return _pair(lambda ones, others: all(_holds(order, _ordered(one), _ordered(two)) for one in ones for two in others))
+    return _pair(
+        lambda ones, others: all(_holds(order, _ordered(one), _ordered(two)) for one in ones for two in others)
+    )
 
 
 def _logical(holds: Callable[[Iterator[bool]], bool]) -> Component:

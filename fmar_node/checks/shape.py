@@ -106,7 +106,7 @@ def prepare(triples: Iterable[ox.Triple]) -> Prepared:
 
 
 def apart(graph: Any) -> Any:
-    """Gives the named property shapes of each targeted node shape its targets, so that each can be asked alone.
+    """Gives the named property shapes of each targeted node shape its targets (in place): each can be asked alone.
 
     Results stay the same: their source is the property shape either way, and what is left of a closed node shape
     ignores the paths that it listed. A shape that something else refers to, or that is a class, stays as it is.

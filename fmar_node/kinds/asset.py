@@ -80,10 +80,11 @@ def has_own_meter_points(situation: Situation) -> Iterable[Fault]:
 
 def is_not_a_duplicate(situation: Situation) -> Iterable[Fault]:
     """Same serial number and manufacturer, or same EVSE, on a live asset is the same asset; a near twin is probably."""
-    for claim in _physical_claims(situation.document):
+    for claim in sorted(_physical_claims(situation.document), key=lambda claim: claim.scope):
         holder = situation.register.holder(claim)
         if holder is not None and holder != uuid_of(situation.document["id"]):
-            yield Fault("DUPLICATE_EXACT", Severity.REJECT, _already(situation, holder), "/serialNumber", "serialNumber")
+            term = "alias" if claim.scope == "evse" else "serialNumber"
+            yield Fault("DUPLICATE_EXACT", Severity.REJECT, _already(situation, holder), f"/{term}", term)
             return
     if situation.previous is None and any(_is_near(situation.document, twin) for twin in _twins(situation)):
         message = "an asset of this category and about this capacity is already registered at this meter point"
@@ -92,7 +93,7 @@ def is_not_a_duplicate(situation: Situation) -> Iterable[Fault]:
 
 def has_own_friendly_code(situation: Situation) -> Iterable[Fault]:
     """A friendly code is unique among the organisation's live assets, ignoring case."""
-    for claim in _friendly_claim(situation.document):
+    for claim in _friendly_claim(situation.document, situation.caller.organisation):
         holder = situation.register.holder(claim)
         if holder is not None and holder != uuid_of(situation.document["id"]):
             message = f"another of your assets has this friendly code: assets/{holder}"
@@ -103,11 +104,19 @@ def has_a_reason(situation: Situation) -> Iterable[Fault]:
     """De-registration says why; a duplicate names the asset that stays."""
     if "deregistrationReason" not in situation.note:
         yield Fault("ASSET-DEREGISTER-4", Severity.REJECT, "deregistrationReason is missing", "/deregistrationReason", "deregistrationReason")
-    elif situation.note["deregistrationReason"] == "DUPLICATE":
-        survivor = situation.register.current("assets", uuid_of(situation.note.get("survivor", "")))
-        if survivor is None or survivor.iri == situation.document["id"] or _manager(survivor.id, situation) != situation.caller.organisation:
-            message = "a duplicate names the asset of yours that stays, as survivor"
-            yield Fault("ASSET-DEREGISTER-5", Severity.REJECT, message, "/survivor", "survivor")
+    elif (situation.note["deregistrationReason"] == "DUPLICATE") != ("survivor" in situation.note) or not _survives(situation):
+        message = "a duplicate, and nothing else, names the live asset of yours that stays, as survivor"
+        yield Fault("ASSET-DEREGISTER-5", Severity.REJECT, message, "/survivor", "survivor")
+
+
+def _survives(situation: Situation) -> bool:
+    """Whether the survivor that the note names, if any, is another live asset of the caller."""
+    iri = situation.note.get("survivor")
+    if iri is None:
+        return True
+    found = situation.register.current("assets", uuid_of(iri))
+    is_other = found is not None and found.iri == iri != situation.document["id"] and found.state in NOT_FINAL
+    return is_other and found is not None and _manager(found.document) == situation.caller.organisation
 
 
 def _sharing(situation: Situation, term: str) -> list[Document]:
@@ -156,20 +165,20 @@ def _physical_claims(document: Document) -> set[Claim]:
         claims.add(Claim("serial", f"{_folded(document['manufacturer'])}|{_folded(document['serialNumber'])}"))
     for alias in document.get("alias", ()):
         if alias.get("scheme") == "EVSE" and alias.get("value"):
-            claims.add(Claim("evse", _folded(alias["value"]).replace("*", "")))
+            claims.add(Claim("evse", _alias_value(alias)))
     return claims
 
 
-def _friendly_claim(document: Document) -> set[Claim]:
+def _friendly_claim(document: Document, manager: str) -> set[Claim]:
     code = document.get("friendlyCode")
-    return {Claim(f"friendlyCode/{_manager(document)}", _folded(code))} if code else set()
+    return {Claim(f"friendlyCode/{manager}", _folded(code))} if code else set()
 
 
 def claims(document: Document) -> set[Claim]:
     """What only this asset may have; a de-registered one frees all of it (domain 5.5)."""
     if document.get("registrationStatus") == "DEREGISTERED":
         return set()
-    return _physical_claims(document) | _friendly_claim(document)
+    return _physical_claims(document) | _friendly_claim(document, _manager(document))
 
 
 def handles(document: Document) -> set[tuple[str, str]]:
@@ -182,8 +191,14 @@ def handles(document: Document) -> set[tuple[str, str]]:
         found.add(("FRIENDLY_CODE", _folded(code)))
     for alias in document.get("alias", ()):
         if alias.get("scheme") and alias.get("value"):
-            found.add((alias["scheme"], _folded(alias["value"])))
+            found.add((alias["scheme"], _alias_value(alias)))
     return found
+
+
+def _alias_value(alias: Document) -> str:
+    """EVSE ids are compared without their asterisks (domain section 4)."""
+    value = _folded(alias["value"])
+    return value.replace("*", "") if alias["scheme"] == "EVSE" else value
 
 
 def _folded(text: str) -> str:

@@ -83,6 +83,14 @@ def an_operator_remains(situation: Situation) -> Iterable[Fault]:
         yield Fault("ORGANISATION-OPERATOR-1", Severity.REJECT, message, "", "organisationStatus")
 
 
+def an_operator_keeps_its_role(situation: Situation) -> Iterable[Fault]:
+    """Nor does an operator take its own role away."""
+    is_own_record = uuid_of(situation.document["id"]) == situation.caller.organisation and situation.caller.has(Role.OPERATOR)
+    if is_own_record and "FMAR_OPERATOR" not in situation.document.get("organisationRoles", ()):
+        message = "the role FMAR_OPERATOR is taken away by another operator only"
+        yield Fault("ORGANISATION-OPERATOR-1", Severity.REJECT, message, "/organisationRoles", "organisationRoles")
+
+
 def an_operators_key_remains(situation: Situation) -> Iterable[Fault]:
     """The last key of an operator cannot be revoked: register its successor first."""
     wanted = (situation.note.get("clientId"), situation.note.get("keyId"))
@@ -124,7 +132,7 @@ def registered_key(text: str) -> tuple[PublicKey | None, str]:
         return public_key(json.loads(text)), ""
     except UnacceptableError as refusal:
         return None, str(refusal)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, "is not a JWK in JSON"
 
 
@@ -282,6 +290,7 @@ ORGANISATION = Kind(
             (
                 Rule("ORG_ALREADY_REGISTERED", is_new),
                 Rule("ORGANISATION-UPDATE-3", leaves_roles_alone),
+                Rule("ORGANISATION-OPERATOR-1", an_operator_keeps_its_role),
                 Rule("Organisation.licenceArea", areas_belong_to_a_network),
             ),
             states=frozenset({"PENDING_APPROVAL", "ACTIVE", "SUSPENDED"}),

@@ -22,7 +22,6 @@ from fmar_node.node import Node
 from fmar_node.representation import RDF_FORMATS, serialise_triples
 from fmar_node.web import batch, credentials, documentation, export, journal, operations, records, sparql, words
 from fmar_node.web.description import catalogue
-from fmar_node.web.negotiation import best
 from fmar_node.web.pages import start_page
 from fmar_node.web.problems import PROBLEM_JSON, problem_bytes, status_of
 from fmar_node.web.throttle import Throttle
@@ -44,7 +43,20 @@ class RecordId(Convertor[str]):
         return value
 
 
+class Count(Convertor[int]):
+    """A number that is no longer than a number can be."""
+
+    regex = "[0-9]{1,15}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
 register_url_convertor("record", RecordId())
+register_url_convertor("count", Count())
 
 
 def create_app(node: Node) -> FastAPI:
@@ -52,12 +64,18 @@ def create_app(node: Node) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        await node.start()
+        try:
+            await node.start()
+        except FmarError as refusal:
+            app.state.refusal = refusal
+            raise
         yield
         await node.close()
 
-    app = FastAPI(title=node.settings.node_name, version=__version__, lifespan=life, docs_url=None, redoc_url=None)
-    app.state.node = node
+    app = FastAPI(
+        title=node.settings.node_name, version=__version__, lifespan=life, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    app.state.node, app.state.refusal = node, None
     app.state.measures = operations.Measures(node)
     app.state.throttle = Throttle(node.settings.probes_per_hour)
     _add_routes(app)
@@ -90,7 +108,7 @@ def _add_routes(app: FastAPI) -> None:
         add(f"/{plural}/{{id:record}}", room.replace, "PUT")
         add(f"/{plural}/{{id:record}}", room.patch, "PATCH")
         add(f"/{plural}/{{id:record}}/versions", room.versions)
-        add(f"/{plural}/{{id:record}}/versions/{{number:int}}", room.version)
+        add(f"/{plural}/{{id:record}}/versions/{{number:count}}", room.version)
         add(f"/{plural}/{{id:record}}/history", room.history)
         add(f"/{plural}/{{id:record}}/proof", room.proof)
         for action in kind.actions:
@@ -105,7 +123,7 @@ def _add_routes(app: FastAPI) -> None:
     add("/journal/checkpoint", journal.checkpoint)
     add("/journal/key", journal.key)
     add("/journal/tile/{path:path}", journal.tile)
-    add("/journal/entries/{index:int}", journal.entry)
+    add("/journal/entries/{index:count}", journal.entry)
     add("/context/v1", words.context)
     add("/ontology", words.ontology)
     add("/shapes", words.shapes)
@@ -123,7 +141,7 @@ async def start(request: Request) -> Response:
     """What this node is: a page for people, DCAT and service description for machines."""
     node = request.app.state.node
     offered = ("text/html", *RDF_FORMATS, "application/ld+json")
-    media_type = best(request.headers.get("accept", ""), offered)
+    media_type = records.exchange_of(request).wanted(offered)
     if media_type == "text/html":
         return HTMLResponse(start_page(node), headers={"Vary": "Accept"})
     found = catalogue(node.settings.base_url, node.settings.node_name)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from fmar_node.access.caller import Caller
-from fmar_node.errors import TooLarge, UnsupportedMedia
+from fmar_node.errors import Malformed, TooLarge, UnsupportedMedia
 from fmar_node.node import Node
 from fmar_node.representation import FORMATS, JSON, LD_JSON, json_bytes, serialise
 from fmar_node.vocabulary import Document
@@ -48,12 +49,20 @@ class Exchange:
         return caller
 
     async def body(self, most: int) -> bytes:
-        """The body, never more than `most` bytes of it in memory."""
+        """The body, never more than `most` bytes of it in memory. Malformed where it does not come in time."""
         if self.request.headers.get("content-encoding", "identity").lower() != "identity":
             raise UnsupportedMedia("unsupported-media-type", "send the body without Content-Encoding")
         declared = self.request.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > most:
             raise TooLarge("body-too-large", f"{declared} bytes; this node accepts {most}")
+        seconds = self.node.settings.body_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._received(most)
+        except TimeoutError:
+            raise Malformed("malformed-request", f"the body did not arrive within {seconds:g} seconds") from None
+
+    async def _received(self, most: int) -> bytes:
         body = bytearray()
         async for chunk in self.request.stream():
             body += chunk
@@ -61,11 +70,16 @@ class Exchange:
                 raise TooLarge("body-too-large", f"more than {most} bytes")
         return bytes(body)
 
+    def header(self, name: str) -> str | None:
+        """A header that is a list, whole: a client may send it in several lines (RFC 9110, section 5.3)."""
+        lines = self.request.headers.getlist(name)
+        return ", ".join(lines) if lines else None
+
     def wanted(self, offered: tuple[str, ...] = RECORD_FORMATS) -> str:
         """The media type to answer in: `format=` by its short name, otherwise the Accept header."""
         if short := self.request.query_params.get("format"):
             return best(next((name for name in offered if SHORT.get(name) == short), short), offered)
-        return best(self.request.headers.get("accept", ""), offered)
+        return best(self.header("accept") or "", offered)
 
     def represent(self, document: Document, media_type: str) -> bytes:
         return serialise(document, media_type, self.node.vocabulary)

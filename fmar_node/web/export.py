@@ -33,7 +33,7 @@ async def assets(request: Request) -> Response:
         raise exchange.node.verifier.missing("an export holds what the caller manages")
     short = request.query_params.get("format", "")
     named = next((name for name, (each, _) in FORMATS.items() if each == short), None)
-    media_type = named or best(request.headers.get("accept", ""), tuple(FORMATS))
+    media_type = named or best(short or exchange.header("accept") or "", tuple(FORMATS))
     short, write = FORMATS[media_type]
     documents = exchange.node.reader.export(KINDS["assets"], caller)
     headers = {**PRIVATE, "Content-Disposition": f'attachment; filename="assets.{short}"'}

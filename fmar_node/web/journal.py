@@ -50,7 +50,7 @@ async def entry(request: Request) -> Response:
     exchange = exchange_of(request)
     caller = exchange.caller()
     node = exchange.node
-    version = node.register.version_at(min(int(request.path_params["index"]), 2**62))
+    version = node.register.version_at(request.path_params["index"])
     shown = [each for each in node.reader.versions(version.kind, version.id, caller) if each.version.index == version.index] if version else []
     if not shown:
         raise NotFound("not-found", "no such entry for this caller")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from fmar_node.errors import Malformed, NotAcceptable, UnsupportedMedia
 
+NUMBER = re.compile(r"[0-9]{1,15}")
 ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
 
 
@@ -60,7 +61,7 @@ def content_type(header: str | None, taken: Sequence[str]) -> str:
 
 
 def entity_tags(header: str | None) -> tuple[str, ...] | None:
-    """The shared parts of the tags in If-Match or If-None-Match (`"<shared>.<format>"`), None without a header."""
+    """The shared parts of the tags in If-Match (`"<shared>.<format>"`), None without a header."""
     if header is None:
         return None
     if header.strip() == "*":
@@ -69,6 +70,11 @@ def entity_tags(header: str | None) -> tuple[str, ...] | None:
     if not tags:
         raise Malformed("malformed-request", 'an entity tag stands in quotes: If-Match: "..."')
     return tuple(tag.split(".")[0] for tag in tags)
+
+
+def is_known(tag: str, header: str | None) -> bool:
+    """Whether If-None-Match names this entity tag, format and all, or any (RFC 9110, section 13.1.2)."""
+    return header is not None and (header.strip() == "*" or tag.strip('"') in ENTITY_TAG.findall(header))
 
 
 def prefers_minimal(headers: Mapping[str, str]) -> bool:

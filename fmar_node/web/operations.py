@@ -111,7 +111,7 @@ class Watch:
         try:
             await self.app(scope, receive, watched)
         finally:
-            self._count(scope, status, time.perf_counter() - started)
+            self._count(scope, status or 500, time.perf_counter() - started)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")

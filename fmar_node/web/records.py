@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,11 +25,11 @@ from fmar_node.identity import is_uuid, new_record_id
 from fmar_node.kinds import Kind
 from fmar_node.read import Shown, not_here
 from fmar_node.record import Receipt
-from fmar_node.representation import LD_JSON, json_bytes
+from fmar_node.representation import FORMATS, JSON, LD_JSON, json_bytes, serialise_triples, triples, with_numbers
 from fmar_node.submit import Outcome, current_caller
 from fmar_node.vocabulary import CONTEXT, Tier
 from fmar_node.web.exchange import PRIVATE, Exchange, etag, json_response
-from fmar_node.web.negotiation import content_type, entity_tags, prefers_minimal
+from fmar_node.web.negotiation import NUMBER, content_type, entity_tags, is_known, prefers_minimal
 from fmar_node.web.pages import record_page
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -58,7 +60,7 @@ class Records:
             except ValueError as error:
                 raise Malformed("malformed-request", f"at: {error}") from error
         if number is not None:
-            if not number.isdigit() or len(number) > 9:
+            if not NUMBER.fullmatch(number):
                 raise Malformed("malformed-request", "version is a number from 1")
             return reader.numbered(self.kind.plural, id_, caller, int(number))
         return reader.current(self.kind.plural, id_, caller)
@@ -71,8 +73,7 @@ class Records:
         if recorded := shown.document.get("recordedAt"):
             headers["Last-Modified"] = http_date(recorded)
         if status == 200 and exchange.request.method in ("GET", "HEAD"):
-            known = entity_tags(exchange.request.headers.get("if-none-match"))
-            if known and (shown.fingerprint in known or "*" in known):
+            if is_known(tag, exchange.header("if-none-match")):
                 return Response(status_code=304, headers=headers)
         if media_type == "text/html":
             return Response(record_page(exchange.node, self.kind, shown), status, headers, "text/html")
@@ -107,16 +108,22 @@ class Records:
         """A page of the records that the caller sees, by id, narrowed by fields."""
         exchange = exchange_of(request)
         caller, asked = exchange.caller(), request.query_params
+        _check_page(asked)
         limit = _limit(asked.get("limit"), exchange.node.settings.page_items, exchange.node.settings.page_items_most)
         equal = self._filters(exchange)
         page = exchange.node.reader.page(self.kind, caller, limit, asked.get("cursor", ""), asked.get("managed") == "me", equal)
-        body: dict[str, Any] = {"@context": CONTEXT, "type": "Collection", "items": page.items}
-        headers = {}
+        media_type, headers, following = exchange.wanted(FORMATS), dict(PRIVATE), {}
         if page.cursor:
             kept = {name: value for name, value in asked.items() if name != "cursor"}
-            body["next"] = f"{exchange.node.settings.base_url}/{self.kind.plural}?{urlencode({**kept, 'cursor': page.cursor})}"
-            headers["Link"] = f'<{body["next"]}>; rel="next"'
-        return Response(json_bytes(body), 200, {**PRIVATE, **headers}, LD_JSON)
+            following["next"] = f"{exchange.node.settings.base_url}/{self.kind.plural}?{urlencode({**kept, 'cursor': page.cursor})}"
+            headers["Link"] = f'<{following["next"]}>; rel="next"'
+        vocabulary = exchange.node.vocabulary
+        if media_type not in (LD_JSON, JSON):
+            found = (each for item in page.items for each in triples(item, vocabulary))
+            return Response(serialise_triples(found, media_type), 200, headers, media_type)
+        items = page.items if media_type == LD_JSON else [with_numbers(item, vocabulary) for item in page.items]
+        body = {"@context": CONTEXT, "type": "Collection", "items": items, **following}
+        return Response(json_bytes(body), 200, headers, media_type)
 
     def _filters(self, exchange: Exchange) -> dict[str, str]:
         equal = {}
@@ -168,14 +175,14 @@ class Records:
             body, media_type = self._merged(exchange, caller, id_, body), LD_JSON
         submission = Submission(
             caller, self.kind.plural, action, id_, node.settings.base_url, media_type, body,
-            entity_tags(request.headers.get("if-match")), key, digest,
+            entity_tags(exchange.header("if-match")), key, digest,
         )  # fmt: skip
         outcome = await self.run(exchange, submission)
         return self._answer(exchange, submission, outcome)
 
     async def run(self, exchange: Exchange, submission: Submission) -> Outcome:
         """The write path, once per idempotency key at a time."""
-        dry_run = exchange.request.query_params.get("dry-run", "false").lower() in ("true", "1", "")
+        dry_run = _is_dry(exchange.request.query_params)
         running = (submission.caller.organisation, submission.idempotency)
         if submission.idempotency:
             if running in self.running:
@@ -271,9 +278,26 @@ def encoded(value: Any) -> str:
 def _limit(text: str | None, otherwise: int, most: int) -> int:
     if text is None:
         return otherwise
-    if not text.isdigit() or len(text) > 6 or not 1 <= int(text) <= most:
+    if not NUMBER.fullmatch(text) or not 1 <= int(text) <= most:
         raise Malformed("malformed-request", f"limit is a number from 1 to {most}")
     return int(text)
+
+
+def _check_page(asked: QueryParams) -> None:
+    """What is asked for twice, or not understood, must not look as if it had been answered."""
+    names = [name for name, _ in asked.multi_items()]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise Malformed("malformed-request", f"{twice[0][:40]!r} stands twice; a list is narrowed by one value of each field")
+    if asked.get("managed", "me") != "me":
+        raise Malformed("malformed-request", "managed takes one value: me")
+
+
+def _is_dry(asked: QueryParams) -> bool:
+    """Whether `dry-run` is asked for, however it is spelt; Malformed where that is not plain, lest a trial is written."""
+    given = {value.lower() for name, value in asked.multi_items() if re.sub("[^a-z]", "", name.lower()) == "dryrun"}
+    if len(given) > 1 or given - {"true", "1", "", "false", "0"}:
+        raise Malformed("malformed-request", "dry-run is true or false")
+    return bool(given & {"true", "1", ""})
 
 
 def http_date(instant: str) -> str:

@@ -8,13 +8,13 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
-from fmar_node.errors import FmarError, Malformed
+from fmar_node.errors import Malformed
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS, Question
 from fmar_node.representation import RDF_FORMATS, serialise_triples
 from fmar_node.store.pool import Answer
 from fmar_node.web.description import service_description
 from fmar_node.web.exchange import Exchange
-from fmar_node.web.negotiation import accepted, best, content_type
+from fmar_node.web.negotiation import NUMBER, accepted, content_type
 from fmar_node.web.pages import sparql_page
 from fmar_node.web.records import exchange_of
 
@@ -95,7 +95,7 @@ def _accept(exchange: Exchange, formats: Iterable[str]) -> tuple[str, ...]:
     short = next(iter(formats), "")
     if name := SHORT_FORMATS.get(short, short if short in SHORT_FORMATS.values() else ""):
         return (name,)
-    return tuple(accepted(exchange.request.headers.get("accept", "")))
+    return tuple(accepted(exchange.header("accept") or ""))
 
 
 def _seconds(texts: list[str]) -> float | None:
@@ -110,19 +110,14 @@ def _seconds(texts: list[str]) -> float | None:
 def _min_index(text: str | None) -> int:
     if text is None:
         return -1
-    if not text.isdigit() or len(text) > 15:
+    if not NUMBER.fullmatch(text):
         raise Malformed("malformed-request", "Fmar-Min-Journal-Index is the Fmar-Journal-Index of a receipt")
     return int(text)
 
 
 def _description(exchange: Exchange) -> Response:
-    media_type = best(exchange.request.headers.get("accept", ""), DESCRIPTION_FORMATS)
+    media_type = exchange.wanted(DESCRIPTION_FORMATS)
     if media_type == "text/html":
         return HTMLResponse(sparql_page(exchange.node))
     found = service_description(exchange.node.settings.base_url)
     return Response(serialise_triples(found, media_type), headers={"Vary": "Accept"}, media_type=media_type)
-
-
-def refusal_headers(error: FmarError) -> dict[str, str]:
-    """Accept-Query tells clients what the endpoint takes (HTTP QUERY)."""
-    return {"Accept-Query": f"{DIRECT}, {FORM}"} if error.code == "unsupported-media-type" else {}

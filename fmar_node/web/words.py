@@ -12,8 +12,8 @@ from starlette.responses import HTMLResponse, Response
 from fmar_node.errors import PROBLEMS, NotFound
 from fmar_node.representation import JSON, LD_JSON, RDF_FORMATS, json_bytes, serialise_triples
 from fmar_node.vocabulary import CODES, RELEASE, packaged
-from fmar_node.web.exchange import SHORT
-from fmar_node.web.negotiation import best, entity_tags
+from fmar_node.web.exchange import etag
+from fmar_node.web.negotiation import best, is_known
 from fmar_node.web.pages import codes_page, problem_page
 from fmar_node.web.records import exchange_of
 
@@ -52,8 +52,7 @@ async def codes(request: Request) -> Response:
     prefix = f"{CODES}{name}#" if name else CODES
     scheme = CODES + name if name else ""
     found = [each for each in vocabulary.codes if each.subject.value.startswith(prefix) or each.subject.value == scheme]  # type: ignore[union-attr]
-    offered = (*FORMATS, JSON, "text/html")
-    media_type = best(request.headers.get("accept", ""), offered)
+    media_type = exchange_of(request).wanted((*FORMATS, JSON, "text/html") if name else FORMATS)
     if name and media_type == "text/html":
         return HTMLResponse(codes_page(exchange_of(request).node, vocabulary.schemes[name]), headers=LONG)
     if name and media_type == JSON:
@@ -64,16 +63,15 @@ async def codes(request: Request) -> Response:
 
 
 def _graph(request: Request, triples: Iterable[ox.Triple]) -> Response:
-    asked = request.query_params.get("format")
-    named = next((name for name in FORMATS if SHORT.get(name) == asked), None)
-    media_type = named or best(request.headers.get("accept", ""), FORMATS, "text/turtle")
+    media_type = exchange_of(request).wanted(FORMATS)
     return _cached(request, serialise_triples(tuple(triples), media_type), media_type)
 
 
 def _cached(request: Request, data: bytes, media_type: str) -> Response:
     shared = hashlib.sha256(data).hexdigest()[:16]
-    headers = {**LONG, "ETag": f'"{shared}.{SHORT.get(media_type, "json")}"'}
-    if shared in (entity_tags(request.headers.get("if-none-match")) or ()):
+    tag = etag(shared, media_type)
+    headers = {**LONG, "ETag": tag}
+    if is_known(tag, exchange_of(request).header("if-none-match")):
         return Response(status_code=304, headers=headers)
     return Response(data, headers=headers, media_type=media_type)
 

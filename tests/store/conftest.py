@@ -16,7 +16,7 @@ from fmar_node.store.graph import Change, Graph
 from fmar_node.store.pool import Query, QueryPool
 
 OURS, THEIRS, PUBLIC = "http://node/views/ours", "http://node/views/theirs", "http://node/views/public"
-ASSETS = 1_000
+ASSETS = 600
 INDEX = 7
 
 
@@ -33,13 +33,13 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     graph.close()
 
 
-@pytest.fixture
-def snapshot(graph: Graph, tmp_path: Path) -> Callable[[], Path]:
+@pytest.fixture(scope="session")
+def snapshot(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """Makes a new snapshot with every call."""
-    numbers = itertools.count(1)
+    numbers, folder = itertools.count(1), tmp_path_factory.mktemp("snapshots")
 
     def make() -> Path:
-        target = tmp_path / "snapshots" / f"{next(numbers):09d}"
+        target = folder / f"{next(numbers):09d}"
         graph.snapshot(target)
         return target
 
@@ -49,7 +49,7 @@ def snapshot(graph: Graph, tmp_path: Path) -> Callable[[], Path]:
 PoolMaker = Callable[..., AbstractAsyncContextManager[QueryPool]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pooling(snapshot: Callable[[], Path]) -> PoolMaker:
     """`async with pooling(limit=...) as pool`: a pool that answers from a snapshot."""
 

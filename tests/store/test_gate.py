@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pyoxigraph as ox
@@ -72,7 +73,13 @@ def test_malformed_names_the_place():
 
 @pytest.mark.parametrize(
     "text",
-    ["INSERT DATA { <http://a> <http://b> 1 }", "DELETE WHERE {?s ?p ?o}", "clear all", "DROP GRAPH <http://x>", "PREFIX a:<http://a/> WITH a:g DELETE {} WHERE {}"],
+    [
+        "INSERT DATA { <http://a> <http://b> 1 }",
+        "DELETE WHERE {?s ?p ?o}",
+        "clear all",
+        "DROP GRAPH <http://x>",
+        "PREFIX a:<http://a/> WITH a:g DELETE {} WHERE {}",
+    ],
 )
 def test_update_is_refused_by_name(text):
     assert (error := refusal(text)).code == "query-refused"
@@ -92,7 +99,7 @@ def test_service_is_refused_by_name(tail):
 @pytest.mark.parametrize(
     "text",
     [
-        "SELECT * { ?s <http://x/SERVICE> 'SERVICE', \"\"\"SERVICE <x> {}\"\"\" } # SERVICE",
+        'SELECT * { ?s <http://x/SERVICE> \'SERVICE\', """SERVICE <x> {}""" } # SERVICE',
         "PREFIX fmar: <https://w3id.org/fmar/ns#> SELECT ?serviceWindow { ?s fmar:serviceWindow ?serviceWindow }",
         "SELECT ?SERVICE { _:SERVICE ?p 'x'@SERVICE }",
     ],
@@ -127,7 +134,14 @@ def test_service_that_a_lexer_by_the_grammar_misses_is_not_let_through(name):
 
 @pytest.mark.parametrize(
     "text",
-    ["SELECT * { S\\u0045RVICE <http://x> {} }", "SELECT * { SERVICE <http://x> \\u007B} }", "SELECT ?\\u0073 {}", "ASK {} # \\u000A }", "SELECT * { \u017fERVICE <http://x> {} }", "SELECT * { SERV\u0130CE <http://x> {} }"],
+    [
+        "SELECT * { S\\u0045RVICE <http://x> {} }",
+        "SELECT * { SERVICE <http://x> \\u007B} }",
+        "SELECT ?\\u0073 {}",
+        "ASK {} # \\u000A }",
+        "SELECT * { \u017fERVICE <http://x> {} }",
+        "SELECT * { SERV\u0130CE <http://x> {} }",
+    ],
 )
 def test_engine_takes_no_escapes_outside_strings_and_no_other_letter_case(text):
     assert not parses(text) or "SERVICE" not in text
@@ -209,10 +223,8 @@ def test_time_is_linear_without_the_caps(unit):
 
     def seconds(count: int) -> float:
         started = time.process_time()
-        try:
+        with suppress(FmarError):
             admit("ASK {" + unit * count, wide)
-        except FmarError:
-            pass
         return time.process_time() - started
 
     small, large = min(seconds(4_000) for _ in range(3)), min(seconds(32_000) for _ in range(2))

@@ -16,8 +16,8 @@ from tests.store.test_gate import parses, uses_service
 
 SETTINGS = Settings()
 PROLOGUE = (
-    "PREFIX ex: <http://ex/> PREFIX a: <http://127.0.0.1:9/> PREFIX : <http://d/#> PREFIX h: <http://h:8> "
-    "PREFIX n: <http://n> PREFIX serv: <urn:s:> BASE <http://127.0.0.1:9/> "
+    "PREFIX ex: <http://ex/> PREFIX a: <http://127.0.0.1:9/> PREFIX : <http://127.0.0.1:9/#> PREFIX h: <http://h:8> "
+    "PREFIX n: <http://[::1]> PREFIX serv: <urn:s:> BASE <http://127.0.0.1:9/> "
 )
 ODD_PROLOGUE = f"PREFIX \ufffdx: <http://127.0.0.1:9/> {PROLOGUE}"
 SERVICES = ("SERVICE", "SERVICE ", "SERVICE SILENT ", "SERVICE SILENT", "SERVICE\n", "SERVICE #c\n", "SERVICE\t")

@@ -1,0 +1,104 @@
+"""Whose query is next: bounded, fair between organisations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import wraps
+
+import pytest
+
+from fmar_node.errors import TooMany
+from fmar_node.settings import Settings
+from fmar_node.store.admission import Admission
+
+
+def in_loop(test: Callable[..., None]) -> Callable[..., None]:
+    @wraps(test)
+    def run(*arguments, **named):
+        async def body():
+            test(*arguments, **named)
+
+        asyncio.run(body())
+
+    return run
+
+
+def admission(**limits: int) -> Admission[str]:
+    return Admission(Settings(**limits))
+
+
+@in_loop
+def test_an_organisation_runs_one_query_at_once():
+    queue = admission(query_workers=4)
+    first, _ = queue.join("a"), queue.join("a")
+
+    assert queue.next() is first
+    assert queue.next() is None
+
+
+@in_loop
+def test_no_more_run_than_there_are_workers():
+    queue = admission(query_workers=2)
+    for name in "abc":
+        queue.join(name)
+
+    assert [turn.organisation for turn in (queue.next(), queue.next())] == ["a", "b"]
+    assert queue.next() is None
+
+
+@in_loop
+def test_who_was_served_longest_ago_goes_first():
+    queue = admission(query_workers=1)
+    for name in ("a", "a", "a", "b", "c"):
+        queue.join(name)
+
+    order = []
+    while turn := queue.next():
+        order.append(turn.organisation)
+        queue.leave(turn)
+
+    assert order == ["a", "b", "c", "a", "a"]
+
+
+@in_loop
+def test_full_queue_refuses_with_a_time():
+    queue = admission(query_queue=2, query_queue_seconds=5)
+    queue.join("a")
+    queue.join("b")
+
+    with pytest.raises(TooMany) as refused:
+        queue.join("c")
+
+    assert (refused.value.code, refused.value.headers["Retry-After"]) == ("too-many-requests", "5")
+
+
+@in_loop
+def test_one_organisation_cannot_fill_the_queue():
+    queue = admission(query_queue=10, query_queue_per_organisation=2)
+    queue.join("a")
+    queue.join("a")
+
+    with pytest.raises(TooMany, match="this organisation"):
+        queue.join("a")
+
+    assert queue.join("b") in queue.waiting
+
+
+@in_loop
+def test_who_gave_up_is_passed_over():
+    queue = admission(query_workers=1)
+    gone, left, stays = queue.join("a"), queue.join("b"), queue.join("c")
+    gone.granted.cancel()
+    queue.leave(left)
+
+    assert queue.next() is stays
+
+
+@in_loop
+def test_nothing_is_remembered_of_those_who_left():
+    queue = admission()
+    for name in "abc":
+        queue.leave(queue.join(name))
+
+    assert (queue.served, queue.waiting, queue.running) == ({}, [], set())
