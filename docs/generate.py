@@ -82,8 +82,9 @@ def terms() -> str:
         "name; in SPARQL write `fmar:ratedCapacity`. *Published* is the term of the published data definitions, *rule* the key "
         "that faults quote. Terms marked *node* are set by the node only. Who sees which tier is told in [policies](policies.md)."
     ]
-    for name, of_class in VOCABULARY.classes.items():
-        rows = [_term_row(term) for term in of_class]
+    records = [kind.class_name for kind in KINDS.values()]
+    for name in (*records, *sorted(VOCABULARY.classes.keys() - set(records))):
+        rows = [_term_row(term) for term in VOCABULARY.classes[name]]
         parts += [f"## {name}", table("term | published | form | unit | tier | rule | set by | definition", rows)]
     return page("Terms", *parts)
 

@@ -13,15 +13,17 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fmar_node import frames, jsonld, representation
-from fmar_node.checks.shape import Shapes
 from fmar_node.composition import in_order
 from fmar_node.errors import Fault, FmarError, Severity
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import Document, TermKind, Vocabulary
+
+if TYPE_CHECKING:
+    from fmar_node.checks.shape import Shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ def _judge_note(paper: Paper, kind: Kind, action: Action, vocabulary: Vocabulary
 
 def main(descriptor: str) -> None:
     """The judge process: papers in, judgements or coded refusals out, until the node hangs up."""
+    from fmar_node.checks.shape import Shapes  # pyshacl takes 0.3 s to import: only judges pay for it
+
     sock = frames.inherited(descriptor)
     settings, vocabulary = Settings(), Vocabulary.load()
     shapes = Shapes(vocabulary)

@@ -73,7 +73,7 @@ def _check_journal(folder: Folder) -> Finding:
 def _check_graph(folder: Folder, settings: Settings) -> Iterator[Finding]:
     try:
         graph = Graph(folder.graph)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         yield Finding("graph", False, f"cannot be opened: {error}", "stop the node first; if it is stopped: fmar rebuild")
         return
     register = open_register(folder)

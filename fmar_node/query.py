@@ -84,7 +84,10 @@ async def ask(pool: QueryPool, settings: Settings, question: Question, caller: C
     if not 0 < seconds <= settings.query_seconds:
         raise Malformed("malformed-request", f"timeout is more than 0 and at most {settings.query_seconds:g} seconds")
     await fresh_enough(pool, settings, question.min_index)
-    query = Query(admitted.text, tuple(default), tuple(named), media_type, seconds, caller.organisation or "anonymous")
+    query = Query(
+        admitted.text, tuple(default), tuple(named), media_type, seconds, caller.organisation or "anonymous",
+        base_iri=f"{settings.base_url}/sparql",
+    )  # fmt: skip
     return await pool.run(query)
 
 

@@ -162,8 +162,9 @@ class WriterProcess:
                     self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.journal.tree.size - 1, timeout=1)
 
     def _snapshot(self) -> None:
-        """A snapshot whenever the graph has moved, not oftener than the interval and ten times its own duration.
+        """A snapshot whenever the graph has moved, not oftener than the interval and, in a flood, ten times its duration.
 
+        Once the graph has caught up with the journal there is no flood to be kind to, and readers wait for the last entries.
         Its name is new even after a restart of this process: workers may still read those of the last one.
         """
         while True:
@@ -175,12 +176,17 @@ class WriterProcess:
             except OSError as error:
                 log.error("no snapshot could be made: %s", error)
                 self.held = -2
-            pause = max(self.settings.snapshot_seconds, 10 * (time.monotonic() - started))
+            took = time.monotonic() - started
             with self.moved:
-                self.moved.wait_for(lambda: self.is_ending, timeout=pause)
+                self.moved.wait_for(lambda: self.is_ending, timeout=max(self.settings.snapshot_seconds, took))
+                self.moved.wait_for(lambda: self.is_ending or self._is_level(), timeout=9 * took)
                 self.moved.wait_for(lambda: self.is_ending or self.projector.applied > self.held)
             if self.is_ending:
                 return
+
+    def _is_level(self) -> bool:
+        """Whether the graph holds everything that the journal does."""
+        return self.projector.applied >= self.journal.tree.size - 1
 
     def _send(self, header: Mapping[str, Any]) -> None:
         with self.sending:
@@ -204,6 +210,8 @@ def opened(path: Path) -> Graph:
                 raise
             if time.monotonic() > deadline:
                 raise Unavailable("unavailable", f"another node is running on this folder: {error}") from error
+        except RuntimeError as error:
+            raise Broken("internal-error", f"the graph is damaged ({error}); make it anew from the journal: fmar rebuild") from error
         time.sleep(0.05)
 
 

@@ -90,10 +90,9 @@ def test_zero_has_one_form() -> None:
     assert [document["genCapacity"] for document in documents] == ["0.00"] * 6
 
 
-def test_a_number_that_floats_cannot_hold_survives() -> None:
-    assert float("4503599627370.49") != float("4503599627370.4909")
-    assert exact("0.1") == "0.1"
-    assert (exact("1e3"), exact("1E-2"), exact("-7.50"), exact("1e400"), exact("9" * 16)) == ("1000", "0.01", "-7.50", None, None)
+@pytest.mark.parametrize(("text", "written"), [("1e3", "1000"), ("1E-2", "0.01"), ("-7.50", "-7.50"), ("0.1", "0.1"), ("1e400", None), ("1e-400", None), ("1" * 31, None)])
+def test_a_json_number_is_written_out(text: str, written: str | None) -> None:
+    assert exact(text) == written
 
 
 @pytest.mark.parametrize("raw", ["2000000000006", "2.000000000006e12", "true", '["2000000000006", "1"]'])

@@ -12,20 +12,18 @@ Facts are `{subject: {predicate IRI: {terms}}}`. Sections are those of the W3C r
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
 import pyoxigraph as ox
 import rdflib
 from rdflib.namespace import RDF, RDFS, SH
 
+from fmar_node.checks.literal import DATATYPES, Doubt, holds, ordered
 from fmar_node.vocabulary import RDF_TYPE, XSD
 
 Term = ox.NamedNode | ox.BlankNode | ox.Literal
@@ -42,10 +40,6 @@ NO_TERMS: Collection[Term] = ()
 
 class Unsupported(Exception):
     """A construct that is not compiled; says which."""
-
-
-class Doubt(Exception):
-    """The judge may read these terms in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,73 +136,6 @@ def _targeted(graph: rdflib.Graph) -> dict[Any, set[tuple[str, Term]]]:
             if not {SH.NodeShape, SH.PropertyShape}.isdisjoint(graph.objects(shape, RDF.type)):
                 found[shape].add((str(SH.targetClass), _term(shape)))
     return found
-
-
-# -- literals (XSD 1.1 part 2, as far as rdflib and Python agree with it)
-
-
-@dataclass(frozen=True, slots=True)
-class Datatype:
-    """How the literals of a datatype look, what they stand for, and between which bounds."""
-
-    form: re.Pattern[str]
-    read: Callable[[str], Any]
-    least: float = -math.inf
-    most: float = math.inf
-
-    def value(self, text: str) -> Any:
-        """The value of a lexical form. Doubt where it is ill-formed or out of bounds."""
-        try:
-            value = self.read(text) if self.form.fullmatch(text) else None
-        except ValueError:
-            value = None
-        if value is None or (isinstance(value, NUMBERS) and not self.least <= value <= self.most):
-            raise Doubt
-        return value
-
-
-NUMBERS = (int, float, Decimal)
-ANY = re.compile(".*", re.DOTALL)
-BOOLEAN = re.compile("true|false|1|0")
-INTEGER = re.compile("[+-]?[0-9]{1,4000}")
-DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
-FLOAT = re.compile(DECIMAL.pattern + "([eE][+-]?[0-9]+)?")
-DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
-INSTANT = re.compile(DATE.pattern + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?")
-DATATYPES: Mapping[str, Datatype] = {
-    XSD + "string": Datatype(ANY, str),
-    str(RDF.langString): Datatype(ANY, str),
-    XSD + "boolean": Datatype(BOOLEAN, str),
-    XSD + "decimal": Datatype(DECIMAL, Decimal),
-    XSD + "float": Datatype(FLOAT, float),
-    XSD + "double": Datatype(FLOAT, float),
-    XSD + "date": Datatype(DATE, date.fromisoformat),
-    XSD + "dateTime": Datatype(INSTANT, datetime.fromisoformat),
-    XSD + "integer": Datatype(INTEGER, int),
-    XSD + "nonNegativeInteger": Datatype(INTEGER, int, least=0),
-    XSD + "positiveInteger": Datatype(INTEGER, int, least=1),
-    XSD + "long": Datatype(INTEGER, int, -(2**63), 2**63 - 1),
-    XSD + "int": Datatype(INTEGER, int, -(2**31), 2**31 - 1),
-    XSD + "short": Datatype(INTEGER, int, -(2**15), 2**15 - 1),
-    XSD + "byte": Datatype(INTEGER, int, -(2**7), 2**7 - 1),
-}
-
-
-def _ordered(term: Term) -> Any:
-    """The value of a number, date or time. Doubt for everything else."""
-    datatype = DATATYPES.get(term.datatype.value) if isinstance(term, ox.Literal) else None
-    value = datatype.value(term.value) if datatype else None
-    if not isinstance(value, (*NUMBERS, date)):
-        raise Doubt
-    return value
-
-
-def _holds(order: Callable[[Any, Any], bool], left: Any, right: Any) -> bool:
-    """Whether an order holds between two values. Doubt where Python has none: other kinds, a zone on one side only."""
-    try:
-        return order(left, right)
-    except TypeError as error:
-        raise Doubt from error
 
 
 # -- constraint components (section 4)
@@ -338,10 +265,10 @@ def _length(order: Callable[[int, int], bool]) -> Component:
 def _range(order: Callable[[Any, Any], bool]) -> Component:
     def make(_: _Compiler, __: Any, argument: Any) -> Check:
         try:
-            bound = _ordered(_term(argument))
+            bound = ordered(_term(argument))
         except Doubt:
             raise Unsupported(f"the bound {argument}") from None
-        return _of_each(lambda value: _holds(order, _ordered(value), bound))
+        return _of_each(lambda value: holds(order, ordered(value), bound))
 
     return make
 
@@ -388,7 +315,7 @@ def _pair(holds: Callable[[Collection[Term], Collection[Term]], bool]) -> Compon
 
 def _before(order: Callable[[Any, Any], bool]) -> Component:
     return _pair(
-        lambda ones, others: all(_holds(order, _ordered(one), _ordered(two)) for one in ones for two in others)
+        lambda ones, others: all(holds(order, ordered(one), ordered(two)) for one in ones for two in others)
     )
 
 

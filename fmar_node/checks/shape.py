@@ -63,7 +63,7 @@ class Shapes:
     def __init__(self, vocabulary: Vocabulary, folder: Path | None = None) -> None:
         self.vocabulary = vocabulary
         files = sorted((folder or packaged("shapes")).glob("*.ttl"))
-        self.kinds = {file.stem: prepare(quad.triple for quad in ox.parse(path=str(file))) for file in files}
+        self.kinds = {file.stem: prepare(_read(file)) for file in files}
 
     def faults(self, triples: Iterable[ox.Triple], kind: str, pointers: Mapping[str, str]) -> list[Fault]:
         """All results for the document of a kind ("asset"), in the order of their pointers."""
@@ -92,6 +92,10 @@ class Shapes:
             value=shown,
             constraint=constraint,
         )
+
+
+def _read(file: Path) -> list[ox.Triple]:
+    return [quad.triple for quad in ox.parse(path=str(file), base_iri=file.resolve().as_uri())]
 
 
 def prepare(triples: Iterable[ox.Triple]) -> Prepared:

@@ -28,7 +28,6 @@ from fmar_node.cli.tour.tool import shown
 from fmar_node.cli.tour.visit import Visit, example
 from fmar_node.client import Profile, connect
 from fmar_node.folder import Folder
-from fmar_node.foundation import make_node
 from fmar_node.imports.render import MEANINGS
 from fmar_node.imports.report import Report, Verdict
 
@@ -119,6 +118,8 @@ def node(folder: Folder, base_url: str, narrator: Narrator) -> Iterator[Process]
     """The demo's node, ready to answer, until the block ends."""
     narrator.rule("FMAR demo")
     if not folder.is_made:
+        from fmar_node.foundation import make_node  # and with it the judge: only a first demo waits for them
+
         make_node(folder.root, base_url, OPERATOR)
         with folder.settings_file.open("a", encoding="utf-8") as settings:
             settings.write(SETTINGS)

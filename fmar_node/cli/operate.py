@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ import uvicorn
 from fmar_node.cli.console import fail, out, print_json, told
 from fmar_node.errors import FmarError
 from fmar_node.folder import Folder
-from fmar_node.foundation import make_node
+from fmar_node.store.graph import Graph
 
 DATA = typer.Option(Path("fmar-data"), "--data", help="The node's data folder.")
 JSON = typer.Option(False, "--json", help="Print JSON.")
@@ -39,6 +40,8 @@ def init(
     operator: str = typer.Option("FMAR Operator", help="The legal name of the operator's organisation."),
 ) -> None:
     """Make a node's data folder: keys, settings, the operator's organisation and credential."""
+    from fmar_node.foundation import make_node
+
     document = {
         "type": "Organisation",
         "organisationLegalName": operator,
@@ -69,25 +72,34 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
     """Serves a data folder with one web process."""
     from fmar_node.node import Node
     from fmar_node.web.app import create_app
+    from fmar_node.web.connection import connection_of
 
     folder = Folder(data)
     folder.check_made()
     settings = folder.settings(config, base_url=base_url)
     address = urlsplit(settings.base_url)
     set_up_logging()
+    app = create_app(Node(folder, settings))
+    logging.getLogger("uvicorn.error").addFilter(lambda _: app.state.refusal is None)  # told below, without a traceback
+    where = (host or address.hostname or "127.0.0.1", port or address.port or 8080)
     server = uvicorn.Config(
-        create_app(Node(folder, settings)),
-        host=host or address.hostname or "127.0.0.1",
-        port=port or address.port or 8080,
+        app,
+        host=where[0],
+        port=where[1],
+        http=connection_of(settings),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=10,
     )
     runner = uvicorn.Server(server)
-    runner.run()
+    with suppress(SystemExit):
+        runner.run()
+    if app.state.refusal:
+        raise app.state.refusal
     if not runner.started:
-        fail("the node did not start", "the log above says why; fmar check looks closer")
+        fail(f"the node did not start on {where[0]} port {where[1]}", "the log above says why; --port takes another one, fmar check looks closer")
 
 
 def set_up_logging() -> None:
@@ -128,9 +140,22 @@ def rebuild(data: Path = DATA) -> None:
 
     folder = Folder(data)
     folder.check_made()
+    if is_held(folder.graph):
+        fail("a node is running on this folder", "stop it first; its graph cannot be made anew under it")
     shutil.rmtree(folder.graph.parent, ignore_errors=True)
     count = rebuild_graph(folder, out.status("rebuilding the graph") if out.is_terminal else None)
     out.print(f"rebuilt the graph from {count} journal entries")
+
+
+def is_held(store: Path) -> bool:
+    """Whether a process has the graph open; a damaged one that nobody has is not."""
+    try:
+        Graph(store).close()
+    except OSError as error:
+        return "LOCK" in str(error)
+    except RuntimeError:
+        return False
+    return False
 
 
 @told

@@ -23,7 +23,7 @@ from fmar_node.cli.console import (
     show_problem,
     told,
 )
-from fmar_node.client import Profile, connect, new_key, public_part, thumbprint
+from fmar_node.client import Profile, connect, is_loopback, new_key, public_part, thumbprint
 
 AS = typer.Option(..., "--as", help="A profile folder, or a participant's name beside --data.")
 DATA = typer.Option(None, "--data", help="A node's data folder, for profiles by name.")
@@ -218,7 +218,7 @@ def query(
 ) -> None:
     """Ask a SPARQL query inside your own window."""
     sparql = sys.stdin.read() if text == "-" else Path(text).read_text("utf-8") if _is_file(text) else text
-    client = client_of(as_, data) if as_ else httpx.Client(base_url=node or "http://127.0.0.1:8080")
+    client = client_of(as_, data) if as_ else anonymous(node or "http://127.0.0.1:8080")
     params = {"timeout": str(timeout)} if timeout else {}
     accept = ACCEPT.get(format_, format_ if "/" in format_ else "*/*")
     with client:
@@ -228,6 +228,11 @@ def query(
         out.print(results_table(response.json()))
     else:
         sys.stdout.write(response.text)
+
+
+def anonymous(node: str) -> httpx.Client:
+    """A client without a credential; requests to this machine never go through a proxy."""
+    return httpx.Client(base_url=node, trust_env=not is_loopback(httpx.URL(node).host))
 
 
 def _is_file(text: str) -> bool:

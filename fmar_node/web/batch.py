@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from fmar_node import jsonld
 from fmar_node.access.caller import Caller
@@ -83,6 +85,15 @@ class Batch:
         return {"status": shown["status"], "outcome": "refused", "problem": shown}
 
 
+class Duplex(StreamingResponse):
+    """A response that is made while the request is still being read: nobody else may listen for a disconnect, since
+    whoever listens takes the body's chunks away."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        with suppress(ClientDisconnect):
+            await self.stream_response(send)
+
+
 def batch_of(room: Records) -> Any:
     """The endpoint for the room of a kind."""
 
@@ -92,13 +103,14 @@ def batch_of(room: Records) -> Any:
         caller = exchange.caller()
         if caller.is_anonymous:
             raise exchange.node.verifier.missing("writing needs a credential")
-        media_type = content_type(request.headers.get("content-type"), (NDJSON, LD_JSON, JSON))
+        media_type = content_type(exchange.header("content-type"), (NDJSON, LD_JSON, JSON))
+        exchange.check_encoding()
         key = request.headers.get("idempotency-key", "")
         if len(key) > KEY_CHARS - 10:
             raise Malformed("malformed-request", f"the Idempotency-Key of a batch has at most {KEY_CHARS - 10} characters")
         rows = _lines(exchange) if media_type == NDJSON else _elements(await exchange.body(exchange.node.settings.batch_bytes), exchange)
         results = Batch(exchange, caller, key, room).results(rows)
-        return StreamingResponse(results, headers=PRIVATE, media_type=NDJSON)
+        return Duplex(results, headers=PRIVATE, media_type=NDJSON)
 
     return batch
 

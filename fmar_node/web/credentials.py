@@ -24,7 +24,7 @@ async def token(request: Request) -> Response:
     """Client credentials with private_key_jwt; the token is bound to the key of the DPoP proof."""
     exchange = exchange_of(request)
     try:
-        content_type(request.headers.get("content-type"), (FORM,))
+        content_type(exchange.header("content-type"), (FORM,))
         form = _form(await exchange.body(MOST_BYTES))
         issued = exchange.node.tokens.issue(form, request.headers.getlist("dpop"), request.method, exchange.url)
     except FmarError as error:

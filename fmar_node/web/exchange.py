@@ -50,8 +50,7 @@ class Exchange:
 
     async def body(self, most: int) -> bytes:
         """The body, never more than `most` bytes of it in memory. Malformed where it does not come in time."""
-        if self.request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise UnsupportedMedia("unsupported-media-type", "send the body without Content-Encoding")
+        self.check_encoding()
         declared = self.request.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > most:
             raise TooLarge("body-too-large", f"{declared} bytes; this node accepts {most}")
@@ -61,6 +60,11 @@ class Exchange:
                 return await self._received(most)
         except TimeoutError:
             raise Malformed("malformed-request", f"the body did not arrive within {seconds:g} seconds") from None
+
+    def check_encoding(self) -> None:
+        """UnsupportedMedia where the body is compressed: its size could not be bounded by its bytes."""
+        if (self.header("content-encoding") or "identity").lower() != "identity":
+            raise UnsupportedMedia("unsupported-media-type", "send the body without Content-Encoding")
 
     async def _received(self, most: int) -> bytes:
         body = bytearray()

@@ -72,9 +72,9 @@ class Records:
         headers = {**PRIVATE, "ETag": tag, "Link": f'<{iri}/proof>; rel="proof"', "Content-Location": iri, **(extra or {})}
         if recorded := shown.document.get("recordedAt"):
             headers["Last-Modified"] = http_date(recorded)
-        if status == 200 and exchange.request.method in ("GET", "HEAD"):
-            if is_known(tag, exchange.header("if-none-match")):
-                return Response(status_code=304, headers=headers)
+        is_read = status == 200 and exchange.request.method in ("GET", "HEAD")
+        if is_read and is_known(tag, exchange.header("if-none-match")):
+            return Response(status_code=304, headers=headers)
         if media_type == "text/html":
             return Response(record_page(exchange.node, self.kind, shown), status, headers, "text/html")
         return Response(exchange.represent(shown.document, media_type), status, headers, media_type)
@@ -166,7 +166,7 @@ class Records:
         body = await exchange.body(node.settings.body_bytes)
         media_type = LD_JSON
         if body or action in ("register", "update"):
-            media_type = content_type(request.headers.get("content-type"), taken)
+            media_type = content_type(exchange.header("content-type"), taken)
         key = request.headers.get("idempotency-key", "")
         if len(key) > KEY_CHARS:
             raise Malformed("malformed-request", f"an Idempotency-Key has at most {KEY_CHARS} characters")
@@ -208,7 +208,9 @@ class Records:
             return json_response({"accepted": True, "document": outcome.document, "errors": faults, "report": report})
         receipt = outcome.receipt
         status = 201 if submission.action == "register" else 200
-        extra = {"Location": submission_iri(submission, receipt), "Fmar-Journal-Index": str(receipt.index)}
+        extra = {"Fmar-Journal-Index": str(receipt.index)}
+        if status == 201:
+            extra["Location"] = submission_iri(submission, receipt)
         if receipt.is_repeat and submission.idempotency:
             extra["Idempotent-Replayed"] = "true"
         shown = self._written(exchange, submission.caller, receipt)
@@ -228,7 +230,7 @@ async def look_up(request: Request) -> Response:
     """POST /assets/lookup: an identifier in the body; absent and not the caller's are one answer."""
     exchange = exchange_of(request)
     caller = exchange.caller()
-    content_type(request.headers.get("content-type"), ("application/json", LD_JSON))
+    content_type(exchange.header("content-type"), ("application/json", LD_JSON))
     given = jsonld.read_json(await exchange.body(4096), exchange.node.settings)
     scheme, value = given.get("scheme"), given.get("value")
     if not isinstance(scheme, str) or not isinstance(value, str) or set(given) - {"scheme", "value", "manufacturer", "@context"}:

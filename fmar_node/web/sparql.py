@@ -44,8 +44,11 @@ async def endpoint(request: Request) -> Response:
 
 
 async def _body(answer: Answer) -> AsyncIterator[bytes]:
-    async for chunk in answer.chunks:
-        yield chunk
+    try:
+        async for chunk in answer.chunks:
+            yield chunk
+    finally:
+        await answer.close()
 
 
 async def _parameters(exchange: Exchange) -> Pairs:
@@ -54,7 +57,7 @@ async def _parameters(exchange: Exchange) -> Pairs:
     pairs = _pairs(request.url.query)
     if request.method in ("GET", "HEAD"):
         return pairs
-    media_type = content_type(request.headers.get("content-type"), (FORM, DIRECT, UPDATE))
+    media_type = content_type(exchange.header("content-type"), (FORM, DIRECT, UPDATE))
     if media_type == UPDATE:
         raise Malformed("query-refused", "this endpoint answers queries; records are changed with POST, PUT and PATCH")
     body = await exchange.body(3 * settings.query_bytes)

@@ -1,0 +1,70 @@
+"""One HTTP connection, with bounds that the server does not have: on the head of a request, in bytes and in time.
+
+Rules kept here: request line and headers of a request are at most so long, plus what came in the same read; a
+connection that has not sent them whole in time is closed, also one that never says anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from fmar_node.settings import Settings
+
+TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: 28\r\nconnection: close\r\n\r\nThe headers are too large.\r\n"
+)
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol, watched while it waits for the head of a request."""
+
+    settings = Settings()
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.is_in_head, self.head_bytes = True, 0
+        self.patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._be_patient()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.is_in_head and not self.transport.is_closing():
+            self.head_bytes += len(data)
+            if self.head_bytes > self.settings.head_bytes:
+                self.transport.write(TOO_LARGE)
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        self.is_in_head, self.head_bytes = False, 0
+        self._be_patient()
+        super().on_headers_complete()
+
+    def _expect_head(self) -> None:
+        self.is_in_head = True
+        if self.patience is None:
+            self.patience = self.loop.call_later(self.settings.head_seconds, self.transport.close)
+
+    def _be_patient(self) -> None:
+        if self.patience is not None:
+            self.patience.cancel()
+            self.patience = None
+
+
+def connection_of(settings: Settings) -> type[asyncio.Protocol]:
+    """The protocol class with a node's bounds, for `uvicorn.Config(http=...)`."""
+    return type("BoundedConnection", (Connection,), {"settings": settings})
