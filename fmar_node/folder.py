@@ -89,7 +89,7 @@ class Folder:
         _write_private(self.root / "keys" / "journal.key", Ed25519PrivateKey.generate().private_bytes_raw())
         _write_private(self.root / "keys" / "lookup.key", secrets.token_bytes(32))
         self.settings_file.write_text(
-            "# Settings of this node; docs/operating.md lists all of them.\n"
+            "# Settings of this node; docs/reference/settings.md lists all of them.\n"
             f"# The base URL stands in the IRI of every record and cannot be changed.\nbase_url = {json.dumps(base_url)}\n",
             "utf-8",
         )

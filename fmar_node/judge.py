@@ -79,8 +79,17 @@ def judge(paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settin
     excused = {fault.pointer for fault in faults} | {f"/{name}" for name in reading.meant}
     judged = shapes.faults(representation.triples(document, vocabulary), kind.name, reading.pointers)
     judged += kind.plain_checks(document)
-    faults += [fault for fault in judged if fault.pointer not in excused]
+    faults += [fault for fault in judged if fault.pointer not in excused and not _stays_valid(fault, document, paper.previous, vocabulary)]
     return Judgement(document, tuple(faults))
+
+
+def _stays_valid(fault: Fault, document: Document, previous: Document | None, vocabulary: Vocabulary) -> bool:
+    """A code that has been deprecated stays valid on the records that have it (UC-02.01)."""
+    term = vocabulary.terms.get(fault.field)
+    if previous is None or term is None or not fault.constraint.endswith("-code"):
+        return False
+    value = document.get(fault.field)
+    return value == previous.get(fault.field) and value in vocabulary.schemes[term.scheme].codes
 
 
 def _values(document: Document) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from fmar_node.errors import FmarError
 from fmar_node.folder import Folder
 from fmar_node.followers.projector import Projector
 from fmar_node.journal.checkpoint import open_checkpoint
+from fmar_node.journal.journal import kept_note
 from fmar_node.journal.register import Register, connect
-from fmar_node.journal.tree import CompactRange, ProofError
+from fmar_node.journal.tree import CompactRange, ProofError, tree_root
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
 from fmar_node.vocabulary import Vocabulary
@@ -106,7 +107,11 @@ def verify_journal(folder: Folder) -> list[str]:
             signed = open_checkpoint(register.checkpoint(), key.name, key.verifier)
             if (signed.size, signed.root) != (tree.size, tree.root):
                 raise ProofError("wrong-root", f"the {tree.size} entries are not those that were signed at {signed.size}")
-    except sqlite3.DatabaseError as error:
+        if kept := kept_note(folder.journal):
+            last = open_checkpoint(kept, key.name, key.verifier)
+            if last.size > count or tree_root(register, last.size) != last.root:
+                raise ProofError("wrong-root", f"the {count} entries do not continue those that were signed at {last.size}")
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise ProofError("damaged-file", f"the database cannot be read: {error}") from error
     return [f"{count} entries", "commitments", "leaves", "root", "signature"]
 

@@ -54,6 +54,8 @@ class Node:
         self.judges = JudgePool(settings)
         self.writer = WriterLink(str(folder.root), settings, self._use_snapshot)
         self.is_ready = False
+        self.level_at = 0
+        """The journal index that the graph has to reach before this node is ready: what was there when it started."""
 
     async def start(self) -> None:
         """Writer first (it makes the journal), then everything that reads. FmarError when something cannot start."""
@@ -61,6 +63,7 @@ class Node:
         self.register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.folder.lookup_key())
         self.reader = Reader(self.register, self.vocabulary)
         self._open_credentials()
+        self.level_at = self.register.size() - 1
         await self.judges.start()
         await self.queries.start()
         self.is_ready = True

@@ -80,7 +80,7 @@ def serialise_triples(found: Iterable[ox.Triple], media_type: str) -> bytes:
     with_prefixes = PREFIXES if media_type in ("text/turtle", "application/rdf+xml") else None
     out = io.BytesIO()
     ox.serialize(found, out, format=format_, prefixes=with_prefixes)
-    if format_ is ox.RdfFormat.RDF_XML:
+    if format_ == ox.RdfFormat.RDF_XML:
         return out.getvalue().replace(b"\r", b"&#xD;")  # XML readers make a line feed of a plain one
     return out.getvalue()
 

@@ -26,6 +26,7 @@ from fmar_node.client import new_key, public_part
 from fmar_node.clock import SetClock, today
 from fmar_node.drafting import Submission, digest_of, draft_of, recorded
 from fmar_node.errors import Fault, FmarError, Severity
+from fmar_node.folder import Folder
 from fmar_node.followers.projector import Projector
 from fmar_node.foundation import first_draft
 from fmar_node.identity import new_record_id
@@ -146,6 +147,16 @@ class Market:
         """The same market in another folder: the same records, identifiers and time, from here on by itself."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
         return Market(folder, SetClock(self.clock.now()), dict(self.callers))
+
+    def node_folder(self) -> Folder:
+        """The market's data as the folder of a node that is not running; close the market first."""
+        made = Folder(self.folder)
+        made.token_keys.parent.mkdir(exist_ok=True)
+        made.settings_file.write_text(f'base_url = "{BASE}"\n', "utf-8")
+        made.token_keys.write_text("{}", "utf-8")
+        (made.token_keys.parent / "journal.key").write_bytes(self.key.private.private_bytes_raw())
+        (made.token_keys.parent / "lookup.key").write_bytes(LOOKUP_KEY)
+        return made
 
     # -- participants
 

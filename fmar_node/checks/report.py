@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
+import pyoxigraph as ox
+
 from fmar_node.errors import Fault, Severity
-from fmar_node.vocabulary import FMAR, SHAPES
+from fmar_node.vocabulary import FMAR, SHAPES, packaged
 
 CONTEXT = {
     "sh": "http://www.w3.org/ns/shacl#",
     "fmar": FMAR,
     "shape": f"{SHAPES}",
     "sh:sourceShape": {"@type": "@id"},
+    "sh:sourceConstraintComponent": {"@type": "@id"},
     "sh:resultPath": {"@type": "@id"},
     "sh:resultSeverity": {"@type": "@id"},
 }
@@ -35,11 +39,26 @@ def validation_report(faults: Iterable[Fault], kind: str) -> dict[str, Any]:
     }
 
 
+@cache
+def _shapes_of(kind: str) -> frozenset[str]:
+    """The named shapes of a kind; what is not among them was found by a plain check or a rule."""
+    text = (packaged("shapes") / f"{kind}.ttl").read_text("utf-8")
+    subjects = (quad.subject for quad in ox.parse(text, format=ox.RdfFormat.TURTLE))
+    return frozenset(subject.value for subject in subjects if isinstance(subject, ox.NamedNode))
+
+
+def _source(fault: Fault, kind: str) -> dict[str, str]:
+    shape = f"{SHAPES}{kind}#{fault.constraint or fault.code}"
+    if shape in _shapes_of(kind):
+        return {"sh:sourceShape": shape}
+    return {"sh:sourceConstraintComponent": "fmar:Rule", "fmar:rule": fault.code}
+
+
 def _result(fault: Fault, kind: str) -> dict[str, Any]:
     result: dict[str, Any] = {
         "@type": "sh:ValidationResult",
         "sh:resultSeverity": SEVERITIES[fault.severity],
-        "sh:sourceShape": f"{SHAPES}{kind}#{fault.constraint or fault.code}",
+        **_source(fault, kind),
         "sh:resultMessage": fault.message,
         "fmar:pointer": fault.pointer,
     }

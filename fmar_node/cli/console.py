@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -22,6 +23,10 @@ WIDE = 160
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
+
+
+NO_HINT = frozenset({"malformed-request", "internal-error", "storage-full", "unavailable"})
+"""Codes whose remedy speaks to those who send requests; their detail says it all to others."""
 
 
 class Refused(Exception):
@@ -54,7 +59,7 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
         except FmarError as error:
             for fault in error.faults:
                 err.print(f"  {fault.code}  {escaped(fault.pointer or '/')}  {escaped(fault.message)}")
-            fail(error.detail or error.title, PROBLEMS[error.code].remedy)
+            fail(error.detail or error.title, "" if error.code in NO_HINT else PROBLEMS[error.code].remedy)
         except Refused as refusal:
             show_problem(refusal.problem)
             raise typer.Exit(1) from None
@@ -62,8 +67,14 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
             fail(str(error), "is the key registered, and the organisation active?")
         except httpx.HTTPError as error:
             fail(f"the node does not answer: {error}", "is it running? start it with: fmar serve --data DIR")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SyntaxError) as error:
             fail(str(error))
+        except sqlite3.Error as error:
+            fail(f"the journal cannot be read: {error}", "fmar check looks closer")
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            fail(f"{type(error).__name__}: {error}", "this was not foreseen; please report it with what you did")
 
     return guarded
 
@@ -89,7 +100,11 @@ def profile_folder(name: str, data: Path | None = None) -> Path:
 
 
 def profile_of(name: str, data: Path | None = None) -> Profile:
-    return Profile.load(profile_folder(name, data))
+    folder = profile_folder(name, data)
+    try:
+        return Profile.load(folder)
+    except json.JSONDecodeError as error:
+        return fail(f"the profile in {folder} is damaged: {error}", "profile.json and key.jwk are JSON")
 
 
 def client_of(name: str, data: Path | None = None) -> httpx.Client:

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from fmar_node.cli.console import escaped, out, print_json, told
+from fmar_node.cli.console import escaped, fail, out, print_json, told
 from fmar_node.clock import SystemClock, today
 from fmar_node.errors import Fault, FmarError, Severity
 from fmar_node.jsonld import MEDIA_TYPES, fault_of
@@ -38,8 +38,12 @@ def validate(
     """
     from fmar_node.checks.shape import Shapes
 
+    if kind not in KINDS:
+        fail(f"there are no {kind}", f"kinds are {', '.join(KINDS)}")
     vocabulary = Vocabulary.load()
     bench = Shapes(vocabulary, shapes)
+    if KINDS[kind].name not in bench.kinds:
+        fail(f"{shapes} has no {KINDS[kind].name}.ttl", "a folder of shapes has one file per kind of record")
     results = {str(file): _judged(file, kind, vocabulary, bench) for file in files}
     if as_json:
         print_json([{"file": file, "errors": [fault.as_json() for fault in faults]} for file, faults in results.items()])
@@ -53,8 +57,6 @@ def validate(
 def _judged(file: Path, kind: str, vocabulary: Vocabulary, bench: Any) -> list[Fault]:
     """All faults of a document; those that its justifications answer are left out."""
     settings = Settings.read()
-    if kind not in KINDS:
-        raise ValueError(f"kinds are {', '.join(KINDS)}")
     media_type = BY_SUFFIX.get(file.suffix, MEDIA_TYPES[0])
     paper = Paper(kind, "register", f"{settings.base_url}/{kind}/{OFFLINE_ID}", media_type, file.read_bytes(), today(SystemClock()))
     try:

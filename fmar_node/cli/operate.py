@@ -17,7 +17,6 @@ import uvicorn
 from fmar_node.cli.console import fail, out, print_json, told
 from fmar_node.errors import FmarError
 from fmar_node.folder import Folder
-from fmar_node.store.graph import Graph
 
 DATA = typer.Option(Path("fmar-data"), "--data", help="The node's data folder.")
 JSON = typer.Option(False, "--json", help="Print JSON.")
@@ -49,11 +48,23 @@ def init(
         "organisationTypeDescription": "operator of the register",
         "organisationRoles": ["FMAR_OPERATOR"],
     }
-    profile = make_node(folder, base_url.rstrip("/"), document)
+    profile = make_node(folder, checked(base_url), document)
     out.print(f"made {folder}")
     out.print(f"  operator   {profile.organisation}")
     out.print(f"  credential {folder}/participants/operator")
     out.print(f"next: fmar serve --data {folder}")
+
+
+def checked(base_url: str) -> str:
+    """A base URL that record IRIs can begin with, without a slash at its end."""
+    try:
+        parts = urlsplit(base_url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return fail(f"{base_url!r} is not a URL", "it reads like https://fmar.example.org or http://127.0.0.1:8080")
+    if not is_good or parts.query or parts.fragment or "@" in parts.netloc:
+        fail(f"{base_url!r} cannot be a base URL", "it reads like https://fmar.example.org or http://127.0.0.1:8080")
+    return base_url.rstrip("/")
 
 
 @told
@@ -76,6 +87,8 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
 
     folder = Folder(data)
     folder.check_made()
+    if config and not config.is_file():
+        fail(f"there is no settings file {config}")
     settings = folder.settings(config, base_url=base_url)
     address = urlsplit(settings.base_url)
     set_up_logging()
@@ -136,10 +149,11 @@ def check(data: Path = DATA, as_json: bool = JSON) -> None:
 @told
 def rebuild(data: Path = DATA) -> None:
     """Rebuild the graph of a stopped node from its journal."""
-    from fmar_node.maintenance import rebuild_graph
+    from fmar_node.maintenance import open_register, rebuild_graph
 
     folder = Folder(data)
     folder.check_made()
+    open_register(folder).size()
     if is_held(folder.graph):
         fail("a node is running on this folder", "stop it first; its graph cannot be made anew under it")
     shutil.rmtree(folder.graph.parent, ignore_errors=True)
@@ -149,6 +163,8 @@ def rebuild(data: Path = DATA) -> None:
 
 def is_held(store: Path) -> bool:
     """Whether a process has the graph open; a damaged one that nobody has is not."""
+    from fmar_node.store.graph import Graph
+
     try:
         Graph(store).close()
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ AS = typer.Option(..., "--as", help="A profile folder, or a participant's name b
 DATA = typer.Option(None, "--data", help="A node's data folder, for profiles by name.")
 NODE = typer.Option("", "--node", help="The node's URL (default: the profile's).")
 JSON = typer.Option(False, "--json", help="Print JSON.")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LD_JSON = {"Content-Type": "application/ld+json"}
 ROLES = {
     "operator": "FMAR_OPERATOR", "fsp": "FSP", "dso": "DNO", "neso": "SYSTEM_OPERATOR", "regulator": "REGULATOR",
@@ -55,7 +57,7 @@ def add_to(app: typer.Typer) -> None:
 @told
 def add_participant(
     name: str = typer.Argument(..., help="A short name: the profile's folder and the client id."),
-    role: list[str] = typer.Option(..., help=f"One or more of {', '.join(ROLES)}."),
+    role: list[str] = typer.Option([], help=f"One or more of {', '.join(ROLES)}."),
     legal_name: str = typer.Option("", help="The organisation's legal name (default: the short name)."),
     registration_number: str = typer.Option("", help="Companies House number."),
     area: list[str] = typer.Option([], help="Licence area of a DSO, e.g. UKPN_EPN; repeat for several."),
@@ -63,6 +65,10 @@ def add_participant(
     data: Path = typer.Option(Path("fmar-data"), "--data", help="The node's data folder: operator's credential in, new profile out."),
 ) -> None:
     """Register and approve an organisation as the operator, and give it an application key."""
+    if not NAME.fullmatch(name):
+        fail(f"{name!r} cannot be a name", "letters, digits, dots, hyphens and underscores, as in fsp-a")
+    if not (role or document):
+        fail("what is this organisation?", f"give --role (one or more of {', '.join(ROLES)}), or --document")
     unknown = [each for each in role if each not in ROLES]
     if unknown:
         fail(f"no role {unknown[0]!r}", f"roles are {', '.join(ROLES)}")
@@ -163,9 +169,9 @@ def _tell_registered(file: Path, response: httpx.Response, as_json: bool) -> Non
     if as_json:
         print_json(response.json())
     elif response.is_success:
-        place = response.headers.get("Location", "accepted (dry run)")
-        index = response.headers.get("Fmar-Journal-Index", "-")
-        out.print(f"[green]registered[/] {file.name}  {place}  journal index {index}")
+        place, index = response.headers.get("Location"), response.headers.get("Fmar-Journal-Index")
+        said = f"[green]registered[/] {file.name}  {place}  journal index {index}"
+        out.print(said if place else f"[green]would be accepted[/] {file.name}  (dry run: nothing was written)")
     else:
         out.print(f"[red]refused[/] {file.name}")
         show_problem(response.json())

@@ -29,6 +29,8 @@ from fmar_node.journal.tree import CompactRange, ProofError, tree_root
 from fmar_node.vocabulary import Term
 
 FORMAT = "1"
+LEAST_BYTES = 512
+"""A smaller file is no SQLite database, and may be taken for a new one."""
 log = logging.getLogger("fmar.journal")
 
 
@@ -73,8 +75,9 @@ class Batch:
         try:
             yield
         except BaseException:
-            connection.execute("ROLLBACK TO submission")
-            connection.execute("RELEASE submission")
+            if connection.in_transaction:  # a full disk ends the whole of it, savepoints too
+                connection.execute("ROLLBACK TO submission")
+                connection.execute("RELEASE submission")
             del self.leaves[kept:]
             raise
         connection.execute("RELEASE submission")
@@ -96,19 +99,30 @@ class Journal:
     """The writer's journal. `register` reads through the same connection, inside the running transaction."""
 
     def __init__(self, folder: Path, origin: str, key: SigningKey, terms: Mapping[str, Term], lookup_key: bytes) -> None:
-        """Opens or makes the journal in `folder`. Broken when it is damaged or contradicts its last checkpoint."""
+        """Opens or makes the journal in `folder`.
+
+        Broken when it is damaged or contradicts its last checkpoint, OutOfRoom when it cannot be written.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        self.origin, self.key, self.signed = origin, key, folder / "checkpoint"
-        self.connection = connect(folder / "journal.db", writable=True)
+        self.origin, self.key, self.signed, file = origin, key, folder / "checkpoint", folder / "journal.db"
+        if kept_note(folder) and (not file.exists() or file.stat().st_size < LEAST_BYTES):
+            raise Broken("internal-error", "the journal is gone, though its checkpoint is there; restore it from a backup")
+        try:
+            self.connection = connect(file, writable=True)
+        except sqlite3.OperationalError as error:
+            raise refused(error) from error
         self.register = Register(self.connection, terms, lookup_key)
         try:
             self._prepare()
             self.tree = CompactRange.read(self.register, self.register.size())
             self._check_signed()
-        except (sqlite3.DatabaseError, ProofError) as error:
+            newest = self.connection.execute("SELECT recorded_at FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
+        except Broken:
             self.connection.close()
-            raise Broken("internal-error", f"the journal is damaged ({error}); restore it from a backup") from error
-        newest = self.connection.execute("SELECT recorded_at FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
+            raise
+        except (sqlite3.DatabaseError, UnicodeDecodeError, ProofError) as error:
+            self.connection.close()
+            raise unusable(error) from error
         self.last_time = str(newest[0]) if newest else ""
 
     def _prepare(self) -> None:
@@ -125,7 +139,7 @@ class Journal:
 
     def _check_signed(self) -> None:
         """The journal still holds the tree that was last signed."""
-        note = self.signed.read_text("utf-8") if self.signed.exists() else ""
+        note = kept_note(self.signed.parent)
         if not note:  # a power cut may have left the file empty; the database's own checkpoint still stands
             return
         try:
@@ -224,6 +238,19 @@ class Journal:
 
     def close(self) -> None:
         self.connection.close()
+
+
+def kept_note(folder: Path) -> str:
+    """The signed checkpoint that is kept beside the journal; empty when there is none."""
+    file = folder / "checkpoint"
+    return file.read_bytes().decode("utf-8", "replace") if file.exists() else ""
+
+
+def unusable(error: sqlite3.DatabaseError | UnicodeDecodeError | ProofError) -> OutOfRoom | Broken:
+    """Why a journal that is there cannot be opened: no room to write, or damage."""
+    if isinstance(error, sqlite3.OperationalError) and isinstance(trouble := refused(error), OutOfRoom):
+        return trouble
+    return Broken("internal-error", f"the journal is damaged ({error}); restore it from a backup")
 
 
 def refused(error: sqlite3.OperationalError) -> OutOfRoom | Unavailable:

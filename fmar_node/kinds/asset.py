@@ -264,13 +264,13 @@ def _may_register(caller: Caller) -> bool:
 
 
 DOCUMENT_RULES = (
-    Rule("A03", owner_is_registered),
-    Rule("consent-not-available", owner_may_be_registered),
-    Rule("A06", is_effective_from_today),
-    Rule("A13", is_commissioned_by_today),
-    Rule("A20", has_own_meter_points),
-    Rule("DUPLICATE_EXACT", is_not_a_duplicate),
-    Rule("FRIENDLY_CODE_TAKEN", has_own_friendly_code),
+    Rule(owner_is_registered, ("A03",)),
+    Rule(owner_may_be_registered, ("consent-not-available",)),
+    Rule(is_effective_from_today, ("A06",)),
+    Rule(is_commissioned_by_today, ("A13",)),
+    Rule(has_own_meter_points, ("A20", "A21")),
+    Rule(is_not_a_duplicate, ("DUPLICATE_EXACT", "DUPLICATE_PROBABLE")),
+    Rule(has_own_friendly_code, ("FRIENDLY_CODE_TAKEN",)),
 )
 
 ASSET = Kind(
@@ -315,7 +315,7 @@ ASSET = Kind(
             name="deregistration",
             use_cases=("UC-02.03",),
             policies=(Policy("ASSET-DEREGISTER-1", "only the provider that manages the asset de-registers it", is_manager),),
-            rules=(Rule("ASSET-DEREGISTER-4", has_a_reason),),
+            rules=(Rule(has_a_reason, ("ASSET-DEREGISTER-4", "ASSET-DEREGISTER-5")),),
             states=NOT_FINAL,
             state_rule="ASSET-DEREGISTER-3",
             apply=deregistered,

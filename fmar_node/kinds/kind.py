@@ -81,10 +81,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A named rule over the state of the register; `faults` has everything that is wrong."""
+    """A rule over the state of the register: `faults` has everything that is wrong, under one of `codes`."""
 
-    code: str
     faults: Callable[[Situation], Iterable[Fault]]
+    codes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def create_app(node: Node) -> FastAPI:
     async def life(_: FastAPI) -> AsyncIterator[None]:
         try:
             await node.start()
-        except FmarError as refusal:
+        except (FmarError, OSError, ValueError) as refusal:
             app.state.refusal = refusal
             raise
         yield
@@ -114,7 +114,8 @@ def _add_routes(app: FastAPI) -> None:
         for action in kind.actions:
             if action not in ("register", "update"):
                 add(f"/{plural}/{{id:record}}/{action}", records.acting(room, action), "POST")
-    add("/sparql", sparql.endpoint, "GET", "POST")
+    add("/sparql", sparql.endpoint)
+    add("/sparql", sparql.endpoint, "POST")
     app.router.add_route("/sparql", sparql.endpoint, methods=["QUERY"], include_in_schema=False)
     add("/oauth/token", credentials.token, "POST")
     add("/oauth/jwks", credentials.jwks)

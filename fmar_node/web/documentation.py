@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from fmar_node.jsonld import MEDIA_TYPES
-from fmar_node.kinds import KINDS, Kind
+from fmar_node.kinds import KINDS
 from fmar_node.node import Node
-from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
+from fmar_node.representation import JSON, LD_JSON
 from fmar_node.vocabulary import Term, TermKind, Vocabulary
-from fmar_node.web.exchange import RECORD_FORMATS
+from fmar_node.web.contract import OPEN, READ, WRITE, Operation, operations, parameter
+from fmar_node.web.credentials import FORM
 from fmar_node.web.pages import TEMPLATES
 from fmar_node.web.problems import PROBLEM_JSON
-from fmar_node.web.records import MERGE_PATCH
 
 JSON_FORMS: dict[TermKind, dict[str, Any]] = {
     TermKind.TEXT: {"type": "string"},
@@ -29,6 +30,9 @@ JSON_FORMS: dict[TermKind, dict[str, Any]] = {
     TermKind.RECORD: {"type": "string", "format": "uri-reference"},
 }
 PROBLEM = {"description": "Refused", "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+OAUTH_ERROR = {"description": "Refused", "content": {JSON: {"schema": {"$ref": "#/components/schemas/OAuthError"}}}}
+ACCESS: dict[str, list[dict[str, list[str]]]] = {READ: [{}, {"dpop": []}], WRITE: [{"dpop": []}], OPEN: []}
+WORDS = {200: "Done", 201: "Made", 204: "Done, as you prefer without a body", 304: "Not changed", 503: "Not now"}
 
 
 def describe(app: FastAPI) -> None:
@@ -53,53 +57,46 @@ DESCRIPTION = (
 def _completed(found: dict[str, Any], node: Node) -> dict[str, Any]:
     schemas = {kind.class_name: _schema(node.vocabulary, kind.class_name) for kind in KINDS.values()}
     components = found.setdefault("components", {})
-    components["schemas"] = {**schemas, **_parts(node.vocabulary), "Problem": PROBLEM_SCHEMA}
+    components["schemas"] = {**schemas, **_parts(node.vocabulary), "Problem": PROBLEM_SCHEMA, "OAuthError": OAUTH_SCHEMA}
     components["securitySchemes"] = {"dpop": {"type": "http", "scheme": "DPoP", "description": "Access token bound to the key of a DPoP proof (RFC 9449)"}}
     found["servers"] = [{"url": node.settings.base_url}]
+    told = {(each.path, each.method): each for each in operations()}
     for path, item in found["paths"].items():
-        kind = next((kind for plural, kind in KINDS.items() if path.startswith(f"/{plural}")), None)
         for method, operation in item.items():
-            _complete(operation, path, method, kind)
+            if (path, method) in told:
+                operation.update(_told(told[path, method]))
     return found
 
 
-def _complete(operation: dict[str, Any], path: str, method: str, kind: Kind | None) -> None:
-    operation["responses"] = {"200": {"description": "Done"}, "4XX": PROBLEM, "5XX": PROBLEM}
-    operation["security"] = [{}, {"dpop": []}]
-    operation["summary"] = f"{method.upper()} {path}"
-    if path == "/sparql":
-        _complete_sparql(operation, method)
-    if kind is None:
-        return
-    operation["tags"] = [kind.plural]
-    schema = {"$ref": f"#/components/schemas/{kind.class_name}"}
-    if path == f"/{kind.plural}/{{id}}" or (path == f"/{kind.plural}" and method == "post"):
-        operation["responses"]["200"] = {"description": "The record", "content": {each: {"schema": schema} if "json" in each else {} for each in RECORD_FORMATS}}
-    if path == f"/{kind.plural}" and method == "post":
-        operation["responses"]["201"] = operation["responses"].pop("200")
-        operation["parameters"] = [_parameter("Idempotency-Key", "header"), _parameter("dry-run", "query")]
-    if method in ("post", "put", "patch") and (path == f"/{kind.plural}" or path.endswith("{id}")):
-        taken = (MERGE_PATCH,) if method == "patch" else MEDIA_TYPES
-        operation["requestBody"] = {"required": True, "content": {each: {"schema": schema} if "json" in each else {} for each in taken}}
-        operation["security"] = [{"dpop": []}]
-    if method in ("put", "patch"):
-        operation.setdefault("parameters", []).append({**_parameter("If-Match", "header"), "required": True})
-    if path == f"/{kind.plural}" and method == "get":
-        names = (*kind.filters, "cursor", "limit", "managed")
-        operation["parameters"] = [_parameter(name, "query") for name in names]
+def _told(operation: Operation) -> dict[str, Any]:
+    """The description of one operation, beside what its docstring says."""
+    path, names = operation.path, (*re.findall(r"\{(\w+)\}", operation.path), *operation.parameters)
+    refused = OAUTH_ERROR if path == "/oauth/token" else PROBLEM
+    described: dict[str, Any] = {
+        "summary": f"{operation.method.upper()} {path}",
+        "operationId": f"{operation.method}{re.sub('[^A-Za-z0-9]+', '-', path)}".rstrip("-"),
+        "security": ACCESS[operation.access],
+        "parameters": [parameter(name, path) for name in names],
+        "responses": {**{str(status): _answer(operation, status) for status in operation.answers}, "4XX": refused, "5XX": PROBLEM},
+    }
+    if (room := path.split("/")[1]) in KINDS:
+        described["tags"] = [room]
+    if operation.takes:
+        needed = operation.is_body_needed
+        described["requestBody"] = {"required": needed, "content": {each: _body(each, operation, needed) for each in operation.takes}}
+    return described
 
 
-def _complete_sparql(operation: dict[str, Any], method: str) -> None:
-    names = ("default-graph-uri", "named-graph-uri", "format", "timeout")
-    operation["responses"]["200"] = {"description": "Results", "content": {each: {} for each in (*RESULT_FORMATS, *GRAPH_FORMATS)}}
-    operation["parameters"] = [_parameter(name, "query") for name in (("query", *names) if method == "get" else names)]
-    if method == "post":
-        form = {"schema": {"type": "object", "required": ["query"], "properties": {"query": {"type": "string"}}}}
-        operation["requestBody"] = {"content": {"application/sparql-query": {"schema": {"type": "string"}}, "application/x-www-form-urlencoded": form}}
+def _answer(operation: Operation, status: int) -> dict[str, Any]:
+    content = {each: _body(each, operation, status != 200 or operation.method != "post") for each in operation.answers[status]}
+    return {"description": WORDS[status], **({"content": content} if content else {})}
 
 
-def _parameter(name: str, place: str) -> dict[str, Any]:
-    return {"name": name, "in": place, "required": False, "schema": {"type": "string"}}
+def _body(media_type: str, operation: Operation, is_record: bool) -> dict[str, Any]:
+    if media_type == FORM and operation.path == "/sparql":
+        return {"schema": {"type": "object", "required": ["query"], "properties": {"query": {"type": "string"}}}}
+    has_schema = is_record and operation.schema and media_type in (JSON, LD_JSON)
+    return {"schema": {"$ref": f"#/components/schemas/{operation.schema}"}} if has_schema else {}
 
 
 def _schema(vocabulary: Vocabulary, class_name: str) -> dict[str, Any]:
@@ -151,9 +148,16 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
+OAUTH_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {name: {"type": "string"} for name in ("error", "error_description", "code")},
+}
+
+
 async def page(request: Request) -> Response:
     """The API for people, rendered from the OpenAPI description by the node itself."""
     node = request.app.state.node
     described = request.app.openapi()
-    text = TEMPLATES.get_template("api.html").render(node=node, base=node.settings.base_url, software=request.app.version, api=described)
+    text = TEMPLATES.get_template("api.html").render(node=node, base=node.settings.base_url, root=urlsplit(node.settings.base_url).path, software=request.app.version, api=described)
     return HTMLResponse(text)

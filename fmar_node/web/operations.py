@@ -51,7 +51,7 @@ def readiness(node: Node) -> dict[str, bool]:
         "writer": node.writer.is_ready,
         "judges": node.judges.count > 0,
         "queries": state.workers > 0,
-        "graph": node.is_ready and node.register.size() - 1 - state.index <= node.settings.projector_backlog,
+        "graph": node.is_ready and state.index >= max(node.level_at, node.register.size() - 1 - node.settings.projector_backlog),
         "sandbox": state.is_locked or not node.settings.require_sandbox,
     }
 

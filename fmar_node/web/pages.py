@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
@@ -20,7 +21,8 @@ UNITS = {"KiloW": "kW", "KiloW-HR": "kWh", "KiloV": "kV", "M": "m"}
 
 
 def _page(name: str, node: Node, **given: Any) -> str:
-    return TEMPLATES.get_template(name).render(node=node, base=node.settings.base_url, software=__version__, **given)
+    root = urlsplit(node.settings.base_url).path
+    return TEMPLATES.get_template(name).render(node=node, base=node.settings.base_url, root=root, software=__version__, **given)
 
 
 def start_page(node: Node) -> str:
@@ -46,8 +48,14 @@ def _value(node: Node, term: Term, value: Any) -> dict[str, Any]:
     if term.kind is TermKind.CODE:
         code = node.vocabulary.schemes[term.scheme].codes.get(value)
         label = f"{code.label} ({value})" if code else str(value)
-        return {"text": label, "link": f"{node.settings.base_url}/codes/{term.scheme}", "part": None}
-    return {"text": str(value), "link": value if term.kind is TermKind.RECORD else "", "part": None}
+        return {"text": label, "link": _link(node, f"{node.settings.base_url}/codes/{term.scheme}"), "part": None}
+    return {"text": str(value), "link": _link(node, value) if term.kind is TermKind.RECORD else "", "part": None}
+
+
+def _link(node: Node, iri: str) -> str:
+    """An own IRI as a path, so that a page works through an agent or a proxy too."""
+    base = node.settings.base_url
+    return urlsplit(base).path + iri.removeprefix(base) if iri.startswith(f"{base}/") else iri
 
 
 def sparql_page(node: Node) -> str:

@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,7 +107,16 @@ def test_turtle_parses(page: str, text: str) -> None:
 def test_queries_pass_the_gate_and_run(page: str, text: str) -> None:
     admitted = admit(text, Settings())
 
-    assert list(ox.Store().query(admitted.text)) is not None
+    assert admitted.form == "SELECT"
+    assert list(ox.Store().query(admitted.text).variables) != []
+
+
+def test_there_is_something_to_test() -> None:
+    found = {language: len(all_blocks(language)) for language in ("json", "turtle", "sparql", "python", "console")}
+
+    assert min(found.values()) > 0
+    assert len(list(queries())) >= 10
+    assert len(commands()) > 30
 
 
 def test_there_are_ten_useful_queries() -> None:
@@ -161,6 +171,27 @@ def test_every_decision_is_in_the_index_and_on_one_screen() -> None:
     assert [page.name for page in pages if f"]({page.name})" not in index] == []
     assert [page.name for page in pages if len(page.read_text("utf-8").splitlines()) > 40] == []
     assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+
+
+def test_every_module_beyond_the_map_has_its_reason() -> None:
+    on_the_map = {"__init__", "node", "submit", "read", "query", "client", "record", "identity"}
+    on_the_map |= {"jsonld", "vocabulary", "settings", "errors", "clock"}
+    reasons = (PROJECT / "docs" / "decisions" / "0007-modules-beyond-the-map.md").read_text("utf-8")
+
+    beyond = {file.stem for file in (PROJECT / "fmar_node").glob("*.py")} - on_the_map
+
+    assert [name for name in sorted(beyond) if f"`{name}.py`" not in reasons] == []
+
+
+def test_every_dependency_has_its_reason() -> None:
+    given = {"authlib", "cryptography", "fastapi", "httpx", "joserfc", "pydantic", "pyoxigraph", "pyshacl", "rdflib", "uvicorn"}
+    reasons = (PROJECT / "docs" / "decisions" / "0010-dependencies.md").read_text("utf-8")
+
+    dependencies = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    names = {re.split(r"[^A-Za-z0-9_-]", each)[0] for each in dependencies} - given
+
+    assert names != set()
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", reasons)] == []
 
 
 @pytest.mark.parametrize("name", ["fsp-developer", "dso-analyst"])

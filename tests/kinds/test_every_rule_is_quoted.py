@@ -26,7 +26,7 @@ def declared() -> set[str]:
     """The codes that the kinds declare."""
     actions = [action for kind in KINDS.values() for action in kind.actions.values()]
     policies = {policy.code for action in actions for policy in action.policies}
-    rules = {rule.code for action in actions for rule in action.rules}
+    rules = {code for action in actions for rule in action.rules for code in rule.codes}
     return policies | rules | {action.state_rule for action in actions if action.state_rule}
 
 

@@ -1,4 +1,4 @@
-"""The words that `docs/generate.py` needs and the code does not have: titles, short explanations, sample callers."""
+"""The words that the reference pages need and the code does not have: titles, short explanations, sample callers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ SHORT = {
     "text/turtle": "Turtle",
     "application/n-triples": "N-Triples",
     "application/merge-patch+json": "merge patch (RFC 7396)",
+    "application/x-ndjson": "NDJSON",
     "application/sparql-query": "SPARQL",
     "application/x-www-form-urlencoded": "form",
 }

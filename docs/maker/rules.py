@@ -1,0 +1,62 @@
+"""Every check of a document: the form, the constraints of the shapes, the rules of the kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import rdflib
+from maker.markdown import code, page, table
+from maker.raised import fault_calls
+from maker.words import FORM_CODES, PARAMETERS
+from rdflib.namespace import SH
+
+from fmar_node.kinds import KINDS, Kind, Rule
+from fmar_node.vocabulary import FMAR, SHAPES, packaged
+
+SEVERITIES = {SH.Violation: "R", rdflib.URIRef(FMAR + "Justify"): "J", SH.Warning: "W"}
+
+
+def rules() -> str:
+    parts = [
+        "Every check of a document, by its code. A fault quotes the code, the constraint and the field; a justification names the "
+        "code. Severity: **R** rejects, **J** is accepted with a justification, **W** is accepted with a warning, **F** was filled.",
+        "## Form of a document",
+        table("code | severity | means", FORM_CODES),
+    ]
+    for kind in KINDS.values():
+        constraints = sorted(_constraints(kind), key=lambda row: _natural(row[0]))
+        parts += [f"## Constraints: {kind.name}", f"From `shapes/{kind.name}.ttl`; judged without looking at other records."]
+        parts.append(table("code | constraint | severity | field | message", constraints))
+        parts += [f"## Rules: {kind.name}", f"From `fmar_node/kinds/{kind.name}.py`: they look at the register, at dates, or do sums."]
+        parts.append(f"Filled where a document is silent (F): {_says(None, kind.defaults.__doc__ or '').removeprefix('F: ')}")
+        parts.append(table("code | severity | message | rule", _rule_rows(kind)))
+    return page("Rules", *parts)
+
+
+def _constraints(kind: Kind) -> Iterator[list[str]]:
+    graph = rdflib.Graph().parse(packaged("shapes") / f"{kind.name}.ttl")
+    for shape, severity in graph.subject_objects(SH.severity):
+        name = str(shape).removeprefix(f"{SHAPES}{kind.name}#")
+        place = graph.value(shape, SH.path) or graph.value(shape, rdflib.URIRef(FMAR + "onProperty")) or ""
+        field = code(str(place).removeprefix(FMAR))
+        yield [code(name.split("-", 1)[0]), code(name), SEVERITIES[severity], field, str(graph.value(shape, SH.message))]
+
+
+def _rule_rows(kind: Kind) -> list[list[str]]:
+    modules = [kind.defaults.__module__, *(["fmar_node.checks.mpan"] if kind.name == "asset" else [])]
+    told = {rule.faults.__name__: rule for action in kind.actions.values() for rule in action.rules}
+    rows = [
+        [code(call.code), call.severity, call.message, _says(told.get(call.function), call.told)]
+        for module in modules
+        for call in fault_calls(module, PARAMETERS)
+    ]
+    return sorted(rows, key=lambda row: _natural(row[0]))
+
+
+def _says(rule: Rule | None, otherwise: str) -> str:
+    text = (rule.faults.__doc__ or "") if rule else otherwise
+    return text.strip().split("\n\n", maxsplit=1)[0]
+
+
+def _natural(text: str) -> tuple[bool, str]:
+    return (not (text[1:2] in "AX" and text[2:4].isdigit()), text)
