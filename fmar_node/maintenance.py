@@ -142,7 +142,7 @@ def _check_head(register: Register, index: int) -> None:
     entry = register.entry(index)
     envelope = json.loads(entry.body("envelope") or b"{}") if entry else {}
     told = tuple(envelope.get(name) for name in ("kind", "record", "version", "action", "time"))
-    if tuple(row) != told:
+    if row is None or tuple(row) != told:
         raise ProofError("entry-mismatch", f"entry {index} is filed as something else than its envelope says")
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmar_node.access.caller import ANONYMOUS, Caller, Role, caller_of
-from fmar_node.access.reveal import SEES, Relation, audience, is_public, public_face, relations, reveal, tiers
+from fmar_node.access.reveal import SEES, Relation, is_public, relations, reveal, tiers
 from fmar_node.errors import NotFound
 from fmar_node.kinds import KINDS
 from fmar_node.representation import FORMATS, serialise
@@ -141,7 +141,7 @@ def test_who_has_no_relation_sees_what_is_public_or_nothing(viewer: Caller) -> N
     unpublished = asset(alias=[{"id": "#1", "type": "Alias", "scheme": "MCS", "value": "1"}])
 
     assert relations(asset(), viewer) == {Relation.PUBLIC}
-    assert reveal(asset(), viewer, vocabulary()) == public_face(asset(), vocabulary())
+    assert reveal(asset(), viewer, vocabulary()) == reveal(asset(), ANONYMOUS, vocabulary())
     assert reveal(unpublished, viewer, vocabulary()) is None
     assert tiers(unpublished, viewer) == frozenset()
 
@@ -175,7 +175,7 @@ def test_every_property_has_exactly_one_tier() -> None:
 
 @pytest.mark.parametrize("document", [asset(), whole("Organisation", f"{BASE}/organisations/{ID}", organisationStatus="ACTIVE")], ids=["asset", "organisation"])
 def test_the_public_face_holds_no_value_of_a_closed_tier(document: Document) -> None:
-    face = json.dumps(public_face(document, vocabulary()))
+    face = json.dumps(reveal(document, ANONYMOUS, vocabulary()))
 
     closed = [term.name for term in vocabulary().terms.values() if term.tier is not Tier.OPEN]
     assert not any(f'"{name}"' in face for name in closed)
@@ -197,7 +197,7 @@ def test_an_asset_is_public_that_a_register_has_published(given: dict[str, Any],
     document = {name: value for name, value in asset(**given).items() if value is not None}
 
     assert is_public(document) is expected
-    assert (public_face(document, vocabulary()) is not None) is expected
+    assert (reveal(document, ANONYMOUS, vocabulary()) is not None) is expected
 
 
 def test_a_domestic_asset_is_never_public_through_the_register(market: Market) -> None:
@@ -214,12 +214,6 @@ def test_a_domestic_asset_is_never_public_through_the_register(market: Market) -
     assert market.reader.current("assets", receipt.id, market.callers["dso-east"]).document["assetCategory"] == "EV_CHARGER"
 
 
-def test_an_audience_is_whoever_sees_more_than_everybody() -> None:
-    viewers = [*CALLERS.values(), *STRANGERS]
-
-    assert audience(asset(), viewers) == [viewer for relation, viewer in CALLERS.items() if relation is not Relation.PUBLIC]
-
-
 # -- organisations on their way in and out
 
 
@@ -227,7 +221,7 @@ def test_an_audience_is_whoever_sees_more_than_everybody() -> None:
 def test_an_organisation_is_public_once_it_is_approved(state: str, is_shown: bool) -> None:
     document = whole("Organisation", f"{BASE}/organisations/{ID}", organisationStatus=state)
 
-    assert (public_face(document, vocabulary()) is not None) is is_shown
+    assert (reveal(document, ANONYMOUS, vocabulary()) is not None) is is_shown
     assert reveal(document, CALLERS[Relation.OPERATOR], vocabulary()) == document
 
 
@@ -290,7 +284,7 @@ callers = st.builds(
 def test_what_is_shown_is_a_part_of_the_document_and_no_less_than_the_public_face(document: Document, viewer: Caller) -> None:
     before = json.dumps(document)
 
-    shown, face = reveal(document, viewer, vocabulary()) or {}, public_face(document, vocabulary()) or {}
+    shown, face = reveal(document, viewer, vocabulary()) or {}, reveal(document, ANONYMOUS, vocabulary()) or {}
 
     assert paths(face).items() <= paths(shown).items() <= paths(document).items()
     assert [name for name in document if name in shown] == list(shown)
