@@ -111,7 +111,10 @@ def verify_journal(folder: Folder) -> list[str]:
             last = open_checkpoint(kept, key.name, key.verifier)
             if last.size > count or tree_root(register, last.size) != last.root:
                 raise ProofError("wrong-root", f"the {count} entries do not continue those that were signed at {last.size}")
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        damage = register.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if damage != "ok":
+            raise ProofError("damaged-file", f"the database is damaged: {damage}")
+    except (sqlite3.DatabaseError, UnicodeDecodeError, TypeError) as error:  # a damaged row may hold any type
         raise ProofError("damaged-file", f"the database cannot be read: {error}") from error
     return [f"{count} entries", "commitments", "leaves", "root", "signature"]
 

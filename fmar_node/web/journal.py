@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -51,7 +53,11 @@ async def entry(request: Request) -> Response:
     caller = exchange.caller()
     node = exchange.node
     version = node.register.version_at(request.path_params["index"])
-    shown = [each for each in node.reader.versions(version.kind, version.id, caller) if each.version.index == version.index] if version else []
+    shown = []
+    if version:
+        with suppress(NotFound):
+            seen = node.reader.versions(version.kind, version.id, caller)
+            shown = [each for each in seen if each.version.index == version.index]
     if not shown:
         raise NotFound("not-found", "no such entry for this caller")
     return json_response(node.reader.proof(Shown(shown[0].version, shown[0].document, 0), caller))

