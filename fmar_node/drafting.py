@@ -97,26 +97,31 @@ def _notes(iri: str, faults: tuple[Fault, ...], previous: Version | None) -> Doc
 
 def draft_of(document: Document, situation: Situation, submission: Submission, vocabulary: Vocabulary, index: int) -> Draft:
     """The version as the journal takes it: sections, state, identifiers."""
-    kind = KINDS[submission.kind]
-    number = int(document["version"])
     return Draft(
-        kind=kind.plural,
+        kind=submission.kind,
         id=submission.id,
-        number=number,
+        number=int(document["version"]),
         action=submission.action,
         recorded_at=situation.now,
         sections=_sections(document, situation, submission, vocabulary, index),
-        state=str(document.get("registrationStatus") or document.get("organisationStatus")),
-        is_live=document.get("standing") not in ("DEREGISTERED", None),
-        is_public=is_public(document),
-        manager=_uuid(document, "managedBy"),
-        owner=_uuid(document, "owner"),
-        area=document.get("dnoConnection"),
-        claims=frozenset((claim.scope, claim.value) for claim in kind.claims(document)),
-        handles=frozenset(kind.handles(document)),
-        keys=_keys(document),
         idempotency=(situation.caller.organisation, submission.idempotency, bytes.fromhex(submission.digest)) if submission.idempotency else None,
+        **state_of(document, submission.kind),
     )
+
+
+def state_of(document: Document, kind: str) -> dict[str, Any]:
+    """What the journal's tables of current state hold for a document: a function of it alone, so that they can be checked."""
+    return {
+        "state": str(document.get("registrationStatus") or document.get("organisationStatus")),
+        "is_live": document.get("standing") not in ("DEREGISTERED", None),
+        "is_public": is_public(document),
+        "manager": _uuid(document, "managedBy"),
+        "owner": _uuid(document, "owner"),
+        "area": document.get("dnoConnection"),
+        "claims": frozenset((claim.scope, claim.value) for claim in KINDS[kind].claims(document)),
+        "handles": frozenset(KINDS[kind].handles(document)),
+        "keys": _keys(document),
+    }
 
 
 def _sections(

@@ -73,7 +73,8 @@ def judge(paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settin
     reading = jsonld.read(paper.body, paper.media_type, kind.class_name, paper.iri, vocabulary, settings)
     faults = list(reading.faults)
     document = _without_server_set(reading.document, paper.previous, vocabulary, faults)
-    filled = kind.defaults(document, paper.today) if paper.previous is None else {}
+    before = paper.previous or {}
+    filled = {name: before.get(name, value) for name, value in kind.defaults(document, paper.today).items()}
     document = {"id": document["id"], "type": document["type"], **in_order({**_values(document), **filled}, vocabulary)}
     faults += [_filled(name, value) for name, value in filled.items()]
     excused = {fault.pointer for fault in faults} | {f"/{name}" for name in reading.meant}

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from fmar_node.drafting import state_of
 from fmar_node.errors import FmarError
 from fmar_node.folder import Folder
 from fmar_node.followers.projector import Projector
@@ -21,12 +22,18 @@ from fmar_node.journal.checkpoint import open_checkpoint
 from fmar_node.journal.journal import kept_note
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import CompactRange, ProofError, tree_root
+from fmar_node.kinds import KINDS
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
 from fmar_node.vocabulary import Vocabulary
 from fmar_node.writer import load_vocabulary
 
 BATCH = 1_000
+ERASED = (
+    "SELECT r.id FROM record r JOIN section s ON s.idx = r.head "
+    "WHERE s.open IS NULL OR s.operational IS NULL OR s.commercial IS NULL OR s.personal IS NULL"
+)
+STATE_TABLES = ("record", "claim", "handle", "application_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +118,15 @@ def verify_journal(folder: Folder) -> list[str]:
             last = open_checkpoint(kept, key.name, key.verifier)
             if last.size > count or tree_root(register, last.size) != last.root:
                 raise ProofError("wrong-root", f"the {count} entries do not continue those that were signed at {last.size}")
+        _check_state(register)
         damage = register.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
             raise ProofError("damaged-file", f"the database is damaged: {damage}")
-    except (sqlite3.DatabaseError, UnicodeDecodeError, TypeError) as error:  # a damaged row may hold any type
+    except ProofError:
+        raise
+    except (sqlite3.DatabaseError, ValueError, TypeError) as error:  # a damaged row may hold anything
         raise ProofError("damaged-file", f"the database cannot be read: {error}") from error
-    return [f"{count} entries", "commitments", "leaves", "root", "signature"]
+    return [f"{count} entries", "commitments", "leaves", "root", "signature", "current state"]
 
 
 def _recomputed(register: Register) -> tuple[CompactRange, int]:
@@ -137,6 +147,29 @@ def _recomputed(register: Register) -> tuple[CompactRange, int]:
             raise ProofError("entry-missing", f"entries are missing between {start} and {start + BATCH}")
         tree, _ = tree.append(leaves)
     return tree, count
+
+
+def _check_state(register: Register) -> None:
+    """The tables of current state follow from the newest versions, and hold nothing else.
+
+    What a record with an erased section should have cannot be said any more: its rows are left out.
+    """
+    erased = {row[0] for row in register.connection.execute(ERASED)}
+    expected: dict[str, set[tuple[Any, ...]]] = {table: set() for table in STATE_TABLES}
+    for kind in KINDS:
+        for version in register.as_of(kind, register.size() - 1):
+            if version.id in erased:
+                continue
+            state = state_of(version.document, kind)
+            columns = (state["manager"], state["owner"], state["area"], int(state["is_live"]), int(state["is_public"]))
+            expected["record"].add((kind, version.id, version.index, state["state"], *columns))
+            expected["claim"] |= {(register.blind(*claim), version.id) for claim in state["claims"]}
+            expected["handle"] |= {(register.blind(f"handle:{scheme}", value), version.id) for scheme, value in state["handles"]}
+            expected["application_key"] |= {(client, key, version.id, jwk, int(active)) for client, key, jwk, active in state["keys"]}
+    for table, rows in expected.items():
+        held = {tuple(row) for row in register.connection.execute(f"SELECT * FROM {table}")}
+        if {row for row in held if erased.isdisjoint(row)} != rows:
+            raise ProofError("state-mismatch", f"the table {table} does not follow from the entries")
 
 
 def _check_head(register: Register, index: int) -> None:

@@ -47,6 +47,6 @@ def market(founded: Market, tmp_path: Path) -> Iterator[Market]:
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A node served by `fmar serve` on loopback, with the same participants and their own keys."""
-    with Live(tmp_path_factory.mktemp("live")) as node:
+    """A node served by `fmar serve` on loopback, with the same participants and their own keys; its graph follows fast."""
+    with Live(tmp_path_factory.mktemp("live"), FMAR_SNAPSHOT_SECONDS="0.2", FMAR_FRESHNESS_SECONDS="5") as node:
         yield node

@@ -518,7 +518,6 @@ def test_validation_does_not_lift_a_suspension(market: Market, standing: str) ->
     assert (document["validationStatus"], document["registrationStatus"], document["standing"]) == ("PENDING_VALIDATION", standing, standing)
 
 
-@pytest.mark.xfail(strict=True, reason="defaults are filled at registration only: a PUT that is silent drops effectiveDate")
 def test_an_update_that_leaves_a_filled_term_open_keeps_it(market: Market) -> None:
     receipt = register(market)
 

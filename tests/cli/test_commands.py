@@ -1,0 +1,1 @@
+"""The `fmar` command as an operator and a participant run it: every test starts the real process."""
