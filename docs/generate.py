@@ -1,6 +1,6 @@
 """Writes what follows from the code and the ontology: `docs/reference/` and the JSON-LD context.
 
-`python docs/generate.py` writes, `--check` only says what is stale. Rules kept here: a page states nothing that the
+`.venv/bin/python docs/generate.py` writes, `--check` only says what is stale. Rules kept here: a page states nothing that the
 code does not; what the code cannot say (titles of use cases, what a relation means in words) stands in
 `docs/maker/words.py`, and a missing word is an error, never a gap.
 """

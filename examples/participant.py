@@ -1,6 +1,6 @@
 """A provider's side in forty lines: register an asset, change it, ask about it. Copy it and make it yours.
 
-    python examples/participant.py .fmar-demo/participants/fsp-c
+    .venv/bin/python examples/participant.py .fmar-demo/participants/fsp-c
 
 The argument is a profile folder (`profile.json` and `key.jwk`). Tokens and proofs are the client's work.
 """

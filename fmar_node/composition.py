@@ -58,7 +58,7 @@ class Reading:
 
 
 FORMS = {
-    TermKind.TEXT: "text in quotes",
+    TermKind.TEXT: "text in quotes, not empty, of printable characters",
     TermKind.DECIMAL: "a decimal number such as 7.5 or \"7.50\"",
     TermKind.INTEGER: "a whole number",
     TermKind.BOOLEAN: "true or false",

@@ -85,7 +85,8 @@ class Folder:
             raise Malformed("malformed-request", f"{self.root} has a node already")
         for folder in (self.root / "keys", self.journal, self.graph.parent, self.snapshots, self.participants):
             folder.mkdir(parents=True, exist_ok=True)
-        (self.root / "keys").chmod(0o700)
+        for folder in (self.root, self.root / "keys"):
+            folder.chmod(0o700)
         _write_private(self.root / "keys" / "journal.key", Ed25519PrivateKey.generate().private_bytes_raw())
         _write_private(self.root / "keys" / "lookup.key", secrets.token_bytes(32))
         self.settings_file.write_text(

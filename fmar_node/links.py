@@ -196,7 +196,12 @@ class JudgePool:
         self.waiting += 1
         try:
             async with asyncio.timeout(self.settings.judge_seconds):
-                return await self.idle.get()
+                while not (child := await self.idle.get()).is_running:
+                    log.warning("an idle judge ended")
+                    self.count -= 1
+                    child.hang_up()
+                    self._replace()
+                return child
         except TimeoutError:
             raise Unavailable("unavailable", "no judge became free; nothing was written", headers={"Retry-After": "1"}) from None
         finally:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urljoin
 
 from fmar_node.access.caller import Caller
 from fmar_node.errors import Malformed, NotAcceptable, Unavailable
 from fmar_node.settings import Settings
-from fmar_node.store.gate import admit
+from fmar_node.store.gate import Admitted, admit
 from fmar_node.store.pool import Answer, Query, QueryPool
 
 RESULT_FORMATS = {
@@ -49,13 +50,17 @@ def window(caller: Caller, base_url: str) -> tuple[str, list[str]]:
     return own, [own, *(graph for name in SHARED_GRAPHS if (graph := f"{base_url}/{name}") != own)]
 
 
-def dataset(question: Question, caller: Caller, base_url: str) -> tuple[list[str], list[str]]:
-    """Default and named graphs: the caller's window, narrowed by the protocol's parameters where there are any."""
+def dataset(question: Question, admitted: Admitted, caller: Caller, base_url: str) -> tuple[list[str], list[str]]:
+    """Default and named graphs: the caller's window, narrowed by the protocol's parameters or else by FROM, if any."""
     own, allowed = window(caller, base_url)
-    if not (question.default_graphs or question.named_graphs):
+    if question.default_graphs or question.named_graphs:
+        default, named = question.default_graphs, question.named_graphs
+    elif admitted.default_graphs or admitted.named_graphs:
+        base = urljoin(f"{base_url}/sparql", admitted.base)
+        default, named = (tuple(urljoin(base, graph) for graph in graphs) for graphs in (admitted.default_graphs, admitted.named_graphs))
+    else:
         return [own], allowed
-    default = [graph for graph in question.default_graphs if graph in allowed]
-    return default, [graph for graph in question.named_graphs if graph in allowed]
+    return [graph for graph in default if graph in allowed], [graph for graph in named if graph in allowed]
 
 
 def chosen(form: str, accept: Sequence[str]) -> str:
@@ -79,7 +84,7 @@ async def ask(pool: QueryPool, settings: Settings, question: Question, caller: C
     """Evaluates a question in the caller's window; FmarError for every refusal."""
     admitted = admit(question.text, settings)
     media_type = chosen(admitted.form, question.accept)
-    default, named = dataset(question, caller, settings.base_url)
+    default, named = dataset(question, admitted, caller, settings.base_url)
     seconds = settings.query_seconds_default if question.seconds is None else question.seconds
     if not 0 < seconds <= settings.query_seconds:
         raise Malformed("malformed-request", f"timeout is more than 0 and at most {settings.query_seconds:g} seconds")

@@ -16,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fmar_node.errors import Malformed
 
+NOT_SETTINGS = frozenset({"FMAR_SUITES"})
+"""FMAR_* names that mean something to others: where the tests find the public suites."""
+
 
 class Settings(BaseModel):
     """A node's settings. Sizes are bytes, times are seconds, unless the name says otherwise."""
@@ -90,6 +93,9 @@ class Settings(BaseModel):
         for name in cls.model_fields:
             if (value := surroundings.get(f"FMAR_{name.upper()}")) is not None:
                 values[name] = value
+        known = {f"FMAR_{name.upper()}" for name in cls.model_fields} | NOT_SETTINGS
+        if unknown := sorted(name for name in surroundings if name.startswith("FMAR_") and name not in known):
+            raise Malformed("malformed-request", f"settings: {unknown[0]} in the environment is none; docs/reference/settings.md lists them")
         values.update({name: value for name, value in given.items() if value is not None})
         try:
             return cls(**values)

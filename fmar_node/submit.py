@@ -134,7 +134,8 @@ def permitted(
     verdict = action.verdict(situation)
     if not verdict.permitted:
         fault = Fault(verdict.policy, Severity.REJECT, verdict.reason)
-        raise Forbidden("not-permitted", f"{verdict.policy}: {verdict.reason}", (fault,))
+        suspended = "your organisation is suspended and may only read; " if caller.state == "SUSPENDED" else ""
+        raise Forbidden("not-permitted", f"{suspended}{verdict.policy}: {verdict.reason}", (fault,))
     if previous is not None and previous.state not in action.states:
         allowed = ", ".join(sorted(action.states))
         fault = Fault(action.state_rule, Severity.REJECT, f"the record is {previous.state}; {action.name} needs {allowed}")

@@ -44,7 +44,7 @@ from fmar_node.vocabulary import Vocabulary, packaged
 
 log = logging.getLogger("fmar.writer")
 Order = tuple[dict[str, Any], list[bytes]]
-PATIENCE = 5.0
+PATIENCE = 3.0
 """Seconds to wait for the end of the last writer."""
 
 

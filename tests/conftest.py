@@ -11,15 +11,6 @@ from tests.live import Live
 from tests.market import Market
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long campaigns run when they are asked for."""
-    if "campaign" not in config.option.markexpr:
-        long = pytest.mark.skip(reason="a campaign: pytest -m campaign")
-        for item in items:
-            if item.get_closest_marker("campaign"):
-                item.add_marker(long)
-
-
 @pytest.fixture(scope="session")
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Market:
     """A closed market that `market` is copied from."""

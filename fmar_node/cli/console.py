@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import httpx
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fmar_node.client import CredentialError, Profile, connect
@@ -21,8 +22,8 @@ from fmar_node.errors import PROBLEMS, FmarError
 WIDE = 160
 """Columns when the output is no terminal, so that tables in files and pipes are whole."""
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
+out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, highlight=False, emoji=False, width=None if sys.stderr.isatty() else WIDE)
 
 
 NO_HINT = frozenset({"malformed-request", "internal-error", "storage-full", "unavailable"})
@@ -39,14 +40,15 @@ class Refused(Exception):
 
 def fail(message: str, hint: str = "") -> NoReturn:
     """Says what went wrong and what to do, and ends with status 1."""
-    err.print(f"[bold red]error[/]: {escaped(message)}")
+    err.print(f"[bold red]error[/]: {escaped(message)}", soft_wrap=True)
     if hint:
-        err.print(f"[dim]hint:[/] {escaped(hint)}")
+        err.print(f"[dim]hint:[/] {escaped(hint)}", soft_wrap=True)
     raise typer.Exit(1)
 
 
 def escaped(text: str) -> str:
-    return text.replace("[", "\\[")
+    """Text that is printed as it is, whatever brackets it has."""
+    return escape(text)
 
 
 def told(command: Callable[..., None]) -> Callable[..., None]:
@@ -67,8 +69,10 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
             fail(str(error), "is the key registered, and the organisation active?")
         except httpx.HTTPError as error:
             fail(f"the node does not answer: {error}", "is it running? start it with: fmar serve --data DIR")
+        except httpx.InvalidURL as error:
+            fail(f"not a URL: {error}", "it reads like https://fmar.example.org or http://127.0.0.1:8080")
         except (OSError, ValueError, SyntaxError) as error:
-            fail(str(error))
+            fail(_told_of_file(error) if isinstance(error, OSError) else str(error))
         except sqlite3.Error as error:
             fail(f"the journal cannot be read: {error}", "fmar check looks closer")
         except (typer.Exit, typer.Abort):
@@ -79,16 +83,23 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
+def _told_of_file(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+
+
 def show_problem(problem: dict[str, Any]) -> None:
-    """A problem document for a person."""
-    err.print(f"[bold red]{problem.get('status', '')} {problem.get('code', '')}[/]: {escaped(str(problem.get('detail', '')))}")
+    """A problem document for a person, with what to do about it."""
+    said = escaped(str(problem.get("detail", "")))
+    err.print(f"[bold red]{problem.get('status', '')} {escaped(str(problem.get('code', '')))}[/]: {said}", soft_wrap=True)
     if errors := problem.get("errors"):
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("severity", "code", "pointer", "message"):
-            table.add_column(column)
+            table.add_column(column, overflow="fold")
         for error in errors:
             table.add_row(*(escaped(str(error.get(column, ""))) for column in ("severity", "code", "pointer", "message")))
         err.print(table)
+    if (code := problem.get("code")) in PROBLEMS and code not in NO_HINT:
+        err.print(f"[dim]hint:[/] {escaped(PROBLEMS[code].remedy)}", soft_wrap=True)
 
 
 def profile_folder(name: str, data: Path | None = None) -> Path:

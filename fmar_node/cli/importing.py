@@ -30,10 +30,10 @@ def add_to(app: typer.Typer) -> None:
 
 @told
 def import_ecr(
-    file: Path = typer.Argument(..., help="An Embedded Capacity Register as its publisher has it (CSV)."),
+    file: Path = typer.Argument(..., exists=True, dir_okay=False, help="An Embedded Capacity Register as its publisher has it (CSV)."),
     as_: str = typer.Option(..., "--as", help="A profile folder, or a participant's name beside --data."),
     data: Path | None = typer.Option(None, "--data", help="A node's data folder, for profiles by name."),
-    limit: int = typer.Option(0, help="Only so many rows (default: all)."),
+    limit: int = typer.Option(0, min=0, help="Only so many rows (default: all)."),
     dry_run: bool = typer.Option(False, help="Judge only, write nothing."),
     as_json: bool = typer.Option(False, "--json", help="One line per row, then a summary."),
 ) -> None:

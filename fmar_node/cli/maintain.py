@@ -27,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
 
 @told
 def validate(
-    files: list[Path] = typer.Argument(..., help="Documents: JSON-LD, Turtle or N-Triples."),
+    files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="Documents: JSON-LD, Turtle or N-Triples."),
     kind: str = typer.Option("assets", help=f"What they are: {', '.join(KINDS)}."),
     shapes: Path | None = typer.Option(None, help="A folder of shapes instead of the packaged ones."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
@@ -69,7 +69,8 @@ def _judged(file: Path, kind: str, vocabulary: Vocabulary, bench: Any) -> list[F
 
 def _tell(file: str, faults: list[Fault]) -> None:
     bad = [fault for fault in faults if fault.severity in (Severity.REJECT, Severity.JUSTIFY)]
-    out.print(f"{file}: " + ("[red]refused[/]" if bad else "[green]accepted[/]"))
+    out.print(f"{escaped(file)}: " + ("[red]refused[/]" if bad else "[green]accepted[/]"), soft_wrap=True)
     for fault in faults:
         colour = COLOURS[fault.severity]
-        out.print(f"  [{colour}]{fault.severity.value}[/] {fault.code:<12} {escaped(fault.pointer or '/')}  {escaped(fault.message)}")
+        said = f"{escaped(f'{fault.code:<12}')} {escaped(fault.pointer or '/')}  {escaped(fault.message)}"
+        out.print(f"  [{colour}]{fault.severity.value}[/] {said}", soft_wrap=True)

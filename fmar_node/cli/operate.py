@@ -14,7 +14,7 @@ import structlog
 import typer
 import uvicorn
 
-from fmar_node.cli.console import fail, out, print_json, told
+from fmar_node.cli.console import escaped, fail, out, print_json, told
 from fmar_node.errors import FmarError
 from fmar_node.folder import Folder
 
@@ -48,11 +48,14 @@ def init(
         "organisationTypeDescription": "operator of the register",
         "organisationRoles": ["FMAR_OPERATOR"],
     }
+    if Folder(folder).journal.exists():
+        fail(f"{folder} has a node already", f"run it with: fmar serve --data {folder}, or give another folder")
     profile = make_node(folder, checked(base_url), document)
-    out.print(f"made {folder}")
-    out.print(f"  operator   {profile.organisation}")
-    out.print(f"  credential {folder}/participants/operator")
-    out.print(f"next: fmar serve --data {folder}")
+    made = escaped(str(folder))
+    out.print(f"made {made}", soft_wrap=True)
+    out.print(f"  operator   {profile.organisation}", soft_wrap=True)
+    out.print(f"  credential {made}/participants/operator", soft_wrap=True)
+    out.print(f"next: fmar serve --data {made}", soft_wrap=True)
 
 
 def checked(base_url: str) -> str:
@@ -139,9 +142,9 @@ def check(data: Path = DATA, as_json: bool = JSON) -> None:
     else:
         for finding in findings:
             mark = "[green]ok[/]  " if finding.is_ok else "[red]BAD[/] "
-            out.print(f"{mark} {finding.what}: {finding.detail}")
+            out.print(f"{mark} {finding.what}: {escaped(finding.detail)}", soft_wrap=True)
             if finding.remedy:
-                out.print(f"     [dim]{finding.remedy}[/]")
+                out.print(f"     [dim]{escaped(finding.remedy)}[/]", soft_wrap=True)
     if not all(finding.is_ok for finding in findings):
         raise typer.Exit(1)
 
@@ -188,8 +191,8 @@ def verify(
 
     try:
         if receipt is not None:
-            verifier = Path(key).read_text("utf-8").strip() if key and Path(key).exists() else key
-            passed = verify_receipt(parse_receipt(receipt.read_bytes()), verifier)
+            verifier = Path(key).read_text("utf-8") if key and Path(key).exists() else key
+            passed = verify_receipt(parse_receipt(receipt.read_bytes()), verifier.strip())
         elif data is not None:
             passed = verify_journal(Folder(data))
         else:
@@ -197,7 +200,8 @@ def verify(
     except (ProofError, FmarError) as error:
         if as_json:
             print(json.dumps({"verified": False, "code": error.code, "detail": error.detail}))
-        fail(f"not verified: {error}")
+        where = "restore the data folder from a backup" if receipt is None else "the key is at /journal/key of the node, the receipt at /proof of the record"
+        fail(f"not verified: {error}", where)
     if as_json:
         print_json({"verified": True, "checks": passed})
     else:

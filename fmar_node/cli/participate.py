@@ -74,8 +74,8 @@ def add_participant(
         fail(f"no role {unknown[0]!r}", f"roles are {', '.join(ROLES)}")
     described = json.loads(document.read_text("utf-8")) if document else organisation(legal_name or name, role, area, registration_number)
     profile = onboard(profile_of("operator", data), name, described, data / "participants" / name)
-    out.print(f"onboarded {name}: {profile.organisation}")
-    out.print(f"  profile {data / 'participants' / name}")
+    out.print(f"onboarded {name}: {profile.organisation}", soft_wrap=True)
+    out.print(f"  profile {escaped(str(data / 'participants' / name))}", soft_wrap=True)
 
 
 def organisation(legal_name: str, roles: list[str], areas: list[str], number: str = "") -> dict[str, Any]:
@@ -146,7 +146,7 @@ def revoke_key(
 
 @told
 def register_assets(
-    files: list[Path] = typer.Argument(..., help="JSON-LD documents, one asset each."),
+    files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="JSON-LD documents, one asset each."),
     as_: str = AS,
     data: Path | None = DATA,
     node: str = NODE,
@@ -170,10 +170,11 @@ def _tell_registered(file: Path, response: httpx.Response, as_json: bool) -> Non
         print_json(response.json())
     elif response.is_success:
         place, index = response.headers.get("Location"), response.headers.get("Fmar-Journal-Index")
-        said = f"[green]registered[/] {file.name}  {place}  journal index {index}"
-        out.print(said if place else f"[green]would be accepted[/] {file.name}  (dry run: nothing was written)")
+        said = f"[green]registered[/] {escaped(file.name)}  {place}  journal index {index}"
+        judged = f"[green]would be accepted[/] {escaped(file.name)}  (dry run: nothing was written)"
+        out.print(said if place else judged, soft_wrap=True)
     else:
-        out.print(f"[red]refused[/] {file.name}")
+        out.print(f"[red]refused[/] {escaped(file.name)}", soft_wrap=True)
         show_problem(response.json())
 
 
@@ -223,13 +224,15 @@ def query(
     timeout: float | None = typer.Option(None, help="Seconds that the query may run."),
 ) -> None:
     """Ask a SPARQL query inside your own window."""
+    if format_ != "table" and format_ not in ACCEPT and "/" not in format_:
+        fail(f"no format {format_!r}", f"formats are table, {', '.join(ACCEPT)}, or a media type")
     sparql = sys.stdin.read() if text == "-" else Path(text).read_text("utf-8") if _is_file(text) else text
     client = client_of(as_, data) if as_ else anonymous(node or "http://127.0.0.1:8080")
     params = {"timeout": str(timeout)} if timeout else {}
-    accept = ACCEPT.get(format_, format_ if "/" in format_ else "*/*")
+    accept = ACCEPT.get(format_, format_)
     with client:
         headers = {"Content-Type": "application/sparql-query", "Accept": ACCEPT["json"] + ", text/turtle;q=0.9" if format_ == "table" else accept}
-        response = answered(client.post("/sparql", content=sparql.encode(), headers=headers, params=params))
+        response = answered(client.post(f"{node}/sparql", content=sparql.encode(), headers=headers, params=params))
     if format_ == "table" and "sparql-results+json" in response.headers["content-type"]:
         out.print(results_table(response.json()))
     else:
@@ -251,7 +254,7 @@ def results_table(results: dict[str, Any]) -> Table | str:
         return "yes" if results["boolean"] else "no"
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in results["head"]["vars"]:
-        table.add_column(name)
+        table.add_column(escaped(name), overflow="fold")
     for row in results["results"]["bindings"]:
         table.add_row(*(escaped(_short(row.get(name, {}))) for name in results["head"]["vars"]))
     return table

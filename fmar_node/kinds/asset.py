@@ -187,6 +187,10 @@ def handles(document: Document) -> set[tuple[str, str]]:
     if serial := document.get("serialNumber"):
         found.add(("SERIAL", _folded(serial)))
         found.add(("SERIAL", f"{_folded(document.get('manufacturer', ''))}|{_folded(serial)}"))
+    for device in document.get("device", ()):
+        if serial := device.get("serialNumber"):
+            found.add(("SERIAL", _folded(serial)))
+            found.add(("SERIAL", f"{_folded(device.get('manufacturer', ''))}|{_folded(serial)}"))
     if code := document.get("friendlyCode"):
         found.add(("FRIENDLY_CODE", _folded(code)))
     for alias in document.get("alias", ()):

@@ -97,10 +97,16 @@ class Limits(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A query that passed: its text as the engine shall read it, and its form (SELECT, ASK, CONSTRUCT, DESCRIBE)."""
+    """A query that passed: its text as the engine shall read it, its form (SELECT, ASK, CONSTRUCT, DESCRIBE), its dataset.
+
+    `default_graphs` and `named_graphs` are the IRIs of FROM and FROM NAMED; relative ones stay relative to `base`.
+    """
 
     text: str
     form: str
+    default_graphs: tuple[str, ...] = ()
+    named_graphs: tuple[str, ...] = ()
+    base: str = ""
 
 
 def admit(text: str, limits: Limits) -> Admitted:
@@ -153,6 +159,9 @@ class _Reading:
         self.namespaces: list[re.Match[str]] = []
         self.pending: re.Match[str] | None = None
         self.half = -1
+        self.clause = ""
+        self.prefixes: dict[str, str] = {}
+        self.graphs: dict[str, list[str]] = {"BASE": [], "FROM": [], "NAMED": []}
 
     def take(self, token: re.Match[str]) -> None:
         kind = str(token.lastgroup)
@@ -185,6 +194,7 @@ class _Reading:
             raise Malformed("query-malformed", f"{_place(self.text, token.start())}: {token[0][:40]!r} is no word of SPARQL")
         if not self.form and word not in PROLOGUE:
             self.form = _form(word)
+        self.clause = word if word in ("BASE", "FROM") or (word == "NAMED" and self.clause == "FROM") else ""
         if word == "OPTIONAL":
             self.count("query_optionals")
         elif word in CHAINING:
@@ -194,6 +204,8 @@ class _Reading:
         """`<` may be "less than" to the engine, unless an expression cannot go on as this IRI does."""
         if self.pending and self.pending.lastgroup == "name" and not self.pending["local"]:
             self.namespaces.append(token)
+            self.prefixes[self.pending["prefix"]] = token[0][1:-1]
+        self.names_graph(token[0][1:-1])
         if not _PLAIN_IRI.match(token[0]):
             self.replace(token, f"<\\U{ord(token[0][1]):08X}{token[0][2:]}")
 
@@ -201,6 +213,13 @@ class _Reading:
         if "service" in token["prefix"].lower():
             raise Malformed("query-refused", f"{_place(self.text, token.start())}: a prefix may not contain 'service'; rename it")
         self.names_service = self.names_service or "service" in token["local"].lower()
+        self.names_graph(self.prefixes.get(token["prefix"], "") + token["local"])
+
+    def names_graph(self, iri: str) -> None:
+        """Notes the IRI that BASE, FROM or FROM NAMED is followed by."""
+        if self.clause:
+            self.graphs[self.clause].append(iri)
+            self.clause = ""
 
     def operator(self, token: re.Match[str]) -> None:
         """`<<` and `>>` (quoted triples) nest like brackets; `half` is where the first character of a pair ended."""
@@ -233,7 +252,9 @@ class _Reading:
             raise Malformed("query-malformed", "no SELECT, ASK, CONSTRUCT or DESCRIBE")
         if self.names_service:
             self.check_namespaces()
-        return Admitted("".join((*self.pieces, self.text[self.copied :])), self.form)
+        text = "".join((*self.pieces, self.text[self.copied :]))
+        base = "".join(self.graphs["BASE"][-1:])
+        return Admitted(text, self.form, tuple(self.graphs["FROM"]), tuple(self.graphs["NAMED"]), base)
 
     def check_namespaces(self) -> None:
         """A namespace and a local name that make no IRI together are taken apart by the engine, at the colon."""

@@ -1,6 +1,7 @@
 """POST /assets/batch: many documents in one request, one result line per row, in order, streamed both ways.
 
-Rules kept here: rows are independent, each is a submission of its own; with an Idempotency-Key a row's key is the
+Rules kept here: rows are independent, each is a submission of its own; a row that has the id of one of the caller's
+assets is the asset's next version, so that an export sent back unchanged changes nothing; with an Idempotency-Key a row's key is the
 request's with the row number, so that a broken batch is sent again and goes on where it stopped; no more than a few
 rows are in memory at once (a JSON array is read whole, under a cap).
 """
@@ -22,7 +23,7 @@ from fmar_node import jsonld
 from fmar_node.access.caller import Caller
 from fmar_node.drafting import Submission, digest_of
 from fmar_node.errors import FmarError, Malformed, TooLarge
-from fmar_node.identity import new_record_id
+from fmar_node.identity import is_uuid, new_record_id
 from fmar_node.representation import JSON, LD_JSON
 from fmar_node.web.exchange import PRIVATE, Exchange
 from fmar_node.web.negotiation import content_type
@@ -64,10 +65,13 @@ class Batch:
                 task.cancel()
 
     async def _row(self, number: int, row: bytes) -> dict[str, Any]:
+        """One row: a new asset, or with the id of one of the caller's, that asset as it is to be from now on."""
         key = f"{self.key}/{number}" if self.key else ""
+        known = self._known(row)
         submission = Submission(
-            self.caller, "assets", "register", new_record_id(), self.exchange.node.settings.base_url, LD_JSON, row,
-            None, key, digest_of("POST", "/assets/batch", LD_JSON, row),
+            self.caller, "assets", "update" if known else "register", known or new_record_id(),
+            self.exchange.node.settings.base_url, LD_JSON, row, ("*",) if known else None, key,
+            digest_of("POST", "/assets/batch", LD_JSON, row),
         )  # fmt: skip
         try:
             outcome = await self.room.run(self.exchange, submission)
@@ -76,9 +80,18 @@ class Batch:
         if outcome.receipt is None:
             return {"row": number, "status": 200, "errors": [fault.as_json() for fault in outcome.faults]}
         receipt = outcome.receipt
+        word = "unchanged" if receipt.is_repeat else "updated" if known else "created"
         iri = f"{submission.base_url}/assets/{receipt.id}"
-        outcome_word = "unchanged" if receipt.is_repeat else "created"
-        return {"row": number, "status": 201, "outcome": outcome_word, "id": iri, "journalIndex": receipt.index}
+        return {"row": number, "status": 200 if known else 201, "outcome": word, "id": iri, "journalIndex": receipt.index}
+
+    def _known(self, row: bytes) -> str:
+        """The UUID of the asset that the row is about, where it names one of this node: an export is sent back so."""
+        try:
+            iri = jsonld.read_json(row, self.exchange.node.settings).get("id")
+        except FmarError:
+            return ""
+        id_ = iri.removeprefix(f"{self.exchange.node.settings.base_url}/assets/") if isinstance(iri, str) else ""
+        return id_ if is_uuid(id_) else ""
 
     def _refused(self, error: FmarError) -> dict[str, Any]:
         shown = problem(error, self.exchange.node.settings.base_url, "/assets/batch")

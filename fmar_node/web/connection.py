@@ -1,6 +1,6 @@
 """One HTTP connection, with bounds that the server does not have: on the head of a request, in bytes and in time.
 
-Rules kept here: request line and headers of a request are at most so long, plus what came in the same read; a
+Rules kept here: request line and headers of a request are at most so long, plus what came in the read that began it; a
 connection that has not sent them whole in time is closed, also one that never says anything.
 """
 
@@ -26,7 +26,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self.is_in_head, self.head_bytes = True, 0
+        self.is_in_head, self.has_begun, self.head_bytes = True, False, 0
         self.patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -38,8 +38,9 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self.has_begun = False
         super().data_received(data)
-        if self.is_in_head and not self.transport.is_closing():
+        if self.is_in_head and not self.has_begun and not self.transport.is_closing():
             self.head_bytes += len(data)
             if self.head_bytes > self.settings.head_bytes:
                 self.transport.write(TOO_LARGE)
@@ -47,10 +48,11 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.has_begun, self.head_bytes = True, 0
         self._expect_head()
 
     def on_headers_complete(self) -> None:
-        self.is_in_head, self.head_bytes = False, 0
+        self.is_in_head = False
         self._be_patient()
         super().on_headers_complete()
 

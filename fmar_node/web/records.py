@@ -136,6 +136,8 @@ class Records:
                 raise Malformed("personal-filter", f"{name} is personal: use POST /{self.kind.plural}/lookup")
             if name not in self.kind.filters:
                 raise Malformed("malformed-request", f"lists are narrowed by {', '.join(self.kind.filters)}, not by {name[:40]!r}")
+            if term is not None and term.kind == "code" and value not in exchange.node.vocabulary.schemes[term.scheme].codes:
+                raise Malformed("malformed-request", f"{name} is one of {', '.join(exchange.node.vocabulary.schemes[term.scheme].codes)}")
             is_reference = term is not None and term.kind == "record" and is_uuid(value)
             equal[name] = f"{exchange.node.settings.base_url}/organisations/{value}" if is_reference else value
         return equal
@@ -235,6 +237,10 @@ async def look_up(request: Request) -> Response:
     scheme, value = given.get("scheme"), given.get("value")
     if not isinstance(scheme, str) or not isinstance(value, str) or set(given) - {"scheme", "value", "manufacturer", "@context"}:
         raise Invalid("validation-failed", 'send {"scheme": "MPAN", "value": "..."}; a serial number may come with its manufacturer')
+    known = {"MPAN", "SERIAL", "FRIENDLY_CODE", *exchange.node.vocabulary.schemes["IdentifierScheme"].codes}
+    scheme = scheme.upper()
+    if scheme not in known:
+        raise Malformed("malformed-request", f"scheme is one of {', '.join(sorted(known))}")
     if isinstance(maker := given.get("manufacturer"), str) and scheme == "SERIAL":
         value = f"{maker.strip()}|{value.strip()}"
     found = exchange.node.reader.lookup(scheme, value, caller)

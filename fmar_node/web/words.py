@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 
 import pyoxigraph as ox
 from starlette.requests import Request
@@ -34,13 +35,17 @@ async def ontology(request: Request) -> Response:
 
 async def shapes(request: Request) -> Response:
     """All shapes in one graph, or those of one kind at /shapes/{kind}."""
-    name = request.path_params.get("kind", "*")
+    name, by_kind = request.path_params.get("kind"), shapes_by_kind()
+    if name is not None and name not in by_kind:
+        raise NotFound("not-found", f"shapes exist for {', '.join(by_kind)}")
+    return _graph(request, by_kind[name] if name else [triple for triples in by_kind.values() for triple in triples])
+
+
+@cache
+def shapes_by_kind() -> dict[str, tuple[ox.Triple, ...]]:
+    """The packaged shapes; read once, since blank nodes get other names, and tags another value, with each reading."""
     files = sorted(packaged("shapes").glob("*.ttl"))
-    chosen = [file for file in files if name in ("*", file.stem)]
-    if not chosen:
-        raise NotFound("not-found", f"shapes exist for {', '.join(file.stem for file in files)}")
-    triples = [quad.triple for file in chosen for quad in ox.parse(path=str(file), format=ox.RdfFormat.TURTLE)]
-    return _graph(request, triples)
+    return {file.stem: tuple(quad.triple for quad in ox.parse(path=str(file), format=ox.RdfFormat.TURTLE)) for file in files}
 
 
 async def codes(request: Request) -> Response:

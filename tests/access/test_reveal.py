@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,17 @@ def test_who_has_no_relation_sees_what_is_public_or_nothing(viewer: Caller) -> N
     assert reveal(asset(), viewer, vocabulary()) == reveal(asset(), ANONYMOUS, vocabulary())
     assert reveal(unpublished, viewer, vocabulary()) is None
     assert tiers(unpublished, viewer) == frozenset()
+
+
+def test_a_part_that_is_shown_is_filtered_as_its_record_is() -> None:
+    """No relation of today opens a part's tier and not all of its properties': the rule is there for the next one."""
+    words = vocabulary()
+    bare = replace(words, terms={**words.terms, "device": replace(words.terms["device"], tier=Tier.OPERATIONAL)})
+
+    shown = reveal(asset(), CALLERS[Relation.NATIONAL], bare)
+
+    assert shown is not None
+    assert [set(part) for part in shown["device"]] == [{"id", "type", "ratedCapacity"}] * 2
 
 
 def test_relations_add_up() -> None:

@@ -1,1 +1,671 @@
-"""The `fmar` command as an operator and a participant run it: every test starts the real process."""
+"""The `fmar` command as an operator and a participant run it: every test starts the real process.
+
+Rules kept here: output that is data goes to standard output, an error with a hint to standard error; the exit status
+is 0, 1 for what is refused, 2 for usage; nobody is shown a traceback.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import click
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fmar_node.cli.main import app
+from fmar_node.client import CredentialError, Profile, connect
+from fmar_node.folder import Folder
+from fmar_node.journal.tree import ProofError
+from fmar_node.maintenance import check_node, verify_journal
+from fmar_node.vocabulary import packaged
+from tests.live import Live, free_port
+from tests.market import battery
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SAMPLE = EXAMPLES / "data" / "ukpn-ecr-sample.csv"
+BATTERY, BROKEN = EXAMPLES / "documents" / "battery.json", EXAMPLES / "documents" / "broken.json"
+FMAR = "https://w3id.org/fmar/ns#"
+COMMAND = [sys.executable, "-m", "fmar_node.cli"]
+Done = subprocess.CompletedProcess[str]
+
+
+def fmar(*arguments: object, stdin: str = "") -> Done:
+    """The outcome of one run of the command."""
+    called = [*COMMAND, *map(str, arguments)]
+    done = subprocess.run(called, check=False, capture_output=True, text=True, input=stdin, timeout=60)
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
+
+
+def succeeded(done: Done) -> str:
+    """What a run printed that did its work."""
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    return done.stdout
+
+
+def failed(done: Done, *words: str) -> None:
+    """A run did not do its work, and said so on standard error in these words, with a hint."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert [word for word in (*words, "hint:") if word not in done.stderr] == [], done.stderr
+
+
+def as_(live: Live, name: str = "fsp-a") -> tuple[object, ...]:
+    return ("--as", name, "--data", live.folder)
+
+
+def written(folder: Path, name: str, document: Any) -> Path:
+    file = folder / name
+    file.write_text(json.dumps(document), "utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A node that only these tests use, with one provider."""
+    with Live(tmp_path_factory.mktemp("own"), {"fsp-a": {"roles": ["FSP"]}}) as node:
+        node.register()
+        yield node
+
+
+@pytest.fixture(scope="module")
+def at_rest(own: Live, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """The data folder of a stopped node; not to be changed."""
+    copy = tmp_path_factory.mktemp("at-rest") / "data"
+    own.stop()
+    shutil.copytree(own.folder, copy)
+    own.start()
+    return Folder(copy)
+
+
+@pytest.fixture
+def stopped(at_rest: Folder, tmp_path: Path) -> Folder:
+    """A copy of the stopped node's folder."""
+    shutil.copytree(at_rest.root, tmp_path / "data")
+    return Folder(tmp_path / "data")
+
+
+# -- help
+
+
+def commands(command: click.Command | None = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every level of the command, with what is typed to reach it."""
+    command = command or typer.main.get_command(app)
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, (*path, name))
+
+
+LEVELS = dict(commands())
+WIDE = {"COLUMNS": "200", "TERMINAL_WIDTH": "200"}
+
+
+@pytest.mark.parametrize("path", LEVELS, ids=lambda path: " ".join(path) or "fmar")
+def test_help_names_every_option_and_command(path: tuple[str, ...]) -> None:
+    command = LEVELS[path]
+
+    shown = CliRunner().invoke(app, [*path, "--help"], env=WIDE)
+
+    words = set(re.findall(r"[\w-]+", shown.stdout))
+    options = {name for each in command.params for name in each.opts if name.startswith("-")}
+    assert shown.exit_code == 0
+    assert sorted((options | set(getattr(command, "commands", {}))) - words) == []
+
+
+def test_help_explains_every_option() -> None:
+    silent = [(*path, each.name) for path, command in LEVELS.items() for each in command.params if not getattr(each, "help", None)]
+
+    assert silent == []
+
+
+def test_help_is_short_and_on_standard_output() -> None:
+    said = succeeded(fmar("asset", "register", "-h"))
+
+    assert "Usage:" in said and "--dry-run" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serve", "--bogus"], "No such option"),
+        (["get", "assets/1"], "Missing option '--as'"),
+        (["agent", "--as", "x", "--port", "many"], "Invalid value for '--port'"),
+        (["asset", "register", "absent.json", "--as", "x"], "does not exist"),
+        (["import", "ecr", str(SAMPLE), "--as", "x", "--limit", "-1"], "Invalid value for '--limit'"),
+    ],
+    ids=lambda each: " ".join(each)[:30] if isinstance(each, list) else "",
+)
+def test_wrong_usage_has_status_2(arguments: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, arguments, env=WIDE)
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "Usage: " in done.stderr and said in done.stderr
+
+
+# -- init and serve
+
+
+def test_init_makes_a_folder_with_an_operator(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "a [bracket] of data")
+
+    said = succeeded(fmar("init", folder.root, "--base-url", "https://fmar.example.org/", "--operator", "The Office"))
+
+    operator = Profile.load(folder.participants / "operator")
+    assert f"made {folder.root}\n" in said and operator.organisation in said
+    assert operator.organisation.startswith("https://fmar.example.org/organisations/")
+    assert stat.S_IMODE((folder.root / "keys").stat().st_mode) == 0o700
+    failed(fmar("init", folder.root), "has a node already")
+    assert Profile.load(folder.participants / "operator") == operator
+
+
+@pytest.mark.parametrize("url", ["ftp://node.example", "http://[x"])
+def test_init_refuses_what_cannot_be_a_base_url(tmp_path: Path, url: str) -> None:
+    failed(fmar("init", tmp_path / "data", "--base-url", url), repr(url), "https://fmar.example.org")
+
+    assert not (tmp_path / "data").exists()
+
+
+def test_serve_refuses_a_folder_that_is_none(tmp_path: Path) -> None:
+    done = fmar("serve", "--data", tmp_path)
+
+    assert done.returncode == 1
+    assert f"{tmp_path} is not a node's data folder; make one with: fmar init" in done.stderr
+
+
+def test_serve_refuses_another_base_url(at_rest: Folder, own: Live) -> None:
+    done = fmar("serve", "--data", at_rest.root, "--base-url", "https://elsewhere.example")
+
+    assert done.returncode == 1
+    assert f"made for {own.url}" in done.stderr and "cannot be served as https://elsewhere.example" in done.stderr
+    assert "fmar init" in done.stderr
+
+
+# -- participants and their keys
+
+
+def test_participant_add_onboards_with_roles_and_areas(live: Live) -> None:
+    given = ["--role", "dso", "--role", "owner", "--area", "UKPN_EPN", "--area", "UKPN_SPN", "--legal-name", "Grid & Co"]
+
+    said = succeeded(fmar("participant", "add", "grid", *given, "--data", live.folder))
+
+    profile = Profile.load(live.folder / "participants" / "grid")
+    with connect(profile) as client:
+        record = client.get(profile.organisation).json()
+    assert profile.organisation in said
+    assert record["organisationLegalName"] == "Grid & Co"
+    assert sorted(record["organisationRoles"]) == ["ASSET_OWNER", "DNO"]
+    assert sorted(record["licenceArea"]) == ["UKPN_EPN", "UKPN_SPN"]
+
+
+def test_participant_add_takes_a_document(live: Live, tmp_path: Path) -> None:
+    document = {"type": "Organisation", "organisationLegalName": "Papers", "organisationType": "CHARITY", "organisationRoles": ["FSP"]}
+
+    succeeded(fmar("participant", "add", "papers", "--document", written(tmp_path, "o.json", document), "--data", live.folder))
+
+    profile = Profile.load(live.folder / "participants" / "papers")
+    with connect(profile) as client:
+        assert client.get(profile.organisation).json()["organisationType"] == "CHARITY"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nobody", "--role", "king"], "no role 'king'"),
+        (["nobody"], "--role"),
+        (["../nobody", "--role", "fsp"], "cannot be a name"),
+        (["fsp-a", "--role", "fsp"], "holds a profile already"),
+        (["nobody", "--role", "dso", "--area", "NOWHERE"], "Organisation.licenceArea"),
+    ],
+    ids=["unknown role", "no role", "bad name", "name taken", "unknown area"],
+)
+def test_participant_add_refuses(live: Live, arguments: list[str], said: str) -> None:
+    before = live.profiles["fsp-a"]
+
+    failed(fmar("participant", "add", *arguments, "--data", live.folder), said)
+
+    assert not (live.folder / "participants" / "nobody").exists()
+    assert Profile.load(live.folder / "participants" / "fsp-a") == before
+
+
+def test_rotated_and_revoked_keys_are_refused_at_the_next_request(live: Live) -> None:
+    succeeded(fmar("participant", "add", "turner", "--role", "fsp", "--data", live.folder))
+    old = Profile.load(live.folder / "participants" / "turner")
+    with connect(old) as held:
+        assert held.get(old.organisation).status_code == 200
+
+        said = succeeded(fmar("key", "rotate", *as_(live, "turner")))
+
+        assert "the old one is revoked" in said
+        with pytest.raises(CredentialError, match="revoked"):
+            held.get("/assets?managed=me")
+    fresh = Profile.load(live.folder / "participants" / "turner")
+    assert fresh.key_id != old.key_id and stat.S_IMODE((live.folder / "participants" / "turner" / "key.jwk").stat().st_mode) == 0o600
+    assert old.organisation in succeeded(fmar("get", fresh.organisation, *as_(live, "turner")))
+    succeeded(fmar("key", "revoke", "turner", "--key-id", fresh.key_id, *as_(live, "turner")))
+    failed(fmar("get", fresh.organisation, *as_(live, "turner")), "no token from", "is the key registered")
+
+
+def test_an_operator_revokes_all_keys_of_another_application(live: Live) -> None:
+    succeeded(fmar("participant", "add", "leaver", "--role", "fsp", "--data", live.folder))
+    leaver = Profile.load(live.folder / "participants" / "leaver")
+
+    said = succeeded(fmar("key", "revoke", "leaver", "--organisation", leaver.organisation, *as_(live, "operator")))
+
+    assert "revoked all keys of leaver" in said
+    failed(fmar("lookup", "1012345678901", *as_(live, "leaver")), "no token from")
+
+
+def test_an_unknown_profile_is_refused(live: Live) -> None:
+    failed(fmar("export", "--as", "nobody", "--data", live.folder), "no profile 'nobody'")
+
+
+# -- assets
+
+
+def test_each_file_is_registered_or_refused_with_its_codes(live: Live, tmp_path: Path) -> None:
+    good, other = (written(tmp_path, name, live.battery()) for name in ("good [1].json", "other.json"))
+    bad = written(tmp_path, "bad.json", live.battery(serialNumber="*", importMPAN="1000990000018"))
+
+    done = fmar("asset", "register", good, bad, other, *as_(live))
+
+    assert done.returncode == 1
+    lines = [re.sub(r" +\S*/assets/\S{36} +journal index \d+$", "", line) for line in done.stdout.splitlines()]
+    assert lines == ["registered good [1].json", "refused bad.json", "registered other.json"]
+    failed(done, "422 validation-failed", "A12", "/serialNumber", "A20", "/importMPAN")
+
+
+def test_a_dry_run_writes_nothing(live: Live, tmp_path: Path) -> None:
+    document = live.battery()
+    file = written(tmp_path, "asset.json", document)
+
+    said = succeeded(fmar("asset", "register", file, "--dry-run", *as_(live)))
+
+    assert said == "would be accepted asset.json  (dry run: nothing was written)\n"
+    assert live.client("fsp-a").post("/assets/lookup", json={"scheme": "MPAN", "value": document["importMPAN"]}).status_code == 404
+
+
+def test_register_prints_json_in_place_of_text(live: Live, tmp_path: Path) -> None:
+    file = written(tmp_path, "asset.json", live.battery())
+
+    record = json.loads(succeeded(fmar("asset", "register", file, "--json", *as_(live))))
+    refused = fmar("asset", "register", file, "--json", *as_(live))
+
+    assert live.client("fsp-a").get(record["id"]).status_code == 200
+    assert refused.returncode == 1 and json.loads(refused.stdout)["errors"][0]["code"] == "DUPLICATE_EXACT"
+
+
+def test_lookup_finds_by_identifier(live: Live) -> None:
+    asset = live.register().json()
+
+    by_mpan = succeeded(fmar("lookup", asset["exportMPAN"], *as_(live)))
+    by_serial = fmar("lookup", asset["serialNumber"], "--scheme", "SERIAL", "--manufacturer", asset["manufacturer"], "--json", *as_(live))
+
+    assert by_mpan == f"{asset['id']}  BESS  PENDING_VALIDATION\n"
+    assert [item["id"] for item in json.loads(succeeded(by_serial))["items"]] == [asset["id"]]
+    failed(fmar("lookup", asset["exportMPAN"], *as_(live, "fsp-b")), "404 not-found")
+
+
+def test_get_reads_a_record_as_it_is_and_was(live: Live) -> None:
+    made = live.register(assetName="First name")
+    url = made.headers["Location"]
+    merge = {"Content-Type": "application/merge-patch+json", "If-Match": made.headers["ETag"]}
+    assert live.client("fsp-a").patch(url, json={"assetName": "Second name"}, headers=merge).status_code == 200
+
+    now = json.loads(succeeded(fmar("get", url.removeprefix(live.url), *as_(live))))
+    then = json.loads(succeeded(fmar("get", url, "--at", made.json()["recordedAt"], *as_(live))))
+    first = succeeded(fmar("get", url, "--version", 1, "--accept", "text/turtle", *as_(live)))
+
+    assert (now["assetName"], now["version"]) == ("Second name", 2)
+    assert (then["assetName"], then["version"]) == ("First name", 1)
+    assert 'fmar:assetName "First name"' in first
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--version", "99"], "404 not-found"),
+        (["--at", "yesterday"], "400 malformed-request"),
+        (["--accept", "image/png"], "406 not-acceptable"),
+    ],
+    ids=lambda each: each[0] if isinstance(each, list) else "",
+)
+def test_get_says_why_there_is_no_answer(live: Live, options: list[str], said: str) -> None:
+    done = fmar("get", live.profiles["fsp-a"].organisation, *options, *as_(live))
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+
+
+# -- queries
+
+
+@pytest.fixture(scope="module")
+def question(live: Live) -> str:
+    """A query with one row, over an asset that the graph holds already."""
+    made = live.register()
+    where = f"<{made.headers['Location']}> fmar:dnoConnection ?area BIND('a [red] :100: note' AS ?note) BIND('{'x' * 200}' AS ?long)"
+    query = f"PREFIX fmar: <{FMAR}> SELECT ?note ?area ?long WHERE {{ {where} }}"
+    assert len(live.rows("fsp-a", query, after=int(made.headers["Fmar-Journal-Index"]))) == 1
+    return query
+
+
+def test_query_reads_text_a_file_and_standard_input(live: Live, question: str, tmp_path: Path) -> None:
+    file = tmp_path / "question.rq"
+    file.write_text(question)
+
+    said = [fmar("query", text, *as_(live), "--format", "csv", stdin=given) for text, given in ((question, ""), (file, ""), ("-", question))]
+
+    rows = [list(csv.reader(succeeded(each).splitlines())) for each in said]
+    assert rows[0] == rows[1] == rows[2]
+    assert rows[0] == [["note", "area", "long"], ["a [red] :100: note", "https://w3id.org/fmar/codes/DNOCode#UKPN_EPN", "x" * 200]]
+
+
+def test_a_table_has_whole_values_and_short_names(live: Live, question: str) -> None:
+    said = succeeded(fmar("query", question, *as_(live)))
+
+    assert re.match(r"note +area +long", said)
+    assert re.search(r"^a \[red\] :100: note +UKPN_EPN +x", said, re.MULTILINE)
+    assert said.count("x") == 200
+
+
+def test_json_results_are_those_of_the_node(live: Live, question: str) -> None:
+    results = json.loads(succeeded(fmar("query", question, "--format", "json", *as_(live))))
+
+    assert results["head"]["vars"] == ["note", "area", "long"]
+    assert results["results"]["bindings"][0]["area"]["value"] == "https://w3id.org/fmar/codes/DNOCode#UKPN_EPN"
+
+
+def test_without_a_profile_the_public_graph_answers(live: Live, question: str) -> None:
+    everybody = succeeded(fmar("query", "ASK { ?s ?p ?o }", "--node", live.url))
+    nothing = succeeded(fmar("query", question, "--node", live.url, "--format", "csv"))
+
+    assert everybody == "yes\n"
+    assert nothing.split() == ["note,area,long"]
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "said"),
+    [
+        ("DELETE WHERE { ?s ?p ?o }", [], "400 query-refused"),
+        ("SELECT nonsense", [], "400 query-malformed"),
+        ("ASK {}", ["--format", "excel"], "no format 'excel'"),
+        ("ASK {}", ["--node", "http://127.0.0.1:port"], "not a URL"),
+        ("ASK {}", ["--node", "http://127.0.0.1:9"], "the node does not answer"),
+    ],
+    ids=["update", "no sparql", "unknown format", "no url", "no node"],
+)
+def test_a_query_without_an_answer_says_why(live: Live, query: str, options: list[str], said: str) -> None:
+    done = fmar("query", query, *(options if "--node" in options else [*options, *as_(live)]))
+
+    assert done.stdout == ""
+    failed(done, said)
+
+
+def test_export_streams_to_a_file(live: Live, tmp_path: Path) -> None:
+    asset, output = live.register().json(), tmp_path / "assets.csv"
+
+    said = succeeded(fmar("export", "--format", "csv", "--output", output, *as_(live)))
+
+    with output.open(encoding="utf-8", newline="") as file:
+        exported = {row["id"]: row for row in csv.DictReader(file)}
+    assert said == ""
+    assert exported[asset["id"]]["importMPAN"] == asset["importMPAN"]
+
+
+def test_export_streams_to_standard_output(live: Live) -> None:
+    asset = live.register("fsp-b").json()
+
+    lines = succeeded(fmar("export", *as_(live, "fsp-b"))).splitlines()
+
+    assert asset["id"] in [json.loads(line)["id"] for line in lines]
+
+
+def test_export_refuses_an_unknown_format(live: Live, tmp_path: Path) -> None:
+    failed(fmar("export", "--format", "excel", "--output", tmp_path / "out", *as_(live)), "406 not-acceptable", "text/csv")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- offline judgement
+
+
+def test_validate_accepts_and_refuses_each_file(tmp_path: Path) -> None:
+    done = fmar("validate", BATTERY, BROKEN)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"{BATTERY}: accepted\n" in done.stdout and f"{BROKEN}: refused\n" in done.stdout
+    assert re.findall(r"^  R (\S+)", done.stdout, re.MULTILINE) == ["unknown-term", "A12", "A20"]
+
+
+def test_validate_prints_json(tmp_path: Path) -> None:
+    unjustified = written(tmp_path, "unjustified.json", battery(justification=None))
+
+    done = fmar("validate", unjustified, BATTERY, "--json")
+
+    first, second = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert [(each["code"], each["severity"]) for each in first["errors"] if each["severity"] != "F"] == [("A03", "J")]
+    assert [each["severity"] for each in second["errors"]] == ["F"]
+
+
+def test_validate_judges_by_a_working_copy_of_the_shapes(tmp_path: Path) -> None:
+    copy = tmp_path / "shapes"
+    shutil.copytree(packaged("shapes"), copy)
+    text = (copy / "asset.ttl").read_text("utf-8")
+    assert "[A-Za-z0-9_-]{3,64}" in text
+    (copy / "asset.ttl").write_text(text.replace("[A-Za-z0-9_-]{3,64}", "[a-z]{3}"), "utf-8")
+
+    done = fmar("validate", BATTERY, "--shapes", copy)
+
+    assert done.returncode == 1
+    assert re.findall(r"^  R (\S+)", done.stdout, re.MULTILINE) == ["A12"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--kind", "kings"], "there are no kings"), (["--shapes", str(EXAMPLES / "queries")], "has no asset.ttl")],
+    ids=["kind", "shapes"],
+)
+def test_validate_refuses_what_it_cannot_judge_by(options: list[str], said: str) -> None:
+    failed(fmar("validate", BATTERY, *options), said)
+
+
+# -- audit
+
+
+@pytest.fixture(scope="module")
+def receipt(live: Live) -> dict[str, Any]:
+    document: dict[str, Any] = live.client("fsp-a").get(live.register().headers["Location"] + "/proof").json()
+    return document
+
+
+@pytest.mark.parametrize("is_in_file", [True, False], ids=["key in a file", "key as text"])
+def test_a_receipt_verifies_offline(live: Live, receipt: dict[str, Any], tmp_path: Path, is_in_file: bool) -> None:
+    key = live.client().get("/journal/key").text
+    (tmp_path / "key").write_text(key)
+
+    said = succeeded(fmar("audit", "verify", "--receipt", written(tmp_path, "r.json", receipt), "--key", tmp_path / "key" if is_in_file else key))
+
+    assert said.startswith("verified: ") and "signature" in said and "inclusion" in said
+
+
+def other_body(receipt: dict[str, Any]) -> None:
+    receipt["sections"]["open"]["body"] = receipt["sections"]["envelope"]["body"]
+
+
+def other_index(receipt: dict[str, Any]) -> None:
+    receipt["index"] -= 1
+
+
+def other_checkpoint(receipt: dict[str, Any]) -> None:
+    name, size, *rest = receipt["checkpoint"].split("\n")
+    receipt["checkpoint"] = "\n".join([name, str(int(size) + 1), *rest])
+
+
+@pytest.mark.parametrize(
+    ("tamper", "code"),
+    [(other_body, "bad-proof"), (other_index, "bad-proof"), (other_checkpoint, "bad-signature")],
+)
+def test_a_tampered_receipt_does_not_verify(
+    live: Live, receipt: dict[str, Any], tmp_path: Path, tamper: Callable[[dict[str, Any]], None], code: str
+) -> None:
+    altered = json.loads(json.dumps(receipt))
+    tamper(altered)
+    key = live.client().get("/journal/key").text
+
+    done = fmar("audit", "verify", "--receipt", written(tmp_path, "r.json", altered), "--key", key, "--json")
+
+    failed(done, "not verified", code, "/journal/key")
+    assert (json.loads(done.stdout)["verified"], json.loads(done.stdout)["code"]) == (False, code)
+
+
+def test_without_anything_to_verify_the_audit_says_what_it_needs() -> None:
+    failed(fmar("audit", "verify"), "--receipt FILE --key KEY", "--data DIR")
+
+
+def test_the_whole_journal_of_a_stopped_node_verifies(at_rest: Folder) -> None:
+    told = json.loads(succeeded(fmar("audit", "verify", "--data", at_rest.root, "--json")))
+
+    assert told == {"verified": True, "checks": verify_journal(at_rest)}
+
+
+@pytest.mark.parametrize(
+    ("change", "entry"),
+    [
+        ("UPDATE section SET envelope = CAST(envelope || ' ' AS BLOB) WHERE idx = 3", "3"),
+        ("UPDATE entry SET recorded_at = '2020-01-01T00:00:00Z' WHERE idx = 2", "2"),
+        ("DELETE FROM entry WHERE idx = (SELECT max(idx) FROM entry)", ""),
+    ],
+    ids=["section changed", "time changed", "last entry gone"],
+)
+def test_a_tampered_journal_does_not_verify(stopped: Folder, change: str, entry: str) -> None:
+    tampered(stopped, change)
+    with pytest.raises(ProofError):
+        verify_journal(stopped)
+
+    failed(fmar("audit", "verify", "--data", stopped.root), "not verified", entry, "backup")
+
+
+def tampered(folder: Folder, change: str) -> None:
+    """Changes a journal as somebody with the file in hands can, past its triggers and references."""
+    with sqlite3.connect(folder.journal / "journal.db") as database:
+        database.execute("PRAGMA foreign_keys = OFF")
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f"DROP TRIGGER {name}")
+        assert database.execute(change).rowcount == 1
+    database.close()
+
+
+# -- check and rebuild
+
+
+def test_check_finds_a_stopped_node_whole(at_rest: Folder) -> None:
+    findings = json.loads(succeeded(fmar("check", "--data", at_rest.root, "--json")))
+
+    assert {finding["what"]: finding["ok"] for finding in findings} == {"sandbox": True, "journal": True, "graph": True, "views": True}
+
+
+def test_check_says_what_is_wrong_and_what_to_do(stopped: Folder) -> None:
+    tampered(stopped, "UPDATE section SET envelope = CAST(envelope || ' ' AS BLOB) WHERE idx = 3")
+
+    done = fmar("check", "--data", stopped.root)
+
+    assert done.returncode == 1
+    assert re.search(r"^BAD  journal: .*\b3\b", done.stdout, re.MULTILINE) and "from a backup" in done.stdout
+
+
+def test_a_running_node_is_neither_checked_nor_rebuilt(own: Live) -> None:
+    check, rebuild = fmar("check", "--data", own.folder), fmar("rebuild", "--data", own.folder)
+
+    assert check.returncode == 1
+    assert "ok   journal: " in check.stdout and "stop the node first" in check.stdout
+    failed(rebuild, "a node is running on this folder", "stop it first")
+    assert own.client("fsp-a").get("/assets?managed=me").json()["items"]
+    assert own.ask("fsp-a", "ASK { ?s ?p ?o }").json()["boolean"] is True
+
+
+def test_rebuild_makes_an_equal_graph(stopped: Folder) -> None:
+    shutil.rmtree(stopped.graph.parent)
+
+    said = succeeded(fmar("rebuild", "--data", stopped.root))
+
+    count = re.fullmatch(r"rebuilt the graph from (\d+) journal entries\n", said)
+    assert count is not None and int(count[1]) > 5
+    assert [finding for finding in check_node(stopped) if not finding.is_ok] == []
+
+
+@pytest.mark.parametrize("command", [["check"], ["rebuild"], ["audit", "verify"]], ids=" ".join)
+def test_no_folder_is_made_where_there_is_no_node(tmp_path: Path, command: list[str]) -> None:
+    done = fmar(*command, "--data", tmp_path / "data")
+
+    assert done.returncode == 1 and "is not a node's data folder; make one with: fmar init" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+# -- import
+
+
+def imported(own: Live, *options: object) -> dict[str, Any]:
+    """The summary of an import of the first rows, which has a line for each row before it."""
+    lines = succeeded(fmar("import", "ecr", SAMPLE, "--limit", 3, "--json", *options, *as_(own))).splitlines()
+    assert [json.loads(line)["row"] for line in lines[:-1]] == [2, 3, 4]
+    summary: dict[str, Any] = json.loads(lines[-1])["summary"]
+    return summary
+
+
+def test_import_judges_then_registers_then_knows_its_rows(own: Live) -> None:
+    before = len(own.client("fsp-a").get("/assets?managed=me").json()["items"])
+
+    judged = imported(own, "--dry-run")
+    after_dry_run = len(own.client("fsp-a").get("/assets?managed=me").json()["items"])
+    first, second = imported(own), imported(own)
+
+    assert after_dry_run == before
+    assert judged["rows"] == first["rows"] == 3 and first["registered"] == judged["documents"] > 0
+    assert second["outcomes"]["unchanged"] == 3
+    assert len(own.client("fsp-a").get("/assets?managed=me").json()["items"]) == before + first["registered"]
+
+
+def test_import_prints_a_report_for_people(own: Live) -> None:
+    said = succeeded(fmar("import", "ecr", SAMPLE, "--limit", 2, "--dry-run", *as_(own)))
+
+    assert said.startswith("2 rows, 2 documents") and "Reasons" in said
+
+
+def test_import_refuses_a_file_of_something_else(own: Live) -> None:
+    done = fmar("import", "ecr", BATTERY, *as_(own))
+
+    assert done.returncode == 1 and "no header of a known register" in done.stderr
+
+
+# -- agent
+
+
+def test_a_plain_tool_works_through_the_agent(live: Live, question: str) -> None:
+    called = [*COMMAND, *map(str, ("agent", *as_(live), "--port", free_port()))]
+    with subprocess.Popen(called, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as agent:
+        assert agent.stdout is not None
+        address = re.search(r"through (http://127\.0\.0\.1:\d+)", agent.stdout.readline())
+        try:
+            assert address is not None
+            request = urllib.request.Request(f"{address[1]}/sparql?{urlencode({'query': question})}", headers={"Accept": "text/csv"})
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+                rows = answer.read().decode().splitlines()
+        finally:
+            agent.send_signal(signal.SIGTERM)
+            agent.wait(20)
+
+    assert rows[0] == "note,area,long" and rows[1].startswith("a [red] :100: note,")

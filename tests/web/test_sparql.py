@@ -333,7 +333,6 @@ def test_no_query_reaches_anothers_view(live: Live, query: str) -> None:
     assert made.json()["id"] not in {row["s"] for row in rows}
 
 
-@pytest.mark.xfail(strict=True, reason="FROM in the text of a query is overruled by the window, not intersected with it")
 def test_graphs_in_the_query_narrow_the_window_like_those_in_the_request(live: Live) -> None:
     made = live.register("fsp-b")
 

@@ -1,0 +1,70 @@
+"""The dataset of a query: the caller's window, and never more than that, whatever the request or the query names."""
+
+from __future__ import annotations
+
+import pytest
+
+from fmar_node.access.caller import Caller
+from fmar_node.errors import NotAcceptable
+from fmar_node.query import Question, chosen, dataset
+from fmar_node.store.gate import admit
+from tests.market import BASE, SETTINGS
+
+CALLER = Caller(organisation="0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11", state="ACTIVE")
+OWN, PUBLIC, CODES = f"{BASE}/views/{CALLER.organisation}", f"{BASE}/views/public", f"{BASE}/codes"
+ALL = [OWN, PUBLIC, f"{BASE}/ontology", f"{BASE}/shapes", CODES]
+
+
+def graphs(query: str, default: tuple[str, ...] = (), named: tuple[str, ...] = ()) -> tuple[list[str], list[str]]:
+    question = Question(query, default_graphs=default, named_graphs=named)
+    return dataset(question, admit(query, SETTINGS), CALLER, BASE)
+
+
+def test_without_a_wish_it_is_the_callers_window() -> None:
+    assert graphs("ASK { ?s ?p ?o }") == ([OWN], ALL)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (f"SELECT * FROM <{CODES}> {{ ?s ?p ?o }}", ([CODES], [])),
+        (f"SELECT * FROM <{CODES}> FROM <{PUBLIC}> FROM NAMED <{OWN}> {{ ?s ?p ?o }}", ([CODES, PUBLIC], [OWN])),
+        (f"PREFIX b: <{BASE}/> SELECT * FROM b:codes {{ ?s ?p ?o }}", ([CODES], [])),
+        ("SELECT * FROM <codes> { ?s ?p ?o }", ([CODES], [])),
+        (f"BASE <{BASE}/views/> ASK FROM NAMED <public> {{ ?s ?p ?o }}", ([], [PUBLIC])),
+        (f"SELECT * # FROM <{PUBLIC}>\n FROM <{CODES}> {{ ?s ?p 'FROM <{PUBLIC}>' }}", ([CODES], [])),
+    ],
+)
+def test_from_narrows_the_window(query: str, expected: tuple[list[str], list[str]]) -> None:
+    assert graphs(query) == expected
+
+
+def test_from_opens_nothing_outside_the_window() -> None:
+    foreign = f"{BASE}/views/operator"
+
+    assert graphs(f"SELECT * FROM <{foreign}> FROM NAMED <{foreign}> {{ ?s ?p ?o }}") == ([], [])
+    assert graphs("ASK { ?s ?p ?o }", default=(foreign,), named=(foreign,)) == ([], [])
+
+
+def test_the_protocol_goes_before_the_query() -> None:
+    assert graphs(f"SELECT * FROM <{PUBLIC}> {{ ?s ?p ?o }}", default=(CODES,)) == ([CODES], [])
+
+
+@pytest.mark.parametrize(
+    ("form", "accept", "expected"),
+    [
+        ("SELECT", (), "application/sparql-results+json"),
+        ("SELECT", ("text/html", "application/xml"), "application/sparql-results+xml"),
+        ("ASK", ("application/json",), "application/sparql-results+json"),
+        ("CONSTRUCT", ("application/json",), "application/ld+json"),
+        ("CONSTRUCT", ("text/*",), "text/turtle"),
+        ("DESCRIBE", ("*/*",), "text/turtle"),
+    ],
+)
+def test_the_format_is_the_clients_choice(form: str, accept: tuple[str, ...], expected: str) -> None:
+    assert chosen(form, accept) == expected
+
+
+def test_a_format_that_does_not_fit_the_form_is_refused() -> None:
+    with pytest.raises(NotAcceptable):
+        chosen("SELECT", ("text/turtle",))
