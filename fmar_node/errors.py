@@ -65,7 +65,7 @@ PROBLEMS: dict[str, Problem] = {
     "graph-behind": Problem("The graph has not reached the requested journal index yet", "Repeat the request after the time in Retry-After."),
     # operation
     "too-many-requests": Problem("Too many requests at once", "Repeat the request after the time in Retry-After."),
-    "unavailable": Problem("The node cannot do this right now", "Repeat the request after the time in Retry-After; nothing was written."),
+    "unavailable": Problem("The node cannot do this right now", "Repeat the request after the time in Retry-After, writes with the same Idempotency-Key."),
     "storage-full": Problem("The node has no room to write", "Nothing was written; the operator has been told by /readyz and the log."),
     "internal-error": Problem("The node made a mistake", "Report the instance; nothing was half done."),
 }

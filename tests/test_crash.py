@@ -269,7 +269,7 @@ def own_node(folder: Path) -> Iterator[Live]:
 
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """The node that everything here is done to."""
+    """The node that everything here is done to; one, since a start takes seconds."""
     with own_node(tmp_path_factory.mktemp("crash")) as live:
         yield live
 
@@ -416,10 +416,6 @@ def test_a_node_under_load_that_is_told_to_end_loses_nothing(node: Live) -> None
     assert_kept(node, told)
 
 
-def test_a_clean_stop_is_exit_status_0(node: Live) -> None:
-    assert stop_level(node) == 0
-
-
 # -- rivals for one thing
 
 
@@ -495,6 +491,13 @@ def test_of_fifty_different_requests_with_one_key_one_is_made(node: Live) -> Non
     held = journalled(node)
     assert statuses(responses) == {201: 1, 422: RIVALS - 1}
     assert sum(held[document["serialNumber"]] for document in documents) == 1
+
+
+# -- the end
+
+
+def test_a_clean_stop_is_exit_status_0(node: Live) -> None:
+    assert stop_level(node) == 0
 
 
 # -- the campaign

@@ -373,6 +373,14 @@ def test_a_blank_node_becomes_the_record_and_its_parts() -> None:
     assert all(part["id"].startswith(f"{IRI}#device-") and part["type"] == "Device" for part in judgement.document["device"])
 
 
+def test_the_number_of_blank_nodes_is_capped() -> None:
+    few, many = (record(*["_:r fmar:device [] ."] * count) for count in (SETTINGS.parts - 1, SETTINGS.parts))
+
+    assert len(judged(few, TURTLE).document["device"]) == SETTINGS.parts - 1
+    with pytest.raises(Invalid, match="parts"):
+        judged(many, TURTLE)
+
+
 def test_the_record_may_be_written_as_the_empty_reference() -> None:
     text = f'{PREFIX} <> a fmar:Asset ; fmar:assetName "A" ; fmar:device <#device-2> , [ fmar:deviceType "y" ] . <#device-2> fmar:deviceType "x" .'
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,10 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
         timeout_graceful_shutdown=10,
     )
     runner = uvicorn.Server(server)
+    told_to_end = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is done
     with suppress(SystemExit):
         runner.run()
+    signal.signal(signal.SIGTERM, told_to_end)
     if app.state.refusal:
         raise app.state.refusal
     if not runner.started:

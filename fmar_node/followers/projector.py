@@ -101,10 +101,10 @@ class Projector:
         """An organisation's graph after its rights have changed; repeated whole if the process ends in between."""
         viewer = caller_of(version.document)
         self._admit(viewer)
-        if viewer.has(Role.OPERATOR):
-            return
-        self.graph.clear(self.view_of(viewer))
-        self.graph.load(self.view_of(viewer), self.window(viewer, version.index))
+        own = f"{self.base_url}/views/{viewer.organisation}"
+        self.graph.clear(own)
+        if not viewer.has(Role.OPERATOR):
+            self.graph.load(own, self.window(viewer, version.index))
 
     def window(self, viewer: Caller, index: int) -> Iterator[ox.Triple]:
         """Everything that a viewer's graph holds at a place of the journal, by `reveal` alone."""

@@ -394,6 +394,11 @@ def test_faults_of_the_document_and_of_the_register_come_together(market: Market
                  **{**capacity("0"), "genCapacity": None, "demandCapacity": None})  # fmt: skip
 
 
+def test_a_field_that_the_shapes_refuse_is_not_refused_again(market: Market) -> None:
+    with refused("A03-individual", "consent-not-available", as_=Invalid):
+        register(market, ownerKind="INDIVIDUAL", owner="organisations/0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11", ownerName=None)
+
+
 # -- updates
 
 
