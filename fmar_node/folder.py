@@ -61,7 +61,7 @@ class Folder:
     def settings(self, config: Path | None = None, base_url: str | None = None) -> Settings:
         """The settings, refusing another base URL than the one that the folder was made for."""
         made = Settings.read(self.settings_file, environment={})
-        settings = Settings.read(config or self.settings_file, base_url=base_url or made.base_url)
+        settings = Settings.read(config or self.settings_file, base_url=(base_url or made.base_url).rstrip("/"))
         if settings.base_url != made.base_url:
             raise Malformed(
                 "malformed-request",

@@ -82,7 +82,10 @@ def _check_graph(folder: Folder, settings: Settings) -> Iterator[Finding]:
     try:
         graph = Graph(folder.graph)
     except (OSError, RuntimeError) as error:
-        yield Finding("graph", False, f"cannot be opened: {error}", "stop the node first; if it is stopped: fmar rebuild")
+        if "LOCK" in str(error):
+            yield Finding("graph", False, "a node is running on this folder", "stop it to compare its graph with the journal")
+        else:
+            yield Finding("graph", False, f"cannot be opened: {error}", "fmar rebuild")
         return
     register = open_register(folder)
     projector = Projector(register, graph, Vocabulary.load(), settings.base_url)

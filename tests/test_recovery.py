@@ -71,6 +71,23 @@ def test_queries_are_answered_while_there_is_no_writer(node: Live) -> None:
     assert register(node, node.battery()).status_code == 201
 
 
+def test_the_snapshot_under_a_query_outlives_the_writer(node: Live) -> None:
+    heavy = f"SELECT (COUNT(*) AS ?n) {{ GRAPH <{node.url}/codes> {{ ?a ?b ?c . ?d ?e ?f . ?g ?h ?i . ?j ?k ?l }} }}"
+    snapshots = node.folder / "graph" / "snapshots"
+    register(node, node.battery())
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(node.client("fsp-b").get, "/sparql", params={"query": heavy, "timeout": "6"})
+        time.sleep(0.5)
+        read = {each.name for each in snapshots.iterdir()}
+        kill_writer(node)
+        register(node, node.battery())
+        is_running, left = not running.done(), {each.name for each in snapshots.iterdir()}
+
+    assert is_running and read & left
+    assert running.result().json()["code"] == "query-timeout"
+
+
 def test_who_writes_while_there_is_no_writer_is_told_when_to_come_again(node: Live) -> None:
     kill_writer(node)
 

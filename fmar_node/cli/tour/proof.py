@@ -99,7 +99,7 @@ def _alter_journal(visit: Visit, index: int) -> None:
     visit.narrator.remark("The whole journal, entry by entry: the node's own, then a copy with one bit of that entry flipped.")
     rows = [("the node's journal", f"verified: {', '.join(verify_journal(visit.folder))}")]
     with copied(visit.folder) as copy:
-        expect("the last check of an unchanged copy", "signature", verify_journal(copy)[-1])
+        expect("the last check of an unchanged copy", "current state", verify_journal(copy)[-1])
         flip_bit(copy, index)
         try:
             verify_journal(copy)

@@ -1,0 +1,113 @@
+"""Whatever a market does, in whatever order: graphs, lists and the journal's own tables say what reveal says."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from fmar_node.access.reveal import reveal
+from fmar_node.errors import FmarError
+from fmar_node.followers.projector import Projector
+from fmar_node.kinds import KINDS
+from fmar_node.maintenance import verify_journal
+from fmar_node.store.graph import Graph
+from tests.market import BASE, Market, battery, vocabulary
+
+AREAS = ("UKPN_EPN", "UKPN_SPN", "ENWL")
+ROLES = (["FSP"], ["FSP", "DNO"], ["DNO"], ["SYSTEM_OPERATOR"], ["REGULATOR"], ["FSP", "FMAR_OPERATOR"], ["ASSET_OWNER"])
+STEPS = 60
+
+
+class Walk:
+    """A market that does one thing after another, by a seed; what is refused is refused."""
+
+    def __init__(self, market: Market, seed: int) -> None:
+        self.market, self.dice, self.assets = market, random.Random(seed), [""]
+        self.acts: list[Callable[[], Any]] = [self.register] * 3 + [self.update] * 5 + [self.leave, self.validate, self.promote, self.promote, self.decide]
+
+    def step(self) -> None:
+        with suppress(FmarError, AssertionError):
+            self.dice.choice(self.acts)()
+        for name in self.market.callers:
+            self.market.enter(name, self.someone(name).organisation)
+
+    def someone(self, name: str = "") -> Any:
+        return self.market.callers[name or self.dice.choice(sorted(self.market.callers))]
+
+    def owner(self) -> dict[str, Any]:
+        return {"owner": f"organisations/{self.someone().organisation}", "ownerName": None}
+
+    def register(self) -> None:
+        alias = [{"scheme": self.dice.choice(["ECR", "MCS"]), "value": "x"}]
+        given = {"dnoConnection": self.dice.choice(AREAS), "alias": alias, **(self.owner() if self.dice.random() < 0.4 else {})}
+        self.assets.append(self.market.submit(self.someone(), "assets", battery(f"S-{len(self.assets)}", **given)).id)
+
+    def manager(self, id_: str) -> Any:
+        managed = self.market.current("assets", id_).document["managedBy"]
+        return next(caller for caller in self.market.callers.values() if managed.endswith(caller.organisation))
+
+    def update(self) -> None:
+        id_ = self.dice.choice(self.assets)
+        changes = [
+            {"dnoConnection": self.dice.choice(AREAS)}, {"alias": None}, {"alias": [{"scheme": "ECR", "value": "y"}]}, self.owner(),
+            {"friendlyCode": f"F-{self.dice.random()}"}, {"device": [{"deviceType": "a", "ratedCapacity": 1}]}, {"assetName": "Renamed"},
+        ]  # fmt: skip
+        self.market.update(self.manager(id_), "assets", id_, **self.dice.choice(changes))
+
+    def leave(self) -> None:
+        id_ = self.dice.choice(self.assets)
+        self.market.act(self.manager(id_), "assets", id_, "deregistration", deregistrationReason="ERROR")
+
+    def validate(self) -> None:
+        state = self.dice.choice(["VERIFIED", "QUERY"])
+        self.market.record("assets", self.dice.choice(self.assets), validationStatus=state, registrationStatus=state)
+
+    def promote(self) -> None:
+        roles = self.dice.choice(ROLES)
+        areas = [self.dice.choice(AREAS)] if "DNO" in roles else None
+        self.market.update(self.someone("operator"), "organisations", self.someone().organisation, organisationRoles=roles, licenceArea=areas)
+
+    def decide(self) -> None:
+        action = self.dice.choice(["suspension", "reinstatement", "deregistration"])
+        self.market.act(self.someone("operator"), "organisations", self.someone().organisation, action)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whatever_happens_every_answer_follows_from_reveal(market: Market, seed: int) -> None:
+    walk, graph = Walk(market, seed), Graph(market.folder / "graph")
+
+    for _ in range(STEPS):
+        walk.step()
+        if walk.dice.random() < 0.3:
+            Projector(market.register, graph, vocabulary(), BASE).catch_up(most=walk.dice.choice([1, 2, 64]))
+    projector = Projector(market.register, graph, vocabulary(), BASE)
+    while projector.catch_up():
+        pass
+
+    assert len(walk.assets) > 3
+    assert projector.deviations() == []
+    for caller in market.callers.values():
+        for plural, kind in KINDS.items():
+            shown = [version.id for version in market.register.as_of(plural, projector.applied) if reveal(version.document, caller, vocabulary())]
+            listed = market.reader.page(kind, caller, 500, "", False, {}).items
+            assert [item["id"].rsplit("/", 1)[-1] for item in listed] == sorted(shown)
+    market.close()
+    assert "current state" in verify_journal(market.node_folder())
+
+
+def test_an_organisation_that_becomes_an_operator_has_no_graph_of_its_own_left(market: Market) -> None:
+    market.submit(market.callers["fsp-a"], "assets", battery("S-1"))
+    own, operator = market.callers["fsp-a"].organisation, market.callers["operator"]
+    graph = market.projected().graph
+    assert f"{BASE}/views/{own}" in graph.views()
+
+    market.update(operator, "organisations", own, organisationRoles=["FSP", "FMAR_OPERATOR"])
+    projector = Projector(market.register, graph, vocabulary(), BASE)
+    projector.catch_up()
+
+    assert f"{BASE}/views/{own}" not in graph.views()
+    assert projector.deviations() == []
