@@ -174,7 +174,7 @@ def literal(term: Term, value: Any, longest: int) -> Any:
     if not isinstance(value, ox.Literal):
         return None
     text, datatype = value.value, value.datatype.value
-    if datatype not in (term.range, XSD + "string"):
+    if datatype not in (term.range, XSD + "string") and (term.kind, datatype) != (TermKind.DECIMAL, XSD + "integer"):
         return None
     if len(text) > longest or UNPRINTABLE.search(text) or (LINE_BREAK.search(text) and term.name not in MULTILINE):
         return None
@@ -225,4 +225,4 @@ def in_order(values: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any
 def _natural(value: Any) -> tuple[str, int, str]:
     text = value["id"] if isinstance(value, dict) else str(value)
     stem, _, number = text.rpartition("-")
-    return (stem, int(number), text) if number.isdigit() and len(number) < 9 else (text, 0, text)
+    return (stem, int(number), text) if number.isascii() and number.isdigit() and len(number) < 9 else (text, 0, text)

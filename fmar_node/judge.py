@@ -9,6 +9,7 @@ unchanged and never changed; defaults are filled before the shapes look.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,13 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from fmar_node import frames, jsonld, representation
 from fmar_node.composition import in_order
-from fmar_node.errors import Fault, FmarError, Severity
+from fmar_node.errors import Fault, FmarError, Invalid, Severity
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import Document, TermKind, Vocabulary
 
 if TYPE_CHECKING:
     from fmar_node.checks.shape import Shapes
+
+
+log = logging.getLogger("fmar.judge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,9 @@ def _answer(header: Mapping[str, Any], body: bytes, vocabulary: Vocabulary, shap
         return {"judgement": judge(paper, vocabulary, shapes, settings).as_json()}
     except FmarError as error:
         return {"refusal": refusal_as_json(error)}
+    except Exception:
+        log.exception("a document could not be judged: %s %s", paper.kind, paper.action)
+        return {"refusal": refusal_as_json(Invalid("validation-failed", "this document could not be judged"))}
 
 
 def refusal_as_json(error: FmarError) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from fmar_node.access.caller import Caller, Role
 from fmar_node.access.reveal import reveal, tiers
 from fmar_node.clock import stamp
 from fmar_node.errors import Malformed, NotFound
+from fmar_node.identity import is_uuid
 from fmar_node.journal.checkpoint import Checkpoint, Note
 from fmar_node.journal.receipt import build_receipt
 from fmar_node.journal.register import Register, Window
@@ -209,6 +210,8 @@ def _opened(cursor: str) -> str:
         return ""
     try:
         (after,) = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise Malformed("malformed-request", "this cursor was not issued by this node") from error
-    return str(after)
+    except (ValueError, TypeError, RecursionError):
+        after = ""
+    if not isinstance(after, str) or not is_uuid(after):
+        raise Malformed("malformed-request", "this cursor was not issued by this node")
+    return after

@@ -80,9 +80,10 @@ class Shapes:
         name = str(path).removeprefix(FMAR) if isinstance(path, rdflib.URIRef) else ""
         constraint = str(shape).rsplit("#", 1)[-1] if str(shape).startswith(SHAPES) else "closed"
         pointer = pointers.get(str(report.value(result, SH.focusNode)), "")
-        value = report.value(result, SH.value)
+        focus, value = report.value(result, SH.focusNode), report.value(result, SH.value)
         term = self.vocabulary.terms.get(name)
-        shown = None if value is None or term is None or term.tier is Tier.PERSONAL else str(value)[:80]
+        is_hidden = value in (None, focus) or term is None or term.tier is Tier.PERSONAL
+        shown = None if is_hidden else str(value)[:80]
         return Fault(
             code=constraint.split("-", 1)[0],
             severity=SEVERITIES.get(report.value(result, SH.resultSeverity), Severity.REJECT),

@@ -99,7 +99,8 @@ def plain_row(report: rdflib.Graph, result: rdflib.term.Node, focus: str, kind: 
     shape, value = report.value(result, SH.sourceShape), report.value(result, SH.value)
     path = report.value(result, SH.resultPath) or as_written(kind).value(shape, ON_PROPERTY)
     term = shapes().vocabulary.terms.get(str(path).removeprefix(FMAR))
-    shown = None if value is None or term is None or term.tier is Tier.PERSONAL else str(value)[:80]
+    is_hidden = value is None or str(value) == focus or term is None or term.tier is Tier.PERSONAL
+    shown = None if is_hidden else str(value)[:80]
     severity = SEVERITIES[report.value(result, SH.resultSeverity)]
     message = str(report.value(result, SH.resultMessage))
     return f"{focus}/{str(path).removeprefix(FMAR)}", str(shape).rsplit("#", 1)[1], severity.value, message, shown

@@ -540,7 +540,7 @@ def test_a_running_node_is_neither_checked_nor_rebuilt(running: Live) -> None:
     check, rebuild = fmar("check", "--data", running.folder), fmar("rebuild", "--data", running.folder)
 
     assert check.returncode == 1
-    assert "ok   journal: " in check.stdout and "stop the node first" in check.stdout
+    assert "ok   journal: " in check.stdout and "a node is running" in check.stdout
     failed(rebuild, "a node is running on this folder", "stop it first")
     assert running.client("fsp-a").get("/assets?managed=me").json()["items"]
     assert running.ask("fsp-a", "ASK { ?s ?p ?o }").json()["boolean"] is True
