@@ -173,11 +173,14 @@ class Records:
         if len(key) > KEY_CHARS:
             raise Malformed("malformed-request", f"an Idempotency-Key has at most {KEY_CHARS} characters")
         digest = digest_of(request.method, request.url.path, media_type, body)
+        if_match = entity_tags(exchange.header("if-match"))
         if media_type == MERGE_PATCH:
-            body, media_type = self._merged(exchange, caller, id_, body), LD_JSON
+            shown = node.reader.current(self.kind.plural, id_, caller)
+            body, media_type = encoded(merge(shown.version.document, jsonld.read_json(body, node.settings))).encode(), LD_JSON
+            if_match = (shown.fingerprint,) if if_match == ("*",) else if_match  # "*" is the version that was merged
         submission = Submission(
             caller, self.kind.plural, action, id_, node.settings.base_url, media_type, body,
-            entity_tags(exchange.header("if-match")), key, digest,
+            if_match, key, digest,
         )  # fmt: skip
         outcome = await self.run(exchange, submission)
         return self._answer(exchange, submission, outcome)
@@ -196,12 +199,6 @@ class Records:
             raise exchange.request.app.state.throttle.pass_on(submission.caller, refusal) from None
         finally:
             self.running.discard(running)
-
-    def _merged(self, exchange: Exchange, caller: Caller, id_: str, body: bytes) -> bytes:
-        """The current document with the patch applied; NotFound where the caller does not see the record."""
-        shown = exchange.node.reader.current(self.kind.plural, id_, caller)
-        patch = jsonld.read_json(body, exchange.node.settings)
-        return encoded(merge(shown.version.document, patch)).encode()
 
     def _answer(self, exchange: Exchange, submission: Submission, outcome: Outcome) -> Response:
         if outcome.receipt is None:

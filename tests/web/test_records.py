@@ -985,3 +985,17 @@ def test_a_batch_in_many_small_chunks_loses_nothing(live: Live) -> None:
 
 def test_an_empty_batch_has_no_results(live: Live) -> None:
     assert batch(live, []) == []
+
+
+def test_patches_at_once_under_a_star_lose_nothing(live: Live) -> None:
+    iri = live.register("fsp-a").headers["Location"]
+    headers = {"Content-Type": "application/merge-patch+json", "If-Match": "*"}
+    changes = [{"assetName": "Renamed"}, {"assetModel": "AS-501"}, {"friendlyCode": f"star-{iri[-6:]}"}, {"connectionType": "DYNAMIC"}]
+
+    with ThreadPoolExecutor(len(changes)) as pool:
+        answers = list(pool.map(lambda change: live.client("fsp-a").patch(iri, json=change, headers=headers), changes))
+
+    record = live.client("fsp-a").get(iri).json()
+    kept = [change for change, answer in zip(changes, answers, strict=True) if answer.status_code == 200]
+    assert {answer.status_code for answer in answers} <= {200, 412}
+    assert kept and all(record[name] == value for change in kept for name, value in change.items())
