@@ -34,13 +34,14 @@ def make_node(root: Path, base_url: str, operator: Document, clock: Clock | None
     where the document breaks a rule; then nothing is left behind but an empty folder.
     """
     clock, vocabulary, settings = clock or SystemClock(), Vocabulary.load(), Settings(base_url=base_url)
-    judged(operator, vocabulary, Shapes(vocabulary), settings, clock)
+    shapes = Shapes(vocabulary)
+    judged(operator, vocabulary, shapes, settings, clock)
     folder, key = Folder(root), new_key()
     folder.make(base_url)
     SigningKeys.generate(folder.token_keys)
     signing = folder.journal_key(base_url)
     journal = Journal(folder.journal, signing.name, signing, vocabulary.terms, folder.lookup_key())
-    draft = first_draft(operator, journal, vocabulary, Shapes(vocabulary), settings, clock, public_part(key))
+    draft = first_draft(operator, journal, vocabulary, shapes, settings, clock, public_part(key))
     with journal.batch() as batch:
         batch.append(draft)
     journal.close()

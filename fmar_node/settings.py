@@ -66,7 +66,6 @@ class Settings(BaseModel):
     # writing
     commit_batch: int = Field(64, description="most submissions that share one fsync")
     projector_backlog: int = Field(1_000, description="entries that the graph may lag behind before commits wait")
-    material_change_percent: float = Field(10.0, description="a capacity change above this is material (UC-02.04)")
 
     # credentials
     token_seconds: int = Field(300, ge=10, le=600, description="life of an access token")

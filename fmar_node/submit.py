@@ -39,7 +39,7 @@ from fmar_node.errors import (
 from fmar_node.journal.journal import Draft
 from fmar_node.journal.register import Register
 from fmar_node.judge import Judgement, Paper
-from fmar_node.kinds import KINDS, Action, Kind, Situation
+from fmar_node.kinds import KINDS, Action, Situation
 from fmar_node.record import Receipt, Version
 from fmar_node.representation import fingerprint
 from fmar_node.vocabulary import Document, Vocabulary
@@ -225,10 +225,3 @@ def _carried(document: Document, previous: Version | None, vocabulary: Vocabular
 def _is_server_set(name: str, vocabulary: Vocabulary) -> bool:
     term = vocabulary.terms.get(name)
     return term is not None and term.server_set
-
-
-def kind_of(plural: str) -> Kind:
-    """The kind with that room in URLs; NotFound otherwise."""
-    if plural not in KINDS:
-        raise NotFound("not-found", f"there are no {plural} here")
-    return KINDS[plural]

@@ -153,10 +153,6 @@ class Vocabulary:
     def by_iri(self) -> dict[str, Term]:
         return {term.iri: term for term in self.terms.values()}
 
-    @cached_property
-    def code_by_iri(self) -> dict[str, Code]:
-        return {code.iri: code for scheme in self.schemes.values() for code in scheme.codes.values()}
-
     def suggestion(self, wrong: str, class_name: str) -> str | None:
         """The term of that class that a misspelt key most likely meant."""
         known = {term.name.lower(): term.name for term in self.classes.get(class_name, ())}
