@@ -20,6 +20,11 @@ def new_salt() -> bytes:
     return secrets.token_bytes(16)
 
 
+def new_key() -> bytes:
+    """32 random bytes that a record's personal sections are encrypted with."""
+    return secrets.token_bytes(32)
+
+
 def new_token(size: int = 16) -> str:
     """A random URL-safe text of `size` bytes of entropy, for jti, nonce, cursor keys."""
     return secrets.token_urlsafe(size)

@@ -14,26 +14,21 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from fmar_node.drafting import state_of
-from fmar_node.errors import FmarError
+from fmar_node.derived import check_state
+from fmar_node.errors import Broken, FmarError
 from fmar_node.folder import Folder
 from fmar_node.followers.projector import Projector
 from fmar_node.journal.checkpoint import open_checkpoint
-from fmar_node.journal.journal import kept_note
+from fmar_node.journal.entry import Entry
+from fmar_node.journal.journal import FORMAT, Journal, kept_note
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import CompactRange, ProofError, tree_root
-from fmar_node.kinds import KINDS
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
 from fmar_node.vocabulary import Vocabulary
 from fmar_node.writer import load_vocabulary
 
 BATCH = 1_000
-ERASED = (
-    "SELECT r.id FROM record r JOIN section s ON s.idx = r.head "
-    "WHERE s.open IS NULL OR s.operational IS NULL OR s.commercial IS NULL OR s.personal IS NULL"
-)
-STATE_TABLES = ("record", "claim", "handle", "application_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +93,31 @@ def _check_graph(folder: Folder, settings: Settings) -> Iterator[Finding]:
 
 
 def open_register(folder: Folder) -> Register:
-    """The journal of a data folder, to read. OSError when there is none."""
+    """The journal of a data folder, to read. OSError when there is none, Broken when it has another format, ProofError when it is damaged."""
     path = folder.journal / "journal.db"
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
-    return Register(connect(path), Vocabulary.load().terms, folder.lookup_key())
+    register = Register(connect(path), Vocabulary.load().terms, folder.lookup_key())
+    try:
+        found = register.meta("format")
+    except sqlite3.DatabaseError as error:
+        raise ProofError("damaged-file", f"the database cannot be read: {error}") from error
+    if found != FORMAT:
+        register.connection.close()
+        raise Broken("internal-error", f"the journal has format {found}, this version of fmar reads format {FORMAT}; run: fmar upgrade")
+    return register
+
+
+def open_journal(folder: Folder) -> Journal:
+    """The journal of a data folder, to write; it is taken to the present format. The caller sees to it that no node runs."""
+    key = folder.journal_key(folder.settings().base_url)
+    return Journal(folder.journal, key.name, key, Vocabulary.load().terms, folder.lookup_key())
+
+
+def upgrade_journal(folder: Folder) -> None:
+    """Takes a stopped node's journal to the present format."""
+    folder.check_made()
+    open_journal(folder).close()
 
 
 def verify_journal(folder: Folder) -> list[str]:
@@ -121,7 +136,7 @@ def verify_journal(folder: Folder) -> list[str]:
             last = open_checkpoint(kept, key.name, key.verifier)
             if last.size > count or tree_root(register, last.size) != last.root:
                 raise ProofError("wrong-root", f"the {count} entries do not continue those that were signed at {last.size}")
-        _check_state(register)
+        check_state(register)
         damage = register.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
             raise ProofError("damaged-file", f"the database is damaged: {damage}")
@@ -138,7 +153,7 @@ def _recomputed(register: Register) -> tuple[CompactRange, int]:
         leaves = []
         stored = [each for at in range(start, min(start + BATCH, count), 256) for each in register.read(0, at, min(256, min(start + BATCH, count) - at))]
         for index, leaf in enumerate(stored, start=start):
-            entry = register.entry(index)
+            entry = _whole(register, index)
             if entry is None:
                 raise ProofError("entry-missing", f"entry {index} has no sections")
             entry.verify()
@@ -152,27 +167,11 @@ def _recomputed(register: Register) -> tuple[CompactRange, int]:
     return tree, count
 
 
-def _check_state(register: Register) -> None:
-    """The tables of current state follow from the newest versions, and hold nothing else.
-
-    What a record with an erased section should have cannot be said any more: its rows are left out.
-    """
-    erased = {row[0] for row in register.connection.execute(ERASED)}
-    expected: dict[str, set[tuple[Any, ...]]] = {table: set() for table in STATE_TABLES}
-    for kind in KINDS:
-        for version in register.as_of(kind, register.size() - 1):
-            if version.id in erased:
-                continue
-            state = state_of(version.document, kind)
-            columns = (state["manager"], state["owner"], state["area"], int(state["is_live"]), int(state["is_public"]))
-            expected["record"].add((kind, version.id, version.index, state["state"], *columns))
-            expected["claim"] |= {(register.blind(*claim), version.id) for claim in state["claims"]}
-            expected["handle"] |= {(register.blind(f"handle:{scheme}", value), version.id) for scheme, value in state["handles"]}
-            expected["application_key"] |= {(client, key, version.id, jwk, int(active)) for client, key, jwk, active in state["keys"]}
-    for table, rows in expected.items():
-        held = {tuple(row) for row in register.connection.execute(f"SELECT * FROM {table}")}
-        if {row for row in held if erased.isdisjoint(row)} != rows:
-            raise ProofError("state-mismatch", f"the table {table} does not follow from the entries")
+def _whole(register: Register, index: int) -> Entry | None:
+    try:
+        return register.entry(index)
+    except Broken as error:
+        raise ProofError("unreadable-section", error.detail) from error
 
 
 def _check_head(register: Register, index: int) -> None:

@@ -195,11 +195,11 @@ def _repeated(submission: Submission, register: Register) -> Receipt | None:
     """The receipt of an earlier request with the same idempotency key; Invalid when it was another request."""
     if not submission.idempotency or submission.caller.is_anonymous:
         return None
-    earlier = register.repeated(submission.caller.organisation, submission.idempotency)
+    earlier = register.repeated(submission.caller.organisation, submission.idempotency, bytes.fromhex(submission.digest))
     if earlier is None:
         return None
-    digest, index = earlier
-    if digest.hex() != submission.digest:
+    is_same, index = earlier
+    if not is_same:
         raise Invalid("idempotency-key-reused", "the same Idempotency-Key came with another request before")
     version = register.version_at(index)
     assert version is not None

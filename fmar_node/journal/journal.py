@@ -21,14 +21,16 @@ from pathlib import Path
 
 from fmar_node.clock import stamp
 from fmar_node.errors import Broken, OutOfRoom, Unavailable
-from fmar_node.identity import new_salt
+from fmar_node.identity import new_key, new_salt
+from fmar_node.journal import upgrade
 from fmar_node.journal.checkpoint import Checkpoint, NoteError, SigningKey, open_checkpoint, sign_checkpoint
+from fmar_node.journal.cipher import SubjectKey, at_rest
 from fmar_node.journal.entry import SECTIONS, Sealed, seal
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import CompactRange, ProofError, tree_root
 from fmar_node.vocabulary import Term
 
-FORMAT = "1"
+FORMAT = "2"
 LEAST_BYTES = 512
 """A smaller file is no SQLite database, and may be taken for a new one."""
 log = logging.getLogger("fmar.journal")
@@ -133,9 +135,7 @@ class Journal:
         if not made:
             schema = Path(__file__).with_name("schema.sql").read_text("utf-8")
             self.connection.executescript(f"BEGIN; {schema} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;")
-        found = self.register.meta("format")
-        if found != FORMAT:
-            raise Broken("internal-error", f"the journal has format {found}; this version of fmar writes format {FORMAT}")
+        upgrade.run(self.connection, self.register, FORMAT)
 
     def _check_signed(self) -> None:
         """The journal still holds the tree that was last signed."""
@@ -209,9 +209,11 @@ class Journal:
             "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (index, sealed.leaf_hash, draft.kind, draft.id, draft.number, draft.action, draft.recorded_at, draft.cause),
         )
+        subject = self._subject_key(draft.id)
+        salts, bodies = at_rest(subject.key, index, sealed.salts, sealed.bodies)
         places = ", ".join("?" * (3 + len(SECTIONS)))
-        values = (index, b"".join(sealed.commitments), b"".join(sealed.salts), *sealed.bodies)
-        run(f"INSERT INTO section VALUES ({places})", values)
+        run(f"INSERT INTO section VALUES ({places})", (index, b"".join(sealed.commitments), salts, *bodies))
+        self._count(draft)
         run(
             "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (draft.kind, draft.id, index, draft.state, draft.manager, draft.owner, draft.area, draft.is_live, draft.is_public),
@@ -220,7 +222,27 @@ class Journal:
         organisation_keys = [(client, key, draft.id, jwk, active) for client, key, jwk, active in draft.keys]
         self.connection.executemany("INSERT OR REPLACE INTO application_key VALUES (?, ?, ?, ?, ?)", organisation_keys)
         if draft.idempotency:
-            run("INSERT INTO idempotency VALUES (?, ?, ?, ?)", (*draft.idempotency, index))
+            organisation, key, digest = draft.idempotency
+            request = self.register.request(organisation, key)
+            run("INSERT INTO idempotency VALUES (?, ?, ?)", (request, subject.digest(digest), index))
+
+    def _subject_key(self, record: str) -> SubjectKey:
+        """The key of a record's personal sections, made with its first entry."""
+        if found := self.register.subject_key(record):
+            return found
+        made = SubjectKey(new_key())
+        self.connection.execute("INSERT INTO subject_key VALUES (?, ?, ?)", (record, made.key, made.erased_before))
+        return made
+
+    def _count(self, draft: Draft) -> None:
+        """Keeps the tally, before the record's own row is replaced."""
+        run = self.connection.execute
+        row = run("SELECT state FROM record WHERE kind = ? AND id = ?", (draft.kind, draft.id)).fetchone()
+        if row and row[0] == draft.state:
+            return
+        if row:
+            run("UPDATE tally SET records = records - 1 WHERE kind = ? AND state = ?", (draft.kind, row[0]))
+        run("INSERT INTO tally VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET records = records + 1", (draft.kind, draft.state))
 
     def _identify(self, draft: Draft) -> None:
         """Replaces the record's claims and handles where they have changed."""

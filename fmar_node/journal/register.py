@@ -15,17 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from fmar_node.errors import Broken
+from fmar_node.journal.cipher import NO_SALT, PERSONAL, SubjectKey, decrypt
 from fmar_node.journal.entry import SALT_BYTES, SECTIONS, Entry, leaf_data
 from fmar_node.journal.tree import HASH_BYTES
 from fmar_node.record import Actor, Version, joined
 from fmar_node.vocabulary import Document, Term, Tier
 
-TIER_SECTIONS = (Tier.OPEN, Tier.OPERATIONAL, Tier.COMMERCIAL, Tier.PERSONAL)
+PLAIN_TIERS = (Tier.OPEN, Tier.OPERATIONAL, Tier.COMMERCIAL)
 
 VERSION = """
 SELECT e.idx, e.kind, e.record, e.version, e.action, e.recorded_at,
-       s.actor, s.open, s.operational, s.commercial, s.personal
-FROM entry e JOIN section s ON s.idx = e.idx
+       s.actor, s.open, s.operational, s.commercial, s.personal, k.key, k.erased_before
+FROM entry e JOIN section s ON s.idx = e.idx LEFT JOIN subject_key k ON k.record = e.record
 """
 
 
@@ -114,7 +116,9 @@ class Register:
             yield self._version(row)
 
     def _version(self, row: sqlite3.Row) -> Version:
-        pieces: list[Document] = [json.loads(row[tier.value]) for tier in TIER_SECTIONS if row[tier.value]]
+        plain = {tier: row[tier.value] for tier in PLAIN_TIERS}
+        plain[Tier.PERSONAL] = opened(row, "personal")[1]
+        pieces: list[Document] = [json.loads(body) for body in plain.values() if body]
         actor = Actor.from_json(json.loads(row["actor"]) if row["actor"] else {})
         document = joined(pieces, self.terms)
         return Version(row["kind"], row["record"], row["version"], row["idx"], row["action"], row["recorded_at"], actor, document)
@@ -136,7 +140,7 @@ class Register:
 
     def counts(self) -> dict[tuple[str, str], int]:
         """How many records of each kind are in each state."""
-        rows = self.connection.execute("SELECT kind, state, count(*) FROM record GROUP BY kind, state")
+        rows = self.connection.execute("SELECT kind, state, records FROM tally WHERE records > 0")
         return {(row[0], row[1]): row[2] for row in rows}
 
     def application_key(self, client_id: str, key_id: str | None) -> sqlite3.Row | None:
@@ -145,11 +149,29 @@ class Register:
         row: sqlite3.Row | None = self.connection.execute(sql, (client_id, key_id)).fetchone()
         return row
 
-    def repeated(self, organisation: str, key: str) -> tuple[bytes, int] | None:
-        """The request digest and the entry of an earlier request with this idempotency key."""
-        sql = "SELECT digest, idx FROM idempotency WHERE organisation = ? AND key = ?"
-        row = self.connection.execute(sql, (organisation, key)).fetchone()
-        return (row[0], row[1]) if row else None
+    def repeated(self, organisation: str, key: str, digest: bytes) -> tuple[bool, int] | None:
+        """Whether an earlier request with this idempotency key had the same digest, and its entry; None where there was none.
+
+        After the record's erasure no request is the same any more.
+        """
+        sql = (
+            "SELECT i.digest, i.idx, k.key, k.erased_before FROM idempotency i "
+            "JOIN entry e ON e.idx = i.idx JOIN subject_key k ON k.record = e.record WHERE i.request = ?"
+        )
+        row = self.connection.execute(sql, (self.request(organisation, key),)).fetchone()
+        if row is None:
+            return None
+        is_same = hmac.compare_digest(SubjectKey(row["key"], row["erased_before"]).digest(digest), row["digest"])
+        return is_same, int(row["idx"])
+
+    def request(self, organisation: str, key: str) -> bytes:
+        """What an idempotency key is filed under."""
+        return self.blind(f"idempotency/{organisation}", key)
+
+    def subject_key(self, record: str) -> SubjectKey | None:
+        """The key of a record's personal sections as it stands now; None before the record's first entry."""
+        row = self.connection.execute("SELECT key, erased_before FROM subject_key WHERE record = ?", (record,)).fetchone()
+        return SubjectKey(row["key"], row["erased_before"]) if row else None
 
     # -- the tree
 
@@ -166,13 +188,21 @@ class Register:
         return str(row[0]) if row else None
 
     def entry(self, index: int) -> Entry | None:
-        """An entry as the tree knows it, with what has not been erased of salts and bodies."""
-        row = self.connection.execute("SELECT * FROM section WHERE idx = ?", (index,)).fetchone()
+        """An entry as the tree knows it, with what has not been erased of salts and bodies.
+
+        Broken where a personal section that was not erased is not there, or cannot be decrypted.
+        """
+        sql = (
+            "SELECT s.*, k.key, k.erased_before FROM section s "
+            "JOIN entry e ON e.idx = s.idx LEFT JOIN subject_key k ON k.record = e.record WHERE s.idx = ?"
+        )
+        row = self.connection.execute(sql, (index,)).fetchone()
         if row is None:
             return None
-        bodies = tuple(row[name] for name in SECTIONS)
-        salts = (None if body is None else salt for salt, body in zip(_cut(row["salts"], SALT_BYTES), bodies, strict=True))
-        return Entry(index, tuple(salts), bodies, tuple(_cut(row["commitments"], HASH_BYTES)))
+        kept = zip(SECTIONS, _cut(row["salts"], SALT_BYTES), strict=True)
+        pairs = [opened(row, section) if section in PERSONAL and salt == NO_SALT else (salt, row[section]) for section, salt in kept]
+        salts, bodies = zip(*pairs, strict=True)
+        return Entry(index, salts, bodies, tuple(_cut(row["commitments"], HASH_BYTES)))
 
     def leaves(self, start: int, count: int) -> list[bytes]:
         """The leaf data of neighbouring entries, for entry bundles."""
@@ -192,6 +222,20 @@ class Register:
                 (level, start, start + count),
             )
         return [row[0] for row in rows]
+
+
+Pair = tuple[bytes | None, bytes | None]
+"""Salt and body of a section; two times None where it was erased."""
+
+
+def opened(row: sqlite3.Row, section: str) -> Pair:
+    """A personal section in the clear, from a row that has the record's key beside it; Broken where it should open and doesn't."""
+    index, blob = row["idx"], row[section]
+    if row["key"] is not None and index < row["erased_before"]:
+        return None, None
+    if row["key"] is None or blob is None or (pair := decrypt(row["key"], index, section, blob)) is None:
+        raise Broken("internal-error", f"section {section} of entry {index} cannot be read, and no erasure says why; run fmar check")
+    return pair
 
 
 def _selection(window: Window) -> tuple[str, Sequence[str]]:

@@ -1,6 +1,6 @@
--- The journal's tables, format 1. Specification: docs/formats/journal.md.
--- entry and node never change; section loses bodies and salts by erasure; the rest is current state,
--- derived from the entries in the same transaction and rebuilt from them.
+-- The journal's tables, format 2. Specification: docs/formats/journal.md; older formats: upgrade.py.
+-- entry, node, checkpoint and handover never change; section and subject_key lose what is erased; the rest is current
+-- state, derived from the entries in the same transaction and made again from them by state.py.
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -19,15 +19,26 @@ CREATE TABLE entry (
 CREATE TABLE section (
     idx         INTEGER PRIMARY KEY REFERENCES entry,
     commitments BLOB NOT NULL,                  -- 7 x 32 bytes
-    salts       BLOB NOT NULL,                  -- 7 x 16 bytes, zeros where erased
-    envelope    BLOB, actor BLOB, open BLOB, operational BLOB, commercial BLOB, personal BLOB, submission BLOB
+    salts       BLOB NOT NULL,                  -- 7 x 16 bytes, zeros where erased, and where encrypted with the body
+    envelope    BLOB, actor BLOB, open BLOB, operational BLOB, commercial BLOB,
+    personal    BLOB, submission BLOB           -- encrypted under the record's key (cipher.py); NULL where erased
 ) STRICT;
+
+CREATE TABLE subject_key (                      -- what a record's personal sections are encrypted with; never in a backup
+    record        TEXT PRIMARY KEY,
+    key           BLOB NOT NULL,                -- 32 bytes; erasure puts a new one in its place
+    erased_before INTEGER NOT NULL              -- the personal sections of entries below this one are gone for good
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE node (                             -- perfect subtrees at levels 8, 16, 24; level 0 is entry.leaf_hash
     level INTEGER NOT NULL, idx INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, idx)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
+
+CREATE TABLE handover (                         -- from one signing key to the next (handover.py), oldest first
+    number INTEGER PRIMARY KEY, note TEXT NOT NULL
+) STRICT;
 
 CREATE TABLE record (                           -- the newest version of each record, and what lists select by
     kind TEXT NOT NULL, id TEXT NOT NULL, head INTEGER NOT NULL, state TEXT NOT NULL,
@@ -38,6 +49,10 @@ CREATE INDEX record_manager ON record (kind, manager, id) WHERE manager IS NOT N
 CREATE INDEX record_owner ON record (kind, owner, id) WHERE owner IS NOT NULL;
 CREATE INDEX record_area ON record (kind, area, id) WHERE area IS NOT NULL;
 CREATE INDEX record_public ON record (kind, id) WHERE is_public = 1;
+
+CREATE TABLE tally (                            -- how many records of a kind are in a state
+    kind TEXT NOT NULL, state TEXT NOT NULL, records INTEGER NOT NULL, PRIMARY KEY (kind, state)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE claim (                            -- what only one live record may have; values only as keyed hashes
     digest BLOB PRIMARY KEY, record TEXT NOT NULL
@@ -55,6 +70,8 @@ CREATE TABLE application_key (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE idempotency (
-    organisation TEXT NOT NULL, key TEXT NOT NULL, digest BLOB NOT NULL, idx INTEGER NOT NULL,
-    PRIMARY KEY (organisation, key)
+    request BLOB PRIMARY KEY,                   -- keyed hash of organisation and Idempotency-Key
+    digest  BLOB NOT NULL,                      -- keyed hash of the request's digest, under the key of the record
+    idx     INTEGER NOT NULL                    -- the entry that the request became
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_idx ON idempotency (idx);

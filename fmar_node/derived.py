@@ -1,0 +1,75 @@
+"""The journal's tables of current state: what follows from the newest version of each record, checked against it or made anew.
+
+Rules kept here: every row follows from a version's document by `state_of`, and there is no other row; one record is
+looked at at a time, whatever the size of the register.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from fmar_node.drafting import state_of
+from fmar_node.journal.register import Register
+from fmar_node.journal.tree import ProofError
+from fmar_node.kinds import KINDS
+from fmar_node.record import Version
+
+Rows = dict[str, set[tuple[object, ...]]]
+RECORD_COLUMN = {"record": "id", "claim": "record", "handle": "record", "application_key": "organisation"}
+"""The tables with rows of one record, and the column that names it."""
+Progress = Callable[[int], None]
+
+
+def check_state(register: Register) -> None:
+    """ProofError when a table of current state does not follow from the entries."""
+    total: Counter[str] = Counter()
+    tally: Counter[tuple[str, str]] = Counter()
+    for version in newest(register):
+        rows = rows_of(version, register)
+        tally[version.kind, str(state_of(version.document, version.kind)["state"])] += 1
+        for table, column in RECORD_COLUMN.items():
+            held = {tuple(row) for row in register.connection.execute(f"SELECT * FROM {table} WHERE {column} = ?", (version.id,))}
+            _compare(table, held == rows[table])
+            total[table] += len(held)
+    for table in RECORD_COLUMN:
+        _compare(table, register.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == total[table])
+    _compare("tally", register.counts() == dict(tally))
+
+
+def remake_state(register: Register, progress: Progress = lambda _: None) -> None:
+    """Makes the tables of current state anew, inside the transaction that the caller has begun."""
+    run = register.connection
+    for table in (*RECORD_COLUMN, "tally"):
+        run.execute(f"DELETE FROM {table}")
+    tally: Counter[tuple[str, str]] = Counter()
+    for number, version in enumerate(newest(register), start=1):
+        for table, rows in rows_of(version, register).items():
+            for row in rows:
+                run.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+        tally[version.kind, str(state_of(version.document, version.kind)["state"])] += 1
+        progress(number)
+    run.executemany("INSERT INTO tally VALUES (?, ?, ?)", ((kind, state, count) for (kind, state), count in tally.items()))
+
+
+def newest(register: Register) -> Iterator[Version]:
+    """The newest version of every record, kind by kind."""
+    for kind in KINDS:
+        yield from register.as_of(kind, register.size() - 1)
+
+
+def rows_of(version: Version, register: Register) -> Rows:
+    """What the tables hold for a record whose newest version this is."""
+    state = state_of(version.document, version.kind)
+    columns = (state["manager"], state["owner"], state["area"], int(state["is_live"]), int(state["is_public"]))
+    return {
+        "record": {(version.kind, version.id, version.index, state["state"], *columns)},
+        "claim": {(register.blind(*claim), version.id) for claim in state["claims"]},
+        "handle": {(register.blind(f"handle:{scheme}", value), version.id) for scheme, value in state["handles"]},
+        "application_key": {(client, key, version.id, jwk, int(active)) for client, key, jwk, active in state["keys"]},
+    }
+
+
+def _compare(table: str, is_equal: bool) -> None:
+    if not is_equal:
+        raise ProofError("state-mismatch", f"the table {table} does not follow from the entries")
