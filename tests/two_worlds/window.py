@@ -1,0 +1,91 @@
+"""The reference window: what a caller may see, copied by `reveal` alone into a store that holds nothing else.
+
+It shares no code with the projector and with the choice of a dataset: the caller's own records are the store's default
+graph, what everybody sees and the vocabulary are its named graphs, and the engine itself does what FROM says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyoxigraph as ox
+
+from fmar_node.access.caller import ANONYMOUS, Caller
+from fmar_node.access.reveal import Relation, relations, reveal
+from fmar_node.query import Question, chosen
+from fmar_node.representation import triples
+from fmar_node.store.gate import admit
+from fmar_node.store.pool import Query
+from fmar_node.vocabulary import Document
+from tests.market import BASE, Market, vocabulary
+from tests.two_worlds.asking import LIMITED, Answered, evaluated, words
+from tests.two_worlds.worlds import versions
+
+FORMATS: dict[str, Any] = {
+    "application/sparql-results+json": ox.QueryResultsFormat.JSON,
+    "application/sparql-results+xml": ox.QueryResultsFormat.XML,
+    "text/tab-separated-values": ox.QueryResultsFormat.TSV,
+}
+
+
+class Reference:
+    """A store of one caller's window."""
+
+    def __init__(self, market: Market, caller: Caller, folder: Path) -> None:
+        self.store = ox.Store(folder)
+        newest = {version.iri: version.document for version in versions(market)}
+        own, public = list(_own(newest.values(), caller)), list(_shown(newest.values(), ANONYMOUS))
+        self._add(ox.DefaultGraph(), own)
+        self._add(ox.NamedNode(f"{BASE}/views/{caller.view}"), own)
+        self._add(ox.NamedNode(f"{BASE}/views/public"), public)
+        for name, found in words().items():
+            self._add(ox.NamedNode(f"{BASE}/{name}"), found)
+
+    def _add(self, graph: Any, found: Iterable[ox.Triple]) -> None:
+        self.store.extend(ox.Quad(*triple, graph) for triple in found)
+
+    def ask(self, question: Question) -> Answered:
+        """The engine's answer over the whole store."""
+        admitted = admit(question.text, LIMITED)
+        query = Query(admitted.text, (), (), chosen(admitted.form, question.accept), 0, "", f"{BASE}/sparql")
+        return evaluated(_Whole(self.store, question), query)  # type: ignore[arg-type]
+
+
+class _Whole:
+    """The store asked without the dataset arguments of the node, but for those that the protocol itself names."""
+
+    def __init__(self, store: ox.Store, question: Question) -> None:
+        self.store, self.question = store, question
+
+    def query(self, text: str, base_iri: str, **_: Any) -> Any:
+        if not self.question.default_graphs and not self.question.named_graphs:
+            return self.store.query(text, base_iri=base_iri)
+        default, named = ([ox.NamedNode(graph) for graph in graphs] for graphs in (self.question.default_graphs, self.question.named_graphs))
+        return self.store.query(text, base_iri=base_iri, default_graph=default, named_graphs=named)
+
+
+def _own(documents: Iterable[Document], caller: Caller) -> Iterator[ox.Triple]:
+    """What the caller sees as more than everybody; everything that everybody sees, for nobody in particular."""
+    nearer = (document for document in documents if caller.is_anonymous or relations(document, caller) - {Relation.PUBLIC})
+    return _shown(nearer, caller)
+
+
+def _shown(documents: Iterable[Document], caller: Caller) -> Iterator[ox.Triple]:
+    for document in documents:
+        if shown := reveal(document, caller, vocabulary()):
+            yield from triples(shown, vocabulary())
+
+
+def rows(answered: Answered) -> Counter[Any]:
+    """The rows or triples of an answer, in no order."""
+    if answered.media_type in FORMATS:
+        found: Any = ox.parse_query_results(answered.body, FORMATS[answered.media_type])
+        if isinstance(found, ox.QueryBoolean):
+            return Counter([bool(found)])
+        return Counter(tuple(str(solution[name]) for name in found.variables) for solution in found)
+    if answered.media_type in ("text/csv", "refusal"):
+        return Counter(answered.body.splitlines())
+    return Counter(str(quad) for quad in ox.parse(answered.body, ox.RdfFormat.from_media_type(answered.media_type)))
