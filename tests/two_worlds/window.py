@@ -45,7 +45,7 @@ class Reference:
             self._add(ox.NamedNode(f"{BASE}/{name}"), found)
 
     def _add(self, graph: Any, found: Iterable[ox.Triple]) -> None:
-        self.store.extend(ox.Quad(*triple, graph) for triple in found)
+        self.store.bulk_extend(ox.Quad(*triple, graph) for triple in found)
 
     def ask(self, question: Question) -> Answered:
         """The engine's answer over the whole store."""
@@ -63,7 +63,9 @@ class _Whole:
     def query(self, text: str, base_iri: str, **_: Any) -> Any:
         if not self.question.default_graphs and not self.question.named_graphs:
             return self.store.query(text, base_iri=base_iri)
-        default, named = ([ox.NamedNode(graph) for graph in graphs] for graphs in (self.question.default_graphs, self.question.named_graphs))
+        graphs = set(self.store.named_graphs())  # the engine takes a graph that is named here for one that exists
+        asked = (self.question.default_graphs, self.question.named_graphs)
+        default, named = ([graph for name in names if (graph := ox.NamedNode(name)) in graphs] for names in asked)
         return self.store.query(text, base_iri=base_iri, default_graph=default, named_graphs=named)
 
 

@@ -42,8 +42,11 @@ PROVIDERS = ("fsp-a", "fsp-b", "fsp-c")
 DISTRIBUTORS = {"UKPN_EPN": 10, "UKPN_LPN": 12, "UKPN_SPN": 19}
 NAMES = ("Green Park", "Mill Lane", "Harbour", "Quarry", "Abbey")
 REASONS = [{"rule": rule, "text": f"because of {rule}"} for rule in ("A03", "A20", "A21", "DUPLICATE_PROBABLE")]
-Looks = dict[str, list[tuple[str, Document | None]]]
+Look = tuple[Document | None, Document | None]
+"""A record as a caller sees it, and as everybody does: the public graph and the public list stand beside the caller's own."""
+Looks = dict[str, list[tuple[str, Look]]]
 """By the IRI of a record: since when it looks how."""
+NO_LOOK: Look = (None, None)
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
@@ -316,10 +319,10 @@ class Window:
 
     def hides(self, before: Document | None, after: Document, instant: str) -> bool:
         """Whether this change of a record cannot be seen, neither now nor when the story brings the record back."""
-        is_seen_later = any(look for recorded_at, look in self.looks.get(after["id"], ()) if recorded_at > instant)
+        is_seen_later = any(each != NO_LOOK for recorded_at, each in self.looks.get(after["id"], ()) if recorded_at > instant)
         if before and is_seen_later and self._latent(before) != self._latent(after):
             return False
-        return (reveal(before, self.caller, vocabulary()) if before else None) == reveal(after, self.caller, vocabulary())
+        return (look(before, self.caller) if before else NO_LOOK) == look(after, self.caller)
 
     def _latent(self, document: Document) -> tuple[bool, Document]:
         """What decides how the record will look to the caller if it comes into its window."""
@@ -327,12 +330,16 @@ class Window:
         return is_public(document), filtered(document, SEES[relation], vocabulary())
 
 
+def look(document: Document, caller: Caller) -> Look:
+    return reveal(document, caller, vocabulary()), reveal(document, ANONYMOUS, vocabulary())
+
+
 def seen(market: Market, caller: Caller) -> Looks:
     """What a caller can tell of each record: how it looked from when on; records that it has never seen are left out."""
     looks: Looks = {}
     for version in versions(market):
-        shown = reveal(version.document, caller, vocabulary())
-        past = looks.setdefault(version.iri, [("", None)])
+        shown = look(version.document, caller)
+        past = looks.setdefault(version.iri, [("", NO_LOOK)])
         if shown != past[-1][1]:
             past.append((version.recorded_at, shown))
     return {iri: past for iri, past in looks.items() if len(past) > 1}
