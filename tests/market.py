@@ -31,7 +31,7 @@ from fmar_node.followers.projector import Projector
 from fmar_node.foundation import first_draft
 from fmar_node.identity import new_record_id
 from fmar_node.journal.checkpoint import SigningKey
-from fmar_node.journal.journal import Journal
+from fmar_node.journal.journal import Batch, Journal
 from fmar_node.journal.register import Register, connect
 from fmar_node.judge import Judgement, Paper, judge
 from fmar_node.kinds import KINDS, Situation, Verdict
@@ -203,14 +203,16 @@ class Market:
         return judge(paper, vocabulary(), shapes(), SETTINGS)
 
     async def commit(self, submission: Submission, judgement: Judgement) -> Receipt:
-        now = self.journal.recorded_now(self.clock.now())
         with self.journal.batch() as batch, batch.savepoint():
-            settled = settle(
-                submission, judgement, self.journal.register, vocabulary(), today(self.clock), now, batch.next_index
-            )
-            if isinstance(settled, Receipt):
-                return settled
-            return Receipt(settled.kind, settled.id, settled.number, batch.append(settled))
+            return self.settle(batch, submission, judgement)
+
+    def settle(self, batch: Batch, submission: Submission, judgement: Judgement) -> Receipt:
+        """One submission inside the journal's transaction."""
+        now = self.journal.recorded_now(self.clock.now())
+        settled = settle(submission, judgement, self.journal.register, vocabulary(), today(self.clock), now, batch.next_index)
+        if isinstance(settled, Receipt):
+            return settled
+        return Receipt(settled.kind, settled.id, settled.number, batch.append(settled))
 
     def update(self, caller: Caller, kind: str, id_: str, **changes: Any) -> Receipt:
         """A change of some terms of the current document, based on the current version."""

@@ -1,0 +1,100 @@
+"""The register does what its documentation says, whatever is done to it in whatever order."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+
+from tests.market import Market
+from tests.model.near import Near
+from tests.model.oracle import Request
+from tests.model.walk import ANYBODY, FIELDS, IDEMPOTENCY, PICK, PROVIDER, Walk, one_of
+
+UNHURRIED = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
+SHORT = settings(max_examples=30, stateful_step_count=30, derandomize=True, **UNHURRIED)
+LONG = settings(max_examples=300, stateful_step_count=60, **UNHURRIED)
+
+
+class NearWalk(Walk):
+    """A walk in this process: with a follower that stops anywhere, a clock that runs backwards, and an end at any moment."""
+
+    subject: Near
+
+    @rule(most=st.integers(1, 5))
+    def follow(self, most: int) -> None:
+        self.subject.follow(most)
+
+    @rule()
+    def compare(self) -> None:
+        self.subject.compare()
+
+    @rule(hours=one_of(0.001, 1, 30, 30, -1, -50))
+    def move_clock(self, hours: float) -> None:
+        self.subject.move_clock(hours)
+
+    @precondition(lambda self: self.oracle.records["assets"])
+    @rule(pick=PICK, validation=one_of("VERIFIED", "VERIFIED", "QUERY"), standing=one_of("LIVE", "LIVE", "SUSPENDED_ADMIN", "AWAITING_NEW_FSP"))
+    def validate(self, pick: int, validation: str, standing: str) -> None:
+        id_ = self.asset(pick)
+        if self.oracle.now("assets", id_).state != "DEREGISTERED":
+            document = self.oracle.validated(id_, validation, standing)
+            self.subject.validate(id_, validation, standing)
+            self.oracle.keep("assets", id_, document, self.subject.time("assets", id_), id_)
+            self.look("assets", id_)
+
+    @rule(who=PROVIDER, fields=st.fixed_dictionaries(FIELDS), key=IDEMPOTENCY, how=one_of("before the commit", "after the commit", "before the checkpoint is kept"))
+    def crash_while_registering(self, who: str, fields: dict, key: str, how: str) -> None:
+        """Nobody was told: the record is there whole, or not at all; asked again with the same key it is there once."""
+        request = Request(self.someone(who), "assets", "", "register", self.asset_document(fields, "nothing"), key=key)
+        self.crash_while(request, how)
+
+    @precondition(lambda self: self.oracle.records["assets"])
+    @rule(who=ANYBODY, pick=PICK, key=IDEMPOTENCY, how=one_of("before the commit", "after the commit"))
+    def crash_while_deregistering(self, who: str, pick: int, key: str, how: str) -> None:
+        id_ = self.asset(pick)
+        self.crash_while(Request(self.someone(who, self.manager(id_)), "assets", id_, "deregistration", {"deregistrationReason": "ERROR"}, key=key), how)
+
+    def crash_while(self, request: Request, how: str) -> None:
+        today = self.subject.today()
+        expected = self.oracle.expect(request, today)
+        self.subject.crash_while_writing(request, how)
+        if not expected.code and not expected.is_repeat and how != "before the commit":
+            self.learn(request, self.subject.newest(), today)
+        if request.key:
+            self.ask(request)
+
+
+def founded(folder) -> Market:
+    """A closed market with somebody of each sort."""
+    made = Market(folder)
+    made.join("operator", "FMAR_OPERATOR")
+    for name, role, given in (
+        ("fsp-a", "FSP", {}), ("fsp-b", "FSP", {}), ("dso-east", "DNO", {"licenceArea": ["UKPN_EPN", "UKPN_LPN"]}),
+        ("dso-south", "DNO", {"licenceArea": ["UKPN_SPN"]}), ("neso", "SYSTEM_OPERATOR", {}), ("regulator", "REGULATOR", {}),
+    ):  # fmt: skip
+        made.join(name, role, **given)
+    made.projected().graph.close()
+    made.close()
+    return made
+
+
+@pytest.fixture(scope="module")
+def beginning(tmp_path_factory: pytest.TempPathFactory) -> Market:
+    return founded(tmp_path_factory.mktemp("beginning"))
+
+
+def walking(beginning: Market) -> type[NearWalk]:
+    return type("NearWalk", (NearWalk,), {"make": staticmethod(lambda: Near(beginning))})
+
+
+def test_a_market_does_what_the_documentation_says(beginning: Market) -> None:
+    run_state_machine_as_test(walking(beginning), settings=SHORT)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("number", range(1, 5))
+def test_a_market_does_so_for_a_long_time(beginning: Market, number: int) -> None:
+    run_state_machine_as_test(seed(number)(walking(beginning)), settings=LONG)
