@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fmar_node.access.caller import Caller
-from fmar_node.access.reveal import is_public
+from fmar_node.access.reveal import filtered, is_public
 from fmar_node.errors import Fault, Severity
 from fmar_node.journal.entry import canonical
 from fmar_node.journal.journal import Draft
 from fmar_node.kinds import KINDS, Situation
+from fmar_node.kinds.erasure import ERASURE
 from fmar_node.record import Version, by_tier, uuid_of
-from fmar_node.vocabulary import RELEASE, Document, Vocabulary
+from fmar_node.vocabulary import RELEASE, Document, Tier, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,17 @@ def _notes(iri: str, faults: tuple[Fault, ...], previous: Version | None) -> Doc
     return {"warning": warnings, "defaulted": filled or before}
 
 
+def without_personal(document: Document, vocabulary: Vocabulary) -> Document:
+    """The document without its terms of the tier personal; a part that has nothing else goes whole."""
+    shown = filtered(document, frozenset(Tier) - {Tier.PERSONAL}, vocabulary)
+    kept = {name: _with_content(value) if isinstance(value, list) else value for name, value in shown.items()}
+    return {name: value for name, value in kept.items() if value != []}
+
+
+def _with_content(values: list[Any]) -> list[Any]:
+    return [value for value in values if not isinstance(value, dict) or value.keys() - {"id", "type"}]
+
+
 def draft_of(document: Document, situation: Situation, submission: Submission, vocabulary: Vocabulary, index: int) -> Draft:
     """The version as the journal takes it: sections, state, identifiers."""
     return Draft(
@@ -104,6 +116,7 @@ def draft_of(document: Document, situation: Situation, submission: Submission, v
         action=submission.action,
         recorded_at=situation.now,
         sections=_sections(document, situation, submission, vocabulary, index),
+        erases=submission.action == ERASURE,
         idempotency=(situation.caller.organisation, submission.idempotency, bytes.fromhex(submission.digest)) if submission.idempotency else None,
         **state_of(document, submission.kind),
     )

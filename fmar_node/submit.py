@@ -24,7 +24,7 @@ from typing import Protocol
 
 from fmar_node.access.caller import Caller, caller_of
 from fmar_node.access.reveal import reveal
-from fmar_node.drafting import Submission, draft_of, recorded
+from fmar_node.drafting import Submission, draft_of, recorded, without_personal
 from fmar_node.errors import (
     Conflict,
     Fault,
@@ -40,6 +40,7 @@ from fmar_node.journal.journal import Draft
 from fmar_node.journal.register import Register
 from fmar_node.judge import Judgement, Paper
 from fmar_node.kinds import KINDS, Action, Situation
+from fmar_node.kinds.erasure import ERASURE, EVERYTHING
 from fmar_node.record import Receipt, Version
 from fmar_node.representation import fingerprint
 from fmar_node.vocabulary import Document, Vocabulary
@@ -113,6 +114,8 @@ def settle(
     if situation.previous is not None and applied == situation.previous.document:
         previous = situation.previous
         return Receipt(previous.kind, previous.id, previous.number, previous.index, is_repeat=True)
+    if action.name == ERASURE and applied["erasureScope"] == EVERYTHING:
+        applied = without_personal(applied, vocabulary)
     document = recorded(applied, situation, faults, vocabulary)
     return draft_of(document, situation, submission, vocabulary, index)
 

@@ -72,6 +72,16 @@ def _to_asset(document: Document, caller: Caller) -> Iterable[Relation]:
         yield Relation.NATIONAL
 
 
+WIDE = (Role.DSO, Role.NESO)
+"""The roles that stand in a relation to records which do not name the organisation."""
+
+
+def parties(document: Document) -> frozenset[str]:
+    """The organisations that a record itself names as related to it; any other that is related has one of the roles `WIDE`."""
+    terms = ("id",) if document["type"] == "Organisation" else ("managedBy", "owner")
+    return frozenset(uuid_of(document[term]) for term in terms if term in document)
+
+
 def is_public(document: Document) -> bool:
     """Organisations once approved; assets that a register has already published, never a domestic or individual one."""
     if document["type"] == "Organisation":

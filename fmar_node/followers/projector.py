@@ -2,19 +2,24 @@
 
 Rules kept here: an entry goes into all graphs that it belongs in, together with its index, in one update; only
 differences are written; when an organisation's rights to others' records change, its graph is made anew; what
-the graph holds is known from the graph itself, so that a start after a crash goes on exactly where it stopped.
+the graph holds is known from the graph itself, so that a start after a crash goes on exactly where it stopped; an
+empty graph is filled in bulk from the newest versions, and holds an index only when all of it is there; what one
+entry costs does not grow with the organisations that have nothing to do with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyoxigraph as ox
 
 from fmar_node.access.caller import Caller, Role, caller_of, is_same_window
-from fmar_node.access.reveal import Relation, filtered, relations, tiers
-from fmar_node.journal.register import Register
+from fmar_node.access.reveal import WIDE, Relation, filtered, parties, relations, tiers
+from fmar_node.journal.register import Register, Window
+from fmar_node.kinds.erasure import ERASURE
+from fmar_node.read import window_of
 from fmar_node.record import Version
 from fmar_node.representation import triples
 from fmar_node.store.graph import Change, Graph, as_stored
@@ -22,6 +27,11 @@ from fmar_node.vocabulary import Document, Tier, Vocabulary
 
 GROUP = 64
 """Entries that share one update of the graph."""
+PAGE = 500
+"""Records that are read at once; between pages the journal may be written and its log be cleared."""
+BLOCK_CHARS = 16_000_000
+"""N-Quads that are loaded at once: larger blocks save work, smaller ones memory."""
+KINDS = ("organisations", "assets")
 
 OPERATOR_VIEW = Caller(organisation="operator", roles=frozenset({Role.OPERATOR}), state="ACTIVE")
 PUBLIC_VIEW = Caller()
@@ -35,11 +45,18 @@ class Projector:
         self.register, self.graph, self.vocabulary, self.base_url = register, graph, vocabulary, base_url
         self.applied = graph.applied
         self.viewers: dict[str, Caller] = {}
-        for version in register.as_of("organisations", self.applied):
+        self.wide: dict[str, Caller] = {}
+        self._admit_all(self.applied)
+
+    def _admit_all(self, index: int) -> None:
+        for version in self._stood("organisations", Window(everything=True), index):
             self._admit(caller_of(version.document))
 
     def _admit(self, viewer: Caller) -> None:
         self.viewers[viewer.organisation] = viewer
+        self.wide.pop(viewer.organisation, None)
+        if viewer.has(*WIDE):
+            self.wide[viewer.organisation] = viewer
 
     def catch_up(self, most: int = GROUP) -> int:
         """Applies up to `most` further entries; how many there were."""
@@ -48,10 +65,13 @@ class Projector:
         for version in versions:
             if version.kind == "organisations" and not is_same_window(self.viewers, caller_of(version.document)):
                 self._apply(changes, version.index - 1)
-                changes = list(self._changes(version, SHARED_VIEWS))
+                changes = list(self._changes(version, only_shared=True))
                 self._make_anew(version)
+            elif version.action == ERASURE:
+                self._apply(changes, version.index - 1)
+                changes = list(self._replaced(version))
             else:
-                changes += self._changes(version, self.all_viewers())
+                changes += self._changes(version)
         if versions:
             self._apply(changes, versions[-1].index)
         return len(versions)
@@ -62,18 +82,31 @@ class Projector:
             self.applied = index
         changes.clear()
 
-    def _changes(self, version: Version, viewers: Iterable[Caller]) -> Iterator[Change]:
-        """The differences that one version makes in the graphs of these viewers.
+    def _changes(self, version: Version, only_shared: bool = False) -> Iterator[Change]:
+        """The differences that one version makes in the graphs of those whom it concerns.
 
         Viewers to whom the same tiers are open share one computation.
         """
         previous = self.register.previous(version)
+        documents = [version.document, *([previous.document] if previous else [])]
         made: dict[tuple[int, frozenset[Tier]], frozenset[ox.Triple]] = {}
-        for viewer in viewers:
+        for viewer in SHARED_VIEWS if only_shared else self._concerned(*documents):
             before = self._triples(previous.document, viewer, made) if previous else frozenset()
             after = self._triples(version.document, viewer, made)
             if before != after:
                 yield Change(self.view_of(viewer), before - after, after - before)
+
+    def _replaced(self, version: Version) -> Iterator[Change]:
+        """The changes that an erasure makes: the journal no longer knows what has to go, so that all goes that a view holds."""
+        made: dict[tuple[int, frozenset[Tier]], frozenset[ox.Triple]] = {}
+        for viewer in self.all_viewers():
+            view = self.view_of(viewer)
+            yield Change(view, list(self.graph.about(view, version.iri)), self._triples(version.document, viewer, made))
+
+    def _concerned(self, *documents: Document) -> list[Caller]:
+        """Everybody in whose graph these versions of a record may stand, whatever reveal then says of it."""
+        named = {party: self.viewers[party] for document in documents for party in parties(document) if party in self.viewers}
+        return [*SHARED_VIEWS, *(viewer for viewer in (named | self.wide).values() if not viewer.has(Role.OPERATOR))]
 
     def _triples(self, document: Document, viewer: Caller, made: dict[Any, frozenset[ox.Triple]]) -> frozenset[ox.Triple]:
         opened = self._opened(document, viewer)
@@ -104,11 +137,70 @@ class Projector:
         own = f"{self.base_url}/views/{viewer.organisation}"
         self.graph.clear(own)
         if not viewer.has(Role.OPERATOR):
-            self.graph.load(own, self.window(viewer, version.index))
+            self.graph.load(own, self._held(viewer, version.index))
+
+    def _held(self, viewer: Caller, index: int) -> Iterator[ox.Triple]:
+        """What `window` is, from those records alone that may be in it."""
+        candidates = replace(window_of(viewer, managed=False), public=viewer.is_anonymous)
+        for kind in KINDS:
+            for version in self._stood(kind, candidates, index):
+                yield from self._shown(version.document, self._opened(version.document, viewer))
+
+    def _stood(self, kind: str, window: Window, index: int) -> Iterator[Version]:
+        """The records of a window as they stood at a place of the journal, which may grow meanwhile; some of them twice."""
+        after = ""
+        while index >= 0 and (found := self.register.page(kind, window, after, PAGE, {})):
+            yield from self._earlier(found, index)
+            after = found[-1].id
+        if index >= 0 and not window.everything:  # what has changed since may have been in the window before
+            yield from self._earlier((version for version in self._since(index) if version.kind == kind), index)
+
+    def _earlier(self, versions: Iterable[Version], index: int) -> Iterator[Version]:
+        for version in versions:
+            stood: Version | None = version
+            while stood and stood.index > index:
+                stood = self.register.previous(stood)
+            if stood:
+                yield stood
+
+    def _since(self, index: int) -> Iterator[Version]:
+        while versions := self.register.since(index, PAGE):
+            yield from versions
+            index = versions[-1].index
+
+    def fill(self) -> int:
+        """Makes the graph from the newest versions, all views at once, where it holds no index; how many entries it holds then.
+
+        What an interrupted filling has left is cleared first, and the index goes in last.
+        """
+        index = self.register.size() - 1
+        if self.applied >= 0 or index < 0:
+            return self.applied + 1
+        for view in self.graph.views():
+            if "/views/" in view:
+                self.graph.clear(view)
+        self._admit_all(index)
+        for block in _blocks(self._lines(index)):
+            self.graph.load_quads(block)
+        self._apply([], index)
+        return index + 1
+
+    def _lines(self, index: int) -> Iterator[str]:
+        """All views at a place of the journal as N-Quads, record by record."""
+        for kind in KINDS:
+            for version in self._stood(kind, Window(everything=True), index):
+                shown: dict[frozenset[Tier], list[str]] = {}
+                for viewer in self._concerned(version.document):
+                    opened = self._opened(version.document, viewer)
+                    if opened not in shown:
+                        shown[opened] = [str(triple) for triple in self._shown(version.document, opened)]
+                    if shown[opened]:
+                        end = f" <{self.view_of(viewer)}> .\n"
+                        yield end.join(shown[opened]) + end
 
     def window(self, viewer: Caller, index: int) -> Iterator[ox.Triple]:
-        """Everything that a viewer's graph holds at a place of the journal, by `reveal` alone."""
-        for kind in ("organisations", "assets"):
+        """Everything that a viewer's graph holds at a place of the journal, by `reveal` over all entries alone."""
+        for kind in KINDS:
             for version in self.register.as_of(kind, index):
                 yield from self._shown(version.document, self._opened(version.document, viewer))
 
@@ -124,3 +216,15 @@ class Projector:
             for view, viewer in expected.items()
             if set(self.graph.triples(view)) != as_stored(self.window(viewer, self.applied))
         ]
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[bytes]:
+    block, size = [], 0
+    for line in lines:
+        block.append(line)
+        size += len(line)
+        if size >= BLOCK_CHARS:
+            yield "".join(block).encode()
+            block, size = [], 0
+    if block:
+        yield "".join(block).encode()

@@ -23,9 +23,10 @@ from fmar_node.clock import stamp
 from fmar_node.errors import Broken, OutOfRoom, Unavailable
 from fmar_node.identity import new_key, new_salt
 from fmar_node.journal import upgrade
-from fmar_node.journal.checkpoint import Checkpoint, NoteError, SigningKey, open_checkpoint, sign_checkpoint
+from fmar_node.journal.checkpoint import Checkpoint, NoteError, SigningKey, sign_checkpoint
 from fmar_node.journal.cipher import SubjectKey, at_rest
 from fmar_node.journal.entry import SECTIONS, Sealed, seal
+from fmar_node.journal.handover import Chain
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import CompactRange, ProofError, tree_root
 from fmar_node.vocabulary import Term
@@ -60,6 +61,8 @@ class Draft:
     keys: tuple[tuple[str, str, str, bool], ...] = ()
     idempotency: tuple[str, str, bytes] | None = None
     cause: int | None = None
+    erases: bool = False
+    """Whether the personal sections of the record's earlier entries are destroyed with this one."""
 
 
 @dataclass(slots=True)
@@ -139,11 +142,12 @@ class Journal:
 
     def _check_signed(self) -> None:
         """The journal still holds the tree that was last signed."""
+        chain = self._chain()
         note = kept_note(self.signed.parent)
         if not note:  # a power cut may have left the file empty; the database's own checkpoint still stands
             return
         try:
-            last = open_checkpoint(note, self.origin, self.key.verifier)
+            last = chain.open(note)
         except NoteError as error:
             raise Broken("internal-error", f"the kept checkpoint does not verify: {error}") from error
         if last.size > self.tree.size or tree_root(self.register, last.size) != last.root:
@@ -152,6 +156,17 @@ class Journal:
                 f"the journal has {self.tree.size} entries and is not the one that was signed at {last.size}; "
                 "nothing will be signed over it: restore it from a backup",
             )
+
+    def _chain(self) -> Chain:
+        """The keys that have signed this journal, of which this process has the newest."""
+        try:
+            return Chain.leading(self.register.handovers(), self.key.verifier)
+        except NoteError as error:
+            raise Broken(
+                "internal-error",
+                f"keys/journal.key is not the key that this journal goes on under: {error}; "
+                "a change of keys that was cut off is finished by: fmar key rotate-journal",
+            ) from error
 
     @contextmanager
     def batch(self) -> Iterator[Batch]:
@@ -209,6 +224,8 @@ class Journal:
             "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (index, sealed.leaf_hash, draft.kind, draft.id, draft.number, draft.action, draft.recorded_at, draft.cause),
         )
+        if draft.erases:
+            self._erase(draft.id, index)
         subject = self._subject_key(draft.id)
         salts, bodies = at_rest(subject.key, index, sealed.salts, sealed.bodies)
         places = ", ".join("?" * (3 + len(SECTIONS)))
@@ -233,6 +250,18 @@ class Journal:
         made = SubjectKey(new_key())
         self.connection.execute("INSERT INTO subject_key VALUES (?, ?, ?)", (record, made.key, made.erased_before))
         return made
+
+    def _erase(self, record: str, index: int) -> None:
+        """Destroys the personal sections of a record's entries before `index`, and the key of every copy of them.
+
+        What is left of them in the database's log goes with `truncate`; `erased` in the table `meta` says up to where there
+        is something to scrub.
+        """
+        run = self.connection.execute
+        sql = "UPDATE section SET personal = NULL, submission = NULL WHERE idx IN (SELECT idx FROM entry WHERE record = ? AND idx < ?)"
+        run(sql, (record, index))
+        run("UPDATE subject_key SET key = ?, erased_before = ? WHERE record = ?", (new_key(), index, record))
+        run("INSERT OR REPLACE INTO meta VALUES ('erased', ?)", (str(index),))
 
     def _count(self, draft: Draft) -> None:
         """Keeps the tally, before the record's own row is replaced."""

@@ -13,6 +13,7 @@ from datetime import date
 from fmar_node.access.caller import Caller, Role
 from fmar_node.checks import mpan
 from fmar_node.errors import Fault, Severity
+from fmar_node.kinds.erasure import ERASURE, erasure
 from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
@@ -325,5 +326,6 @@ ASSET = Kind(
             apply=deregistered,
             note_terms=frozenset({"deregistrationReason", "survivor"}),
         ),
+        ERASURE: erasure("ASSET", NOT_FINAL | {"DEREGISTERED"}),
     },
 )

@@ -19,6 +19,7 @@ from fmar_node.access.caller import Role
 from fmar_node.access.jose import UnacceptableError
 from fmar_node.access.key import PublicKey, public_key
 from fmar_node.errors import Fault, Severity
+from fmar_node.kinds.erasure import ERASURE, erasure, is_operator
 from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
@@ -30,10 +31,6 @@ MOBILES = (
     ("secondaryContactMobileNumber", "secondaryContactMobileNumberCountryCode"),
     ("technicalItMobileNumber", "countryCode"),
 )
-
-
-def is_operator(situation: Situation) -> bool:
-    return situation.caller.is_active and situation.caller.has(Role.OPERATOR)
 
 
 def is_own(situation: Situation) -> bool:
@@ -362,5 +359,6 @@ ORGANISATION = Kind(
             note_class="ApplicationKey",
             note_terms=frozenset({"clientId", "keyId"}),
         ),
+        ERASURE: erasure("ORGANISATION", ADMITTED | {"PENDING_APPROVAL", "WITHDRAWN"}),
     },
 )

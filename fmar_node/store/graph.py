@@ -66,10 +66,24 @@ class Graph:
         name = ox.NamedNode(view)
         self.store.bulk_extend(ox.Quad(triple.subject, triple.predicate, triple.object, name) for triple in triples)
 
+    def load_quads(self, text: bytes) -> None:
+        """Add many quads, N-Quads without blank nodes, for filling an empty graph: fast, without touching the index."""
+        self.store.bulk_load(text, format=ox.RdfFormat.N_QUADS)
+
     def triples(self, view: str) -> Iterator[Triple]:
         """What a view holds, in no order."""
         for quad in self.store.quads_for_pattern(None, None, None, ox.NamedNode(view)):
             yield quad.triple
+
+    def about(self, view: str, record: str) -> Iterator[Triple]:
+        """What a view holds about a record and its parts, as it is stored; parts are the hash IRIs that the record leads to."""
+        name, waiting, seen = ox.NamedNode(view), [record], {record}
+        while waiting:
+            for quad in self.store.quads_for_pattern(ox.NamedNode(waiting.pop()), None, None, name):
+                yield quad.triple
+                if isinstance(quad.object, ox.NamedNode) and quad.object.value.startswith(f"{record}#") and quad.object.value not in seen:
+                    seen.add(quad.object.value)
+                    waiting.append(quad.object.value)
 
     def views(self) -> list[str]:
         """The IRIs of all views, sorted."""
