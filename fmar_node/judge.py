@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from fmar_node import frames, jsonld, representation
+from fmar_node import frames, jsonld, logs, representation
 from fmar_node.composition import in_order
 from fmar_node.errors import Fault, FmarError, Invalid, Severity
 from fmar_node.kinds import KINDS, Action, Kind
@@ -142,12 +142,15 @@ def main(descriptor: str) -> None:
     """The judge process: papers in, judgements or coded refusals out, until the node hangs up."""
     from fmar_node.checks.shape import Shapes  # pyshacl takes 0.3 s to import: only judges pay for it
 
+    logs.set_up_child("judge")
     sock = frames.inherited(descriptor)
     settings, vocabulary = Settings(), Vocabulary.load()
     shapes = Shapes(vocabulary)
     while (frame := frames.receive(sock)) is not None:
         header, (body,) = frame
-        settings = settings if "settings" not in header else Settings(**header["settings"])
+        if "settings" in header:
+            settings = Settings(**header["settings"])
+            logs.set_level(settings.log_level)
         frames.send(sock, _answer(header, body, vocabulary, shapes, settings))
 
 

@@ -21,6 +21,7 @@ from fmar_node.judge import Judgement, Paper, fault_from_json
 from fmar_node.process import Child, End
 from fmar_node.record import Receipt
 from fmar_node.settings import Settings
+from fmar_node.vitals import Vitals
 
 log = logging.getLogger("fmar.node")
 FIRST_PAUSE, SLOWEST_RESTART = 0.1, 10.0
@@ -44,6 +45,9 @@ class WriterLink:
         self.numbers = itertools.count()
         self.supervisor: asyncio.Task[None] | None = None
         self.is_ending = False
+        self.vitals = Vitals()
+        """What the writer said of itself last."""
+        self.restarts = 0
 
     async def start(self) -> None:
         """Starts the writer and waits until it is ready; its refusal is raised here."""
@@ -67,6 +71,7 @@ class WriterLink:
             if self.is_ending:
                 return
             log.error("the writer ended; starting another")
+            self.restarts += 1
             while not self.is_ending:
                 try:
                     await self._begin()
@@ -85,6 +90,8 @@ class WriterLink:
                 header = frame[0]
                 if header.get("event") == "snapshot":
                     await self.on_snapshot(header["path"])
+                elif header.get("event") == "vitals":
+                    self.vitals = Vitals.from_json(header["vitals"])
                 elif (future := self.waiting.pop(header.get("id", -1), None)) and not future.done():
                     future.set_result(header)
         except (EOFError, ValueError, OSError) as error:
@@ -141,6 +148,8 @@ class JudgePool:
         self.count = 0
         self.waiting = 0
         self.replacing: set[asyncio.Task[None]] = set()
+        self.members: set[Child] = set()
+        self.restarts = 0
 
     async def start(self) -> None:
         await asyncio.gather(*(self._add() for _ in range(self.settings.judges)))
@@ -151,6 +160,7 @@ class JudgePool:
         if await child.receive() is None:
             raise Unavailable("unavailable", "a judge process did not start; see the log")
         self.count += 1
+        self.members = {each for each in self.members if each.is_running} | {child}
         self.idle.put_nowait(child)
 
     async def judge(self, paper: Paper) -> Judgement:
@@ -209,6 +219,7 @@ class JudgePool:
 
     def _replace(self) -> None:
         """Starts another judge beside the requests, again and again until one has started."""
+        self.restarts += 1
         task = asyncio.create_task(self._restart())
         self.replacing.add(task)
         task.add_done_callback(self.replacing.discard)

@@ -53,7 +53,7 @@ class Node:
         self.queries = QueryPool(settings)
         self.judges = JudgePool(settings)
         self.writer = WriterLink(str(folder.root), settings, self._use_snapshot)
-        self.is_ready = False
+        self.is_ready, self.is_stopping = False, False
         self.level_at = 0
         """The journal index that the graph has to reach before this node is ready: what was there when it started."""
 

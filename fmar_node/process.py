@@ -53,15 +53,15 @@ class Child:
         self.is_condemned = False
 
     @classmethod
-    async def start(cls, module: str, *arguments: str, log: Path | None = None, one_arena: bool = False) -> Self:
+    async def start(cls, module: str, *arguments: str, log: Path | None = None, one_arena: bool = False, is_mute: bool = False) -> Self:
         """Run `python -m module DESCRIPTOR *arguments`.
 
-        Its standard error goes to ours, or is appended to the file `log`. `one_arena` keeps glibc to one
-        malloc arena, which makes RLIMIT_AS exact (engine reference, section 1).
+        Its standard error goes to ours, or is appended to the file `log`, or nowhere where it `is_mute`. `one_arena` keeps
+        glibc to one malloc arena, which makes RLIMIT_AS exact (engine reference, section 1).
         """
         ours, theirs = socket.socketpair()
         try:
-            process = await _execute(module, (str(theirs.fileno()), *arguments), theirs.fileno(), log, one_arena)
+            process = await _execute(module, (str(theirs.fileno()), *arguments), theirs.fileno(), log, one_arena, is_mute)
         except BaseException:
             ours.close()
             raise
@@ -125,7 +125,7 @@ class Child:
             return await self.wait()
 
 
-async def _execute(module: str, arguments: tuple[str, ...], descriptor: int, log: Path | None, one_arena: bool) -> Process:
+async def _execute(module: str, arguments: tuple[str, ...], descriptor: int, log: Path | None, one_arena: bool, is_mute: bool) -> Process:
     """`-P` and PYTHONPATH: the child imports this very package, whatever the working directory holds. A session of its own: Ctrl-C in
     a terminal reaches the node, which ends its children in its own order."""
     environment = surroundings(PYTHONPATH=str(PACKAGE.parent), **({"MALLOC_ARENA_MAX": "1"} if one_arena else {}))
@@ -133,7 +133,7 @@ async def _execute(module: str, arguments: tuple[str, ...], descriptor: int, log
     try:
         return await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", module, *arguments,
-            stdin=DEVNULL, stdout=DEVNULL, stderr=stderr, pass_fds=(descriptor,), env=environment, start_new_session=True,
+            stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL if is_mute else stderr, pass_fds=(descriptor,), env=environment, start_new_session=True,
         )  # fmt: skip
     finally:
         if stderr:

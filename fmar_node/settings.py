@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -28,6 +28,14 @@ class Settings(BaseModel):
     # who and where
     base_url: str = Field("http://127.0.0.1:8080", description="what every IRI of this node begins with; fixed when the node is made")
     node_name: str = Field("FMAR node", description="shown to people on the start page")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least grave lines of the log that are written")
+
+    # the connection
+    tls_certificate: str = Field("", description="PEM file of the certificate and its chain, relative to the data folder; none: plain HTTP")
+    tls_key: str = Field("", description="PEM file of the certificate's private key, readable by its owner only")
+    drain_seconds: float = Field(0.0, ge=0, le=300, description="how long `/readyz` says 503 before a stopping node takes no more requests")
+    stop_seconds: float = Field(10.0, ge=0, le=3600, description="longest time that a stopping node gives to requests in flight")
 
     # documents
     body_bytes: int = Field(262_144, description="largest request body of a record or action")

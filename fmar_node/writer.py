@@ -25,7 +25,7 @@ from typing import Any
 
 import pyoxigraph as ox
 
-from fmar_node import frames
+from fmar_node import frames, logs
 from fmar_node.clock import SystemClock, today
 from fmar_node.drafting import Submission
 from fmar_node.errors import Broken, FmarError, OutOfRoom, Unavailable
@@ -40,6 +40,7 @@ from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
 from fmar_node.store.snapshot import sweep
 from fmar_node.submit import settle
+from fmar_node.vitals import Pulse
 from fmar_node.vocabulary import Vocabulary, packaged
 
 log = logging.getLogger("fmar.writer")
@@ -66,9 +67,10 @@ class WriterProcess:
         self.sending = threading.Lock()
         self.is_ending = False
         self.held = -2
+        self.pulse = Pulse(folder.journal / "journal.db", folder.graph, self.journal.tree.size)
 
     def run(self) -> None:
-        threads = [threading.Thread(target=each, daemon=True) for each in (self._receive, self._follow, self._snapshot)]
+        threads = [threading.Thread(target=each, daemon=True) for each in (self._receive, self._follow, self._snapshot, self._report)]
         for thread in threads:
             thread.start()
         while (order := self.orders.get()) is not None:
@@ -106,9 +108,12 @@ class WriterProcess:
     def _commit(self, orders: list[Order]) -> None:
         self._wait_for_graph()
         answers: list[dict[str, Any]] = []
+        started, size = time.monotonic(), self.journal.tree.size
         try:
             with self.journal.batch() as batch:
                 answers = [self._settle(batch, *order) for order in orders]
+            if self.journal.tree.size > size:
+                self.pulse.committed(self.journal.tree.size - size, time.monotonic() - started, self.journal.tree.size)
         except FmarError as error:
             answers = [{"refusal": refusal_as_json(error)} for _ in orders]
         except Exception as error:
@@ -173,6 +178,7 @@ class WriterProcess:
                 target = self.folder.snapshots / new_token()
                 self.graph.snapshot(target)
                 self._send({"event": "snapshot", "path": str(target)})
+                self.pulse.snapped(time.monotonic() - started)
             except OSError as error:
                 log.error("no snapshot could be made: %s", error)
                 self.held = -2
@@ -183,6 +189,14 @@ class WriterProcess:
                 self.moved.wait_for(lambda: self.is_ending or self.projector.applied > self.held)
             if self.is_ending:
                 return
+
+    def _report(self) -> None:
+        """Tells the node how the writer is, once a second."""
+        while not self.is_ending:
+            vitals = self.pulse.vitals(self.journal.tree.size, self.projector.applied, getattr(self, "trouble", ""))
+            self._send({"event": "vitals", "vitals": vitals.as_json()})
+            with self.moved:
+                self.moved.wait_for(lambda: self.is_ending, timeout=1)
 
     def _is_level(self) -> bool:
         """Whether the graph holds everything that the journal does."""
@@ -240,15 +254,17 @@ def read_turtle(files: list[Path]) -> Iterator[ox.Triple]:
 
 def main(descriptor: str, data: str) -> None:
     """The process: opens everything, says so, works until the node hangs up."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logs.set_up_child("writer")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.setswitchinterval(0.0005)
     sock = frames.inherited(descriptor)
     folder = Folder(Path(data))
     if (frame := frames.receive(sock)) is None:
         return
+    settings = Settings(**frame[0]["settings"])
+    logs.set_level(settings.log_level)
     try:
-        process = WriterProcess(sock, folder, Settings(**frame[0]["settings"]))
+        process = WriterProcess(sock, folder, settings)
         sweep(folder.snapshots, everything=frame[0]["is_first"])
     except FmarError as error:
         frames.send(sock, {"event": "failed", "refusal": refusal_as_json(error)})

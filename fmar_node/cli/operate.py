@@ -8,13 +8,11 @@ import shutil
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import structlog
 import typer
-import uvicorn
 
+from fmar_node import logs
 from fmar_node.cli.console import escaped, fail, out, print_json, told
 from fmar_node.errors import FmarError
 from fmar_node.folder import Folder
@@ -87,7 +85,7 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
     """Serves a data folder with one web process."""
     from fmar_node.node import Node
     from fmar_node.web.app import create_app
-    from fmar_node.web.connection import connection_of
+    from fmar_node.web.server import Server, tls_of
 
     folder = Folder(data)
     folder.check_made()
@@ -95,43 +93,21 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
         fail(f"there is no settings file {config}")
     settings = folder.settings(config, base_url=base_url)
     address = urlsplit(settings.base_url)
-    set_up_logging()
-    app = create_app(Node(folder, settings))
+    logs.set_up("web", settings.log_level)
+    node = Node(folder, settings)
+    tls = tls_of(node)
+    app = create_app(node, tls)
     logging.getLogger("uvicorn.error").addFilter(lambda _: app.state.refusal is None)  # told below, without a traceback
-    where = (host or address.hostname or "127.0.0.1", port or address.port or 8080)
-    server = uvicorn.Config(
-        app,
-        host=where[0],
-        port=where[1],
-        http=connection_of(settings),
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
-    )
-    runner = uvicorn.Server(server)
+    where = (host or address.hostname or "127.0.0.1", port or address.port or (443 if tls else 8080))
+    server = Server(app, node, *where, tls)
     told_to_end = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is done
     with suppress(SystemExit):
-        runner.run()
+        server.run()
     signal.signal(signal.SIGTERM, told_to_end)
     if app.state.refusal:
         raise app.state.refusal
-    if not runner.started:
+    if not server.started:
         fail(f"the node did not start on {where[0]} port {where[1]}", "the log above says why; --port takes another one, fmar check looks closer")
-
-
-def set_up_logging() -> None:
-    """JSON lines on standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for noisy in ("httpx", "uvicorn.error"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    shared: list[Any] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
-    structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-    )
 
 
 @told

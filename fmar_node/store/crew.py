@@ -35,8 +35,11 @@ class Worker:
 
 
 async def hire(settings: Settings, snapshot: Path | None) -> tuple[Child, dict[str, object]]:
-    """Start a worker; the child and what it says of itself (`ready`, `index`, `locked`), nothing when it died."""
-    child = await Child.start(MODULE, one_arena=True)
+    """Start a worker; the child and what it says of itself (`ready`, `index`, `locked`), nothing when it died.
+
+    What it writes when it dies may quote a query, so nobody hears it: how it ended is logged here.
+    """
+    child = await Child.start(MODULE, one_arena=True, is_mute=True)
     setup = {
         "snapshot": str(snapshot) if snapshot else "",
         "memory": settings.worker_memory_bytes,
@@ -64,6 +67,7 @@ class Crew:
         self.expected = peak
         self.peak = 0
         self.index = -1
+        self.lost = 0
         self.idle: list[Worker] = []
         self.members: set[Worker] = set()
         self.is_retired = False
@@ -150,6 +154,7 @@ class Crew:
         self.members.discard(worker)
         if worker in self.idle:
             log.warning("an idle query worker ended")
+            self.lost += 1
             self.idle.remove(worker)
         self.wanting.set()
         self.on_change()

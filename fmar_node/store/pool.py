@@ -8,6 +8,7 @@ bounded in every direction; nothing here blocks the event loop.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -20,13 +21,19 @@ from fmar_node.store.admission import Admission, Turn, too_many
 from fmar_node.store.answer import Answer, Delivery, Query
 from fmar_node.store.crew import Crew, Worker, hire
 from fmar_node.store.snapshot import discard
+from fmar_node.vitals import SECONDS, Spread
 
 __all__ = ["Answer", "Query", "QueryPool", "Status"]
+
+log = logging.getLogger("fmar.queries")
+KEPT = ("answered", "refused")
+"""Ends of a query after which its worker goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """For readiness and metrics. `outcomes` counts queries since the start by how they ended."""
+    """For readiness and metrics. `outcomes` counts queries since the start by how they ended, `restarts` workers that were replaced
+    before their snapshot was."""
 
     workers: int
     running: int
@@ -35,6 +42,8 @@ class Status:
     index: int
     is_locked: bool
     outcomes: dict[str, int]
+    restarts: int
+    pids: tuple[int, ...]
 
     @property
     def is_ready(self) -> bool:
@@ -48,6 +57,9 @@ class QueryPool:
         self.settings = settings
         self.admission: Admission[tuple[Crew, Worker]] = Admission(settings)
         self.outcomes: Counter[str] = Counter()
+        self.lost = 0
+        self.waits = Spread(SECONDS)
+        """Seconds that queries waited for a worker, those that got none too."""
         self.crew: Crew | None = None
         self.wanted: Path | None = None
         self.is_locked = False
@@ -87,7 +99,8 @@ class QueryPool:
 
     async def run(self, query: Query) -> Answer:
         """The answer, when its first bytes are there. FmarError for every refusal (see `answer`, `admission`)."""
-        turn = self.admission.join(query.organisation)
+        turn, loop = self.admission.join(query.organisation), asyncio.get_running_loop()
+        joined = loop.time()
         try:
             self._dispatch()
             crew, worker = await self._granted(turn)
@@ -96,12 +109,17 @@ class QueryPool:
             if isinstance(error, FmarError):
                 self.outcomes[error.code] += 1
             raise
+        finally:
+            self.waits.add(loop.time() - joined)
 
         def release(worker: Worker, outcome: str) -> None:
             self.outcomes[outcome] += 1
             self.admission.leave(turn)
-            if worker.child.is_running and outcome in ("answered", "refused"):
+            if worker.child.is_running and outcome in KEPT:
                 crew.give_back(worker)
+            elif outcome not in KEPT:
+                self.lost += 1
+                log.warning("a query ended its worker: %s", outcome)
             self._dispatch()
 
         return await Delivery(worker, query, self.settings, release).begin()
@@ -116,6 +134,8 @@ class QueryPool:
             index=self.index,
             is_locked=self.is_locked,
             outcomes=dict(self.outcomes),
+            restarts=self.lost + (self.crew.lost if self.crew else 0),
+            pids=tuple(worker.child.pid for crew in self._crews() for worker in crew.members),
         )
 
     async def close(self) -> None:
@@ -194,6 +214,7 @@ class QueryPool:
 
     def _dismiss(self, crew: Crew) -> None:
         self.old.add(crew)
+        self.lost += crew.lost
 
         async def wind_up() -> None:
             await crew.retire()

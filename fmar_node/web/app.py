@@ -16,18 +16,32 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match
 
 from fmar_node import __version__, errors
+from fmar_node.certificate import Tls
 from fmar_node.errors import FmarError
 from fmar_node.kinds import KINDS
+from fmar_node.logs import said
 from fmar_node.node import Node
 from fmar_node.representation import RDF_FORMATS, serialise_triples
-from fmar_node.web import batch, credentials, documentation, export, journal, operations, records, sparql, words
+from fmar_node.web import (
+    batch,
+    credentials,
+    documentation,
+    export,
+    journal,
+    operations,
+    readiness,
+    records,
+    sparql,
+    words,
+)
 from fmar_node.web.description import catalogue
+from fmar_node.web.metrics import Measures, metrics
 from fmar_node.web.pages import start_page
 from fmar_node.web.problems import PROBLEM_JSON, problem_bytes, status_of
 from fmar_node.web.throttle import Throttle
 
 log = logging.getLogger("fmar.web")
-EXPOSED = ["ETag", "Link", "Location", "Retry-After", "Fmar-Journal-Index", "Fmar-Hint", "WWW-Authenticate", "DPoP-Nonce"]
+EXPOSED = ["ETag", "Link", "Location", "Retry-After", "Fmar-Journal-Index", "Fmar-Hint", "Fmar-Request-Id", "WWW-Authenticate", "DPoP-Nonce"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "QUERY", "OPTIONS"]
 
 
@@ -59,7 +73,7 @@ register_url_convertor("record", RecordId())
 register_url_convertor("count", Count())
 
 
-def create_app(node: Node) -> FastAPI:
+def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     """The ASGI application of a node; starting and stopping it starts and stops the node."""
 
     @asynccontextmanager
@@ -76,7 +90,7 @@ def create_app(node: Node) -> FastAPI:
         title=node.settings.node_name, version=__version__, lifespan=life, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.state.node, app.state.refusal = node, None
-    app.state.measures = operations.Measures(node)
+    app.state.measures = Measures(node, tls)
     app.state.throttle = Throttle(node.settings.probes_per_hour)
     _add_routes(app)
     app.add_exception_handler(FmarError, _refuse)
@@ -132,9 +146,9 @@ def _add_routes(app: FastAPI) -> None:
     add("/codes", words.codes)
     add("/codes/{scheme}", words.codes)
     add("/problems/{code}", words.problem_code)
-    add("/healthz", operations.healthz)
-    add("/readyz", operations.readyz)
-    add("/metrics", operations.metrics)
+    add("/healthz", readiness.healthz)
+    add("/readyz", readiness.readyz)
+    add("/metrics", metrics)
     add("/docs", documentation.page)
 
 
@@ -152,7 +166,7 @@ async def start(request: Request) -> Response:
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, FmarError)
     node = request.app.state.node
-    request.state.refused = error.code
+    request.state.refused = error
     kind = getattr(request.state, "kind", "")
     body = problem_bytes(error, node.settings.base_url, request.url.path, kind)
     headers = {"Cache-Control": "private, no-store", "Vary": "Accept, Authorization, DPoP", **error.headers}
@@ -182,5 +196,5 @@ def _methods_of(request: Request) -> set[str]:
 
 
 async def _break(request: Request, error: Exception) -> Response:
-    log.error("a request failed", exc_info=error)
+    log.error("a request failed", exc_info=error, extra=said(request=request.state.request_id))
     return await _refuse(request, errors.Broken("internal-error", "the node made a mistake; it has been logged"))

@@ -28,7 +28,7 @@ async def token(request: Request) -> Response:
         form = _form(await exchange.body(MOST_BYTES))
         issued = exchange.node.tokens.issue(form, request.headers.getlist("dpop"), request.method, exchange.url)
     except FmarError as error:
-        request.state.refused = error.code
+        request.state.refused = error
         return _oauth_error(error)
     return Response(json_bytes(issued), headers=NOT_STORED, media_type=JSON)
 

@@ -202,7 +202,7 @@ def test_a_node_that_is_ready_says_so_part_by_part(live: Live) -> None:
     response = live.client().get("/readyz")
 
     assert response.status_code == 200
-    assert {name for name, good in response.json().items() if good} == {"ready", "started", "writer", "judges", "queries", "graph", "sandbox"}
+    assert {name for name, good in response.json().items() if good} == {"ready", "started", "writer", "storage", "judges", "queries", "graph", "sandbox"}
     assert live.client().get("/healthz").text == "ok\n"
 
 
