@@ -18,7 +18,7 @@ from fmar_node.journal.entry import canonical
 from fmar_node.journal.journal import Draft
 from fmar_node.kinds import KINDS, Situation
 from fmar_node.kinds.erasure import ERASURE
-from fmar_node.record import Version, by_tier, uuid_of
+from fmar_node.record import by_tier, uuid_of
 from fmar_node.vocabulary import RELEASE, Document, Tier, Vocabulary
 
 
@@ -78,22 +78,23 @@ def recorded(applied: Document, situation: Situation, faults: tuple[Fault, ...],
     if document.get("standing") == "DEREGISTERED":
         document["deregisteredAt"] = situation.now
     if previous is None or situation.document != previous.document:  # a named action leaves the notes as they are
-        document |= _notes(document["id"], faults, previous)
+        document |= _notes(document, faults, previous.document if previous else {})
     terms = vocabulary.terms
     ordered = sorted((name for name in document if name not in ("id", "type")), key=lambda name: (terms[name].order, name))
     present = {name: document[name] for name in ordered if document[name] not in ([], None)}
     return {"id": document["id"], "type": document["type"], **present}
 
 
-def _notes(iri: str, faults: tuple[Fault, ...], previous: Version | None) -> Document:
+def _notes(document: Document, faults: tuple[Fault, ...], before: Document) -> Document:
+    """What was warned of, and which of the present values the node has filled in: now, or earlier and unchanged since."""
     warned = [fault for fault in faults if fault.severity is Severity.WARN]
-    filled = sorted(fault.field for fault in faults if fault.severity is Severity.FILLED)
-    before = previous.document.get("defaulted", []) if previous else []
+    filled = {fault.field for fault in faults if fault.severity is Severity.FILLED}
+    kept = {name for name in before.get("defaulted", ()) if document.get(name) == before.get(name)}
     warnings = [
-        {"id": f"{iri}#warning-{place}", "type": "Warning", "rule": fault.code, "text": fault.message}
+        {"id": f"{document['id']}#warning-{place}", "type": "Warning", "rule": fault.code, "text": fault.message}
         for place, fault in enumerate(warned, start=1)
     ]
-    return {"warning": warnings, "defaulted": filled or before}
+    return {"warning": warnings, "defaulted": sorted(filled | kept)}
 
 
 def without_personal(document: Document, vocabulary: Vocabulary) -> Document:

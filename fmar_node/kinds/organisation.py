@@ -92,7 +92,8 @@ def an_operators_key_remains(situation: Situation) -> Iterable[Fault]:
     """The last key of an operator cannot be revoked: register its successor first."""
     wanted = (situation.note.get("clientId"), situation.note.get("keyId"))
     active = [key for key in situation.document.get("applicationKey", ()) if key["keyStatus"] == "ACTIVE"]
-    if "FMAR_OPERATOR" in situation.document.get("organisationRoles", ()) and all(_matches(key, *wanted) for key in active):
+    is_operator = "FMAR_OPERATOR" in situation.document.get("organisationRoles", ())
+    if is_operator and active and all(_matches(key, *wanted) for key in active):
         message = "this is the operator's last key: register another one first"
         yield Fault("ORGANISATION-OPERATOR-2", Severity.REJECT, message, "/keyId", "keyId")
 

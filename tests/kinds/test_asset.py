@@ -115,6 +115,17 @@ def test_what_a_document_says_is_not_filled(market: Market) -> None:
     assert (document["effectiveDate"], document["energySource"], "defaulted" in document) == ("2026-12-01", "SOLAR", False)
 
 
+def test_what_was_filled_is_noted_for_as_long_as_it_stands(market: Market) -> None:
+    receipt = register(market, energySource=None)
+
+    notes = []
+    for change in ({"assetName": "Other"}, {"effectiveDate": "2026-12-01"}, {"energySource": "SOLAR"}):
+        market.update(market.callers["fsp-a"], "assets", receipt.id, **change)
+        notes.append(market.current("assets", receipt.id).document.get("defaulted"))
+
+    assert notes == [["effectiveDate", "energySource"], ["energySource"], None]
+
+
 # -- registration: owner
 
 

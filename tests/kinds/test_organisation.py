@@ -484,3 +484,10 @@ def test_the_last_key_of_an_operator_stays(market: Market) -> None:
     with refused("ORGANISATION-OPERATOR-2"):
         act(market, "operator", "operator", "key-revocation", clientId="operator")
     assert act(market, "operator", "operator", "key-revocation", clientId="operator", keyId=first["keyId"]).number == 3
+
+
+def test_an_operator_without_keys_has_none_to_lose(market: Market) -> None:
+    market.join("second", "FMAR_OPERATOR")
+
+    with refused("ORGANISATION-KEY-5", as_=Invalid):
+        act(market, "operator", "second", "key-revocation", clientId="app")
