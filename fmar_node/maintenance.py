@@ -1,21 +1,17 @@
-"""What is done to a node that is not running: check it, verify its journal, rebuild its graph.
+"""What is done to a node's data from outside: verify its journal, also beside a running node; rebuild a stopped one's graph.
 
-Rules kept here: nothing is repaired silently; a check says what is wrong and what to do about it.
+Rules kept here: nothing is repaired silently.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 from fmar_node.derived import check_state
-from fmar_node.errors import Broken, FmarError
+from fmar_node.errors import Broken
 from fmar_node.folder import Folder
 from fmar_node.followers.projector import Projector
 from fmar_node.journal.checkpoint import open_checkpoint
@@ -23,73 +19,11 @@ from fmar_node.journal.entry import Entry
 from fmar_node.journal.journal import FORMAT, Journal, kept_note
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import CompactRange, ProofError, tree_root
-from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
 from fmar_node.vocabulary import Vocabulary
 from fmar_node.writer import load_vocabulary
 
 BATCH = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    is_ok: bool
-    detail: str
-    remedy: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        return {"what": self.what, "ok": self.is_ok, "detail": self.detail, "remedy": self.remedy}
-
-
-def check_node(folder: Folder) -> list[Finding]:
-    """Everything that can be wrong with a stopped node's data, and what to do."""
-    folder.check_made()
-    settings = folder.settings()
-    findings = [_check_sandbox(settings), _check_journal(folder)]
-    if findings[-1].is_ok:
-        findings += _check_graph(folder, settings)
-    return findings
-
-
-LOCKING = "from fmar_node.store.sandbox import *; lock_network(); raise SystemExit(not is_locked())"
-
-
-def _check_sandbox(settings: Settings) -> Finding:
-    """Tried in a process of its own, since the lock cannot be taken off again."""
-    if subprocess.run([sys.executable, "-c", LOCKING], check=False, capture_output=True).returncode == 0:  # noqa: S603
-        return Finding("sandbox", True, "query workers are cut off from the network")
-    remedy = "run on Linux with seccomp, or set require_sandbox = false in node.toml for development"
-    return Finding("sandbox", not settings.require_sandbox, "query workers cannot be cut off from the network", remedy)
-
-
-def _check_journal(folder: Folder) -> Finding:
-    try:
-        passed = verify_journal(folder)
-    except (ProofError, FmarError, OSError) as error:
-        return Finding("journal", False, str(error), "restore the data folder from a backup; do not write to this one")
-    return Finding("journal", True, ", ".join(passed))
-
-
-def _check_graph(folder: Folder, settings: Settings) -> Iterator[Finding]:
-    try:
-        graph = Graph(folder.graph)
-    except (OSError, RuntimeError) as error:
-        if "LOCK" in str(error):
-            yield Finding("graph", False, "a node is running on this folder", "stop it to compare its graph with the journal")
-        else:
-            yield Finding("graph", False, f"cannot be opened: {error}", "fmar rebuild")
-        return
-    register = open_register(folder)
-    projector = Projector(register, graph, Vocabulary.load(), settings.base_url)
-    behind = register.size() - 1 - projector.applied
-    yield Finding("graph", True, f"holds journal index {projector.applied}" + (f", {behind} behind; it catches up at start" if behind else ""))
-    wrong = projector.deviations()
-    detail = f"{len(wrong)} views differ from the journal: {', '.join(wrong[:3])}" if wrong else "every view equals what reveal says"
-    yield Finding("views", not wrong, detail, "fmar rebuild" if wrong else "")
-    graph.close()
 
 
 def open_register(folder: Folder) -> Register:
@@ -125,14 +59,16 @@ def verify_journal(folder: Folder) -> list[str]:
     folder.check_made()
     base_url = folder.settings().base_url
     key = folder.journal_key(base_url)
+    kept = kept_note(folder.journal)  # first: a running node keeps it after the commit, so that the entries below are not older
     register = open_register(folder)
     try:
+        register.connection.execute("BEGIN")  # one view of the journal, whatever is appended meanwhile
         tree, count = _recomputed(register)
         if count:
             signed = open_checkpoint(register.checkpoint(), key.name, key.verifier)
             if (signed.size, signed.root) != (tree.size, tree.root):
                 raise ProofError("wrong-root", f"the {tree.size} entries are not those that were signed at {signed.size}")
-        if kept := kept_note(folder.journal):
+        if kept:
             last = open_checkpoint(kept, key.name, key.verifier)
             if last.size > count or tree_root(register, last.size) != last.root:
                 raise ProofError("wrong-root", f"the {count} entries do not continue those that were signed at {last.size}")
@@ -144,6 +80,8 @@ def verify_journal(folder: Folder) -> list[str]:
         raise
     except (sqlite3.DatabaseError, ValueError, TypeError) as error:  # a damaged row may hold anything
         raise ProofError("damaged-file", f"the database cannot be read: {error}") from error
+    finally:
+        register.connection.close()
     return [f"{count} entries", "commitments", "leaves", "root", "signature", "current state"]
 
 
@@ -191,6 +129,7 @@ def rebuild_graph(folder: Folder, status: AbstractContextManager[Any] | None = N
     load_vocabulary(graph, settings.base_url, folder.graph.parent / "vocabulary")
     projector = Projector(register, graph, Vocabulary.load(), settings.base_url)
     with status or nullcontext():
+        projector.fill()
         while projector.catch_up():
             pass
     graph.close()

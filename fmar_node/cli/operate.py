@@ -112,15 +112,16 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
 
 @told
 def check(data: Path = DATA, as_json: bool = JSON) -> None:
-    """Check a stopped node: journal, proofs, and that every graph equals what reveal says."""
-    from fmar_node.maintenance import check_node
+    """Check a node, running or stopped: settings, keys, disk, certificate, journal, and of a stopped one every graph."""
+    from fmar_node.checkup import check_node
 
     findings = check_node(Folder(data))
     if as_json:
         print_json([finding.as_json() for finding in findings])
     else:
         for finding in findings:
-            mark = "[green]ok[/]  " if finding.is_ok else "[red]BAD[/] "
+            good = "[yellow]note[/]" if finding.remedy else "[green]ok[/]  "
+            mark = good if finding.is_ok else "[red]BAD[/] "
             out.print(f"{mark} {finding.what}: {escaped(finding.detail)}", soft_wrap=True)
             if finding.remedy:
                 out.print(f"     [dim]{escaped(finding.remedy)}[/]", soft_wrap=True)

@@ -1,0 +1,226 @@
+"""What can be wrong with a node, looked for beside a running node as well as in a stopped one's folder.
+
+Rules kept here: nothing is changed and nothing repaired; every finding says what was looked at, and where something is
+wrong what to do; a look that cannot be taken (a running node holds the graph) is said to be one, not a fault.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fmar_node.access.key import SigningKeys
+from fmar_node.certificate import read_certificate
+from fmar_node.clock import Clock, SystemClock, parse_stamp
+from fmar_node.derived import newest, rows_of
+from fmar_node.errors import FmarError
+from fmar_node.folder import Folder
+from fmar_node.followers.projector import Projector
+from fmar_node.journal.register import Register
+from fmar_node.journal.tree import ProofError
+from fmar_node.maintenance import open_register, verify_journal
+from fmar_node.settings import Settings
+from fmar_node.store.graph import Graph
+from fmar_node.vitals import bytes_of
+from fmar_node.vocabulary import Vocabulary
+
+KEY_BYTES = 32
+LEAST_FREE, SCARCE_SHARE = 1 << 30, 0.1
+"""Below so many bytes a disk is full for a register; below that share it should be looked after."""
+SOON_DAYS = 14
+SAMPLE = 50
+"""Records whose identifiers are looked up to see whether the lookup key is the journal's."""
+RESTORE = "restore the data folder from a backup; do not write to this one"
+LOCKING = "from fmar_node.store.sandbox import *; lock_network(); raise SystemExit(not is_locked())"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; good with a remedy means that it works and should be seen to."""
+
+    what: str
+    is_ok: bool
+    detail: str
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {"what": self.what, "ok": self.is_ok, "detail": self.detail, "remedy": self.remedy}
+
+
+def check_node(folder: Folder, clock: Clock | None = None) -> list[Finding]:
+    """Everything that can be wrong with a node's machine and data, and what to do."""
+    if not folder.journal.exists() and not folder.settings_file.exists():
+        folder.check_made()
+    settings, said = _settings(folder)
+    keys = list(_keys(folder))
+    findings = [said, *keys, _disk(folder.root)]
+    if settings is None:
+        return findings
+    findings += [_sandbox(settings), _certificate(settings, folder, clock or SystemClock())]
+    if not all(finding.is_ok for finding in keys if "may be read" not in finding.detail):
+        return findings
+    findings.append(_journal(folder))
+    if findings[-1].is_ok:
+        findings += _state(folder, settings, clock or SystemClock())
+    return findings
+
+
+def _settings(folder: Folder) -> tuple[Settings | None, Finding]:
+    try:
+        settings = folder.settings()
+    except (FmarError, OSError, ValueError) as error:
+        detail = getattr(error, "detail", "") or f"{folder.settings_file} cannot be read: {error}"
+        return None, Finding("settings", False, detail, "mend node.toml or the environment; docs/reference/settings.md lists every name")
+    return settings, Finding("settings", True, f"the node is {settings.base_url}")
+
+
+def _keys(folder: Folder) -> Iterator[Finding]:
+    """The node's own keys: there, readable by their owner only, of the right form; and the participants' kept here."""
+    secret = folder.token_keys.parent
+    wrong = [finding for file in (secret / "journal.key", secret / "lookup.key", folder.token_keys) for finding in _key(file)]
+    held = sorted({*secret.glob("*"), *folder.participants.glob("*/key.jwk")})
+    wrong += [_readable(file) for file in held if file.is_file() and stat.S_IMODE(file.stat().st_mode) & 0o077]
+    yield from wrong or [Finding("keys", True, "there, and readable by their owner only")]
+
+
+def _readable(file: Path) -> Finding:
+    return Finding("keys", False, f"{file} may be read by others than its owner", f"chmod 600 {file}; if anybody may have read it, exchange the key")
+
+
+def _key(file: Path) -> Iterator[Finding]:
+    put_back = "put the file back from a backup of this very node"
+    if not file.is_file():
+        yield Finding("keys", False, f"{file} is missing", put_back)
+    elif file.suffix == ".key" and file.stat().st_size != KEY_BYTES:
+        yield Finding("keys", False, f"{file} has {file.stat().st_size} bytes instead of {KEY_BYTES}", put_back)
+    elif file.suffix == ".jwks":
+        try:
+            SigningKeys.load(file)
+        except PermissionError:
+            return
+        except (OSError, ValueError) as error:
+            yield Finding("keys", False, f"{file}: {error}", put_back)
+
+
+def _disk(root: Path) -> Finding:
+    usage = shutil.disk_usage(root)
+    left = f"{usage.free / LEAST_FREE:.1f} GiB of {usage.total / LEAST_FREE:.0f} GiB are free"
+    make_room = "make room or move the data folder to a larger disk; a node without room refuses to write"
+    if usage.free < LEAST_FREE:
+        return Finding("disk", False, left, make_room)
+    return Finding("disk", True, left, make_room if usage.free < SCARCE_SHARE * usage.total else "")
+
+
+def _sandbox(settings: Settings) -> Finding:
+    """Tried in a process of its own, since the lock cannot be taken off again."""
+    if subprocess.run([sys.executable, "-c", LOCKING], check=False, capture_output=True).returncode == 0:  # noqa: S603
+        return Finding("sandbox", True, "query workers are cut off from the network")
+    remedy = "run on Linux with seccomp, or set require_sandbox = false in node.toml for development"
+    return Finding("sandbox", not settings.require_sandbox, "query workers cannot be cut off from the network", remedy)
+
+
+def _certificate(settings: Settings, folder: Folder, clock: Clock) -> Finding:
+    renew = "renew it, then send the node SIGHUP (systemctl reload fmar)"
+    try:
+        certificate = read_certificate(settings, folder.root)
+    except FmarError as error:
+        return Finding("certificate", False, error.detail, "mend what it says; the node does not start like this")
+    if certificate is None:
+        return Finding("certificate", True, "none: TLS is a reverse proxy's work")
+    left = certificate.days_left(clock.now())
+    if left <= 0:
+        return Finding("certificate", False, f"{certificate.file} expired at {certificate.ends.isoformat()}", renew)
+    soon = left < SOON_DAYS
+    return Finding("certificate", not soon, f"{certificate.file} is for {', '.join(certificate.names)} and ends in {left:.0f} days", renew if soon else "")
+
+
+def _journal(folder: Folder) -> Finding:
+    try:
+        passed = verify_journal(folder)
+    except ProofError as error:
+        if error.code in ("unknown-signer", "bad-signature"):
+            return Finding("journal", False, f"keys/journal.key is not the key that signed this journal ({error})", "put this node's own key back from a backup")
+        if error.code == "state-mismatch" and not _has_its_lookup_key(folder):
+            return Finding("journal", False, "keys/lookup.key is not the key of this journal: no asset is found by its identifiers", "put this node's own key back from a backup")
+        return Finding("journal", False, str(error), RESTORE)
+    except (FmarError, OSError) as error:
+        return Finding("journal", False, str(error), RESTORE)
+    return Finding("journal", True, ", ".join(passed))
+
+
+def _state(folder: Folder, settings: Settings, clock: Clock) -> Iterator[Finding]:
+    """What is looked at once the journal holds."""
+    register = open_register(folder)
+    try:
+        yield from _clock(register, clock)
+        yield from _graph(folder, settings, register)
+    finally:
+        register.connection.close()
+
+
+def _clock(register: Register, clock: Clock) -> Iterator[Finding]:
+    row = register.connection.execute("SELECT recorded_at FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
+    behind = (parse_stamp(row[0]) - clock.now()).total_seconds() if row else 0.0
+    if behind > 1:
+        remedy = "set the clock of this machine (timedatectl set-ntp true); until it has caught up, entries carry the time of the newest one"
+        yield Finding("clock", False, f"{behind:.0f} seconds behind the newest entry, which was recorded at {row[0]}", remedy)
+    else:
+        yield Finding("clock", True, "not behind the newest entry")
+
+
+def _graph(folder: Folder, settings: Settings, register: Register) -> Iterator[Finding]:
+    if hasattr(os, "geteuid") and os.geteuid() != folder.root.stat().st_uid:
+        remedy = "run it as the user that the node runs as: what another one opens, the node cannot open afterwards"
+        yield Finding("graph", True, "not compared: the folder belongs to another user", remedy)
+        return
+    try:
+        graph = Graph(folder.graph)
+    except (OSError, RuntimeError) as error:
+        if "LOCK" in str(error):
+            yield Finding("graph", True, "in use: a node is running on this folder", "stop it and check again to compare every view with the journal")
+        else:
+            yield Finding("graph", False, f"cannot be opened: {error}", "fmar rebuild")
+        return
+    try:
+        yield from _views(graph, register, settings)
+    finally:
+        graph.close()
+    yield _snapshots(folder.snapshots)
+
+
+def _views(graph: Graph, register: Register, settings: Settings) -> Iterator[Finding]:
+    projector = Projector(register, graph, Vocabulary.load(), settings.base_url)
+    behind = register.size() - 1 - projector.applied
+    yield Finding("graph", True, f"holds journal index {projector.applied}" + (f", {behind} behind; it catches up at start" if behind else ""))
+    wrong = projector.deviations()
+    detail = f"{len(wrong)} views differ from the journal: {', '.join(wrong[:3])}" if wrong else "every view equals what reveal says"
+    yield Finding("views", not wrong, detail, "fmar rebuild" if wrong else "")
+
+
+def _snapshots(directory: Path) -> Finding:
+    left = sorted(directory.iterdir()) if directory.exists() else []
+    if not left:
+        return Finding("snapshots", True, "none are left over")
+    size = sum(map(bytes_of, left)) / 2**20
+    return Finding("snapshots", True, f"{len(left)} left over from a node that was killed, {size:.0f} MiB at most", "nothing to do: they are removed at the next start")
+
+
+def _has_its_lookup_key(folder: Folder) -> bool:
+    """Whether identifiers are found under the key at hand: those of the first record that has any."""
+    register = open_register(folder)
+    for number, version in enumerate(newest(register)):
+        rows = rows_of(version, register)
+        for table in ("claim", "handle"):
+            for digest, record in rows[table]:
+                sql = f"SELECT count(*) FROM {table} WHERE digest = ? AND record = ?"
+                return bool(register.connection.execute(sql, (digest, record)).fetchone()[0])
+        if number >= SAMPLE:
+            break
+    return True
