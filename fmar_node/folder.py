@@ -53,8 +53,24 @@ class Folder:
     def is_made(self) -> bool:
         return self.settings_file.exists() and self.token_keys.exists()
 
+    @property
+    def incomplete(self) -> Path:
+        """Stands there while the folder is being restored, and for good where that was cut off."""
+        return self.root / "INCOMPLETE"
+
+    @property
+    def backups(self) -> Path:
+        """Where backups of this node are: an absolute path a line."""
+        return self.root / "backups"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
     def check_made(self) -> None:
         """Malformed with what to do where this is no node's folder."""
+        if self.incomplete.exists():
+            raise Malformed("malformed-request", f"{self.root} was being restored and is not whole; remove it and restore again")
         if not self.is_made:
             raise Malformed("malformed-request", f"{self.root} is not a node's data folder; make one with: fmar init {self.root}")
 
@@ -81,14 +97,14 @@ class Folder:
 
     def make(self, base_url: str) -> None:
         """Folders, settings and keys. Malformed where there is a node already."""
-        if self.is_made or self.journal.exists():
+        if self.is_made or self.journal.exists() or self.incomplete.exists():
             raise Malformed("malformed-request", f"{self.root} has a node already")
         for folder in (self.root / "keys", self.journal, self.graph.parent, self.snapshots, self.participants):
             folder.mkdir(parents=True, exist_ok=True)
         for folder in (self.root, self.root / "keys"):
             folder.chmod(0o700)
-        _write_private(self.root / "keys" / "journal.key", Ed25519PrivateKey.generate().private_bytes_raw())
-        _write_private(self.root / "keys" / "lookup.key", secrets.token_bytes(32))
+        write_private(self.root / "keys" / "journal.key", Ed25519PrivateKey.generate().private_bytes_raw())
+        write_private(self.root / "keys" / "lookup.key", secrets.token_bytes(32))
         self.settings_file.write_text(
             "# Settings of this node; docs/reference/settings.md lists all of them.\n"
             f"# The base URL stands in the IRI of every record and cannot be changed.\nbase_url = {json.dumps(base_url)}\n",
@@ -96,7 +112,8 @@ class Folder:
         )
 
 
-def _write_private(file: Path, data: bytes) -> None:
+def write_private(file: Path, data: bytes) -> None:
+    """A new file that only its owner may read, on disk when this returns. FileExistsError where there is one."""
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         out.write(data)
         out.flush()

@@ -160,6 +160,8 @@ class Journal:
     def _chain(self) -> Chain:
         """The keys that have signed this journal, of which this process has the newest."""
         try:
+            if self.key.name != self.origin:
+                raise NoteError("wrong-origin", f"it is a key of {self.key.name}")
             return Chain.leading(self.register.handovers(), self.key.verifier)
         except NoteError as error:
             raise Broken(
@@ -286,6 +288,11 @@ class Journal:
             self.connection.executemany(f"DELETE FROM {table} WHERE digest = ? AND record = ?", gone)
             new = [(digest, draft.id) for digest in values - before]
             self.connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", new)
+
+    def forget_requests(self, before: int) -> None:
+        """Idempotency keys of requests that became entries before this one are not known any more."""
+        with self.batch():
+            self.connection.execute("DELETE FROM idempotency WHERE idx < ?", (before,))
 
     def close(self) -> None:
         self.connection.close()

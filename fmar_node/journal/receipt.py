@@ -4,7 +4,7 @@ Rules kept here:
 - a section is opened whole (salt and body) or stays closed (commitment); there is nothing in between;
 - no member of a receipt goes unverified: one that the format does not have is refused;
 - verification reads nothing but the receipt and the key, and imports nothing but the standard library,
-  `cryptography` (Ed25519) and the journal's own formats: tree.py, checkpoint.py and entry.py.
+  `cryptography` (Ed25519) and the journal's own formats: tree.py, checkpoint.py, handover.py and entry.py.
 
 docs/formats/journal.md is the specification.
 """
@@ -22,9 +22,9 @@ from fmar_node.journal.checkpoint import (
     VerifierKey,
     decode_base64,
     encode_base64,
-    open_checkpoint,
 )
 from fmar_node.journal.entry import SECTIONS, Entry, commit, leaf_data, parse_leaf
+from fmar_node.journal.handover import Authority, Chain, nobody, parse_handovers
 from fmar_node.journal.tree import HASH_BYTES, ProofError, leaf_hash, verify_inclusion
 
 MEMBERS = ("origin", "index", "sections", "treeSize", "inclusionProof", "checkpoint")
@@ -65,11 +65,15 @@ def parse_receipt(text: str | bytes) -> dict[str, Any]:
     return members
 
 
-def verify_receipt(receipt: Mapping[str, Any], verifier_key: str, published: bytes | None = None) -> list[str]:
+def verify_receipt(
+    receipt: Mapping[str, Any], verifier_key: str, published: bytes | None = None, handovers: str | None = None, authority: Authority = nobody
+) -> list[str]:
     """The names of the checks passed, in order; ReceiptError names the first that fails.
 
     `verifier_key` is `<origin>+<key id>+<base64>`, from a source other than the receipt. With the entry's leaf data
     as the journal published it (from an entry bundle), an altered section is named instead of failing the proof.
+    With the journal's hand-overs, checkpoints of the key's successors count too, and those that the journal has not
+    continued no longer do; `authority` says who may replace a lost key.
     """
     _need_members(receipt)
     commitments = _commitments(receipt["sections"])
@@ -77,7 +81,7 @@ def verify_receipt(receipt: Mapping[str, Any], verifier_key: str, published: byt
     if published is not None:
         _need_published(commitments, published)
         passed.append("published-leaf")
-    head = _head(receipt, verifier_key)
+    head = _head(receipt, verifier_key, handovers, authority)
     if receipt["treeSize"] != head.size:
         raise ReceiptError("wrong-tree-size", "treeSize is not the size of the checkpoint's tree")
     proof = [_hash(each, "inclusionProof", "bad-proof") for each in receipt["inclusionProof"]]
@@ -85,7 +89,8 @@ def verify_receipt(receipt: Mapping[str, Any], verifier_key: str, published: byt
         verify_inclusion(leaf_hash(leaf_data(commitments)), receipt["index"], head.size, proof, head.root)
     except ProofError as error:
         raise ReceiptError("bad-proof", str(error)) from None
-    return [*passed, "origin", "signature", "tree-size", "inclusion"]
+    followed = [] if handovers is None else ["hand-overs"]
+    return [*passed, "origin", *followed, "signature", "tree-size", "inclusion"]
 
 
 def _shown(entry: Entry, section: str, is_seen: bool) -> dict[str, str]:
@@ -134,13 +139,13 @@ def _need_published(commitments: Sequence[bytes], published: bytes) -> None:
             raise ReceiptError("wrong-commitment", f"section {section} is not what the journal committed to")
 
 
-def _head(receipt: Mapping[str, Any], verifier_key: str) -> Checkpoint:
+def _head(receipt: Mapping[str, Any], verifier_key: str, handovers: str | None, authority: Authority) -> Checkpoint:
     """The signed tree head of the log that the key is named after."""
     try:
         key = VerifierKey.parse(verifier_key)
         if key.name != receipt["origin"]:
             raise NoteError("wrong-origin", "the receipt is of another journal than the key")
-        return open_checkpoint(receipt["checkpoint"], receipt["origin"], key)
+        return Chain.following(parse_handovers(handovers or ""), key, authority).open(receipt["checkpoint"])
     except ProofError as error:
         raise ReceiptError(error.code, error.detail) from None
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from fmar_node.errors import Broken
 from fmar_node.journal.cipher import NO_SALT, PERSONAL, SubjectKey, decrypt
 from fmar_node.journal.entry import SALT_BYTES, SECTIONS, Entry, leaf_data
+from fmar_node.journal.handover import Handover
 from fmar_node.journal.tree import HASH_BYTES
 from fmar_node.record import Actor, Version, joined
 from fmar_node.vocabulary import Document, Term, Tier
@@ -143,6 +144,23 @@ class Register:
         rows = self.connection.execute("SELECT kind, state, records FROM tally WHERE records > 0")
         return {(row[0], row[1]): row[2] for row in rows}
 
+    def ended_before(self, time: str, most: int) -> list[tuple[str, str]]:
+        """Kind and id of records that have been de-registered or withdrawn before a time and not been erased since."""
+        sql = (
+            "SELECT r.kind, r.id FROM record r JOIN entry e ON e.idx = r.head "
+            "WHERE r.state IN ('DEREGISTERED', 'WITHDRAWN') AND e.recorded_at < ? AND e.action <> 'erasure' LIMIT ?"
+        )
+        return [(row[0], row[1]) for row in self.connection.execute(sql, (time, most))]
+
+    def index_at(self, time: str) -> int:
+        """The newest entry that was recorded at or before a time; -1 where there is none. Recorded times never run backwards."""
+        low, high = 0, self.size()
+        while low < high:
+            middle = (low + high) // 2
+            at = self.connection.execute("SELECT recorded_at FROM entry WHERE idx = ?", (middle,)).fetchone()[0]
+            low, high = (middle + 1, high) if at <= time else (low, middle)
+        return low - 1
+
     def application_key(self, client_id: str, key_id: str | None) -> sqlite3.Row | None:
         """The key of an application: by its id, or its newest active one."""
         sql = "SELECT * FROM application_key WHERE client_id = ?1 AND (?2 IS NULL OR key_id = ?2) ORDER BY is_active DESC"
@@ -182,6 +200,10 @@ class Register:
         """The newest signed checkpoint: a C2SP signed note."""
         row = self.connection.execute("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
         return str(row[0]) if row else ""
+
+    def handovers(self) -> list[Handover]:
+        """From one signing key to the next, oldest first, not yet verified. NoteError where one is malformed."""
+        return [Handover.parse(row[0]) for row in self.connection.execute("SELECT note FROM handover ORDER BY number")]
 
     def meta(self, key: str) -> str | None:
         row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
