@@ -4,7 +4,9 @@ Rules kept here:
 - nothing of the node is imported: this file and httpx, joserfc and cryptography are all that a participant needs;
 - the private key stays in a file that only its owner may read, and leaves this process only as signatures;
 - a credential goes to the profile's node alone, wherever a redirect or a link may lead;
-- each request has a proof of its own (RFC 9449); a refused token or a demanded nonce is mended once, never twice.
+- each request has a proof of its own (RFC 9449); a refused token or a demanded nonce is mended once, never twice;
+- a request is repeated only where that cannot do anything twice: it never reached the node, it only reads, or it carries an
+  Idempotency-Key; each time with a proof of its own, and for a bounded time.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import json
 import os
 import re
 import secrets
+import ssl
 import stat
 import threading
 import time
@@ -39,17 +42,28 @@ EARLY_SECONDS = 15.0  # a token is renewed this long before it ends, so that it 
 TIMEOUT = httpx.Timeout(120.0, connect=10.0)  # seconds
 
 
-class CredentialError(httpx.HTTPError):
-    """The node gave no access token. `word` is the OAuth error word, where it gave one."""
+PATIENCE = 10.0
+"""Seconds for which a client repeats a request before it gives up."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+READING = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
+LOST = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError)
+"""The connection ended before there was an answer."""
 
-    def __init__(self, message: str, word: str = "") -> None:
+
+class CredentialError(httpx.HTTPError):
+    """The node gave no access token. `word` is the OAuth error word, where it gave one; `is_passing` where it said when to come again."""
+
+    def __init__(self, message: str, word: str = "", is_passing: bool = False) -> None:
         super().__init__(message)
-        self.word = word
+        self.word, self.is_passing = word, is_passing
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Who a participant is at which node, with its private key (a JWK)."""
+    """Who a participant is at which node, with its private key (a JWK).
+
+    `ca` is a PEM file of the certificates that the node's is checked against, where its issuer is not one that everybody knows.
+    """
 
     node: str
     issuer: str
@@ -57,6 +71,7 @@ class Profile:
     client_id: str
     organisation: str
     key: dict[str, Any] = field(repr=False)
+    ca: str = ""
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -68,12 +83,15 @@ class Profile:
         names = ("node", "issuer", "token_endpoint", "client_id", "organisation")
         if missing := [name for name in names if not isinstance(said.get(name), str)]:
             raise ValueError(f"{folder / 'profile.json'} has no {', '.join(missing)}")
-        return cls(**{name: said[name] for name in names}, key=json.loads(key.read_text("utf-8")))
+        ca = str(folder / said["ca"]) if said.get("ca") else ""
+        return cls(**{name: said[name] for name in names}, key=json.loads(key.read_text("utf-8")), ca=ca)
 
     def save(self, folder: Path) -> None:
         """Write `profile.json` and `key.jwk` (mode 0600) into `folder`, which is made if need be (mode 0700)."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        said = {name: value for name, value in asdict(self).items() if name != "key"}
+        said = {name: value for name, value in asdict(self).items() if name != "key" and value}
+        if self.ca:
+            said["ca"] = str(Path(self.ca).resolve())
         (folder / "profile.json").write_text(json.dumps(said, indent=2) + "\n", "utf-8")
         key = folder / "key.jwk"
         with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
@@ -205,7 +223,7 @@ class FmarAuth(httpx.Auth):
             "client_assertion": self._assertion(),
         }
         headers = {"DPoP": self._proof("POST", httpx.URL(url), None), "Accept": "application/json"}
-        return httpx.Request("POST", url, data=form, headers=headers, extensions=dict(cause.extensions))
+        return httpx.Request("POST", url, data=form, headers=headers, extensions={**cause.extensions, "is_token_request": True})
 
     def _assertion(self) -> str:
         """A private_key_jwt (RFC 7523, section 3) for the issuer."""
@@ -249,7 +267,7 @@ class FmarAuth(httpx.Auth):
         if response.status_code != httpx.codes.OK or not isinstance(value, str) or str(kind).lower() != "dpop":
             word = str(_member(response, "error") or "")
             said = _member(response, "error_description") or _member(response, "detail") or word or "no reason given"
-            raise CredentialError(f"no token from {self._profile.token_endpoint} ({response.status_code}): {said}", word)
+            raise CredentialError(f"no token from {self._profile.token_endpoint} ({response.status_code}): {said}", word, "Retry-After" in response.headers)
         seconds = float(life) if isinstance(life, int | float) else 0.0
         return _Token(value, self._now() + seconds - min(EARLY_SECONDS, seconds / 2))
 
@@ -290,9 +308,97 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class Attempts:
+    """How often one request may be made: what to do after each outcome, until the time is up."""
+
+    def __init__(self, request: httpx.Request, patience: float) -> None:
+        self._may_resend = isinstance(request.stream, httpx.ByteStream)
+        is_query = request.headers.get("Content-Type", "").startswith("application/sparql-query")
+        self._is_safe = request.method in READING or is_query or "Idempotency-Key" in request.headers
+        self._has_key = "Idempotency-Key" in request.headers
+        self._deadline, self._pause = time.monotonic() + patience, FIRST_PAUSE
+
+    def pause_after(self, outcome: httpx.Response | httpx.HTTPError) -> float | None:
+        """Seconds to wait before the request is made again; None where this outcome stands."""
+        is_over = self._is_over(outcome) if isinstance(outcome, httpx.Response) else self._is_final(outcome)
+        pause = self._pause
+        if isinstance(outcome, httpx.Response):
+            pause = max(pause, min(LONGEST_PAUSE, _seconds(outcome.headers.get("Retry-After", ""))))
+        self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+        if is_over or not self._may_resend or time.monotonic() + pause > self._deadline:
+            return None
+        return pause
+
+    def _is_over(self, response: httpx.Response) -> bool:
+        """503 with Retry-After says that nothing is known to have been done; 409 with it, that the first attempt still runs."""
+        if "Retry-After" not in response.headers:
+            return True
+        is_late = self._is_safe and response.status_code == 503
+        return not is_late and not (self._has_key and response.status_code == 409)
+
+    def _is_final(self, error: httpx.HTTPError) -> bool:
+        if isinstance(error, CredentialError):
+            return not error.is_passing
+        if isinstance(error, httpx.ConnectError):
+            return False
+        is_unsent = bool(isinstance(error, LOST) and error.request.extensions.get("is_token_request"))
+        return not (isinstance(error, LOST) and (self._is_safe or is_unsent))
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0.0
+
+
+class Client(httpx.Client):
+    """An httpx.Client that repeats what may be repeated, for at most `patience` seconds."""
+
+    def __init__(self, *, patience: float = PATIENCE, **options: Any) -> None:
+        super().__init__(**options)
+        self._patience = patience
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        attempts = Attempts(request, self._patience)
+        while True:
+            try:
+                response = super().send(request, **options)
+            except httpx.HTTPError as error:
+                if (pause := attempts.pause_after(error)) is None:
+                    raise
+            else:
+                if (pause := attempts.pause_after(response)) is None:
+                    return response
+                response.close()
+            time.sleep(pause)
+
+
+class AsyncClient(httpx.AsyncClient):
+    """The same for asyncio."""
+
+    def __init__(self, *, patience: float = PATIENCE, **options: Any) -> None:
+        super().__init__(**options)
+        self._patience = patience
+
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        attempts = Attempts(request, self._patience)
+        while True:
+            try:
+                response = await super().send(request, **options)
+            except httpx.HTTPError as error:
+                if (pause := attempts.pause_after(error)) is None:
+                    raise
+            else:
+                if (pause := attempts.pause_after(response)) is None:
+                    return response
+                await response.aclose()
+            await asyncio.sleep(pause)
+
+
 def connect(profile: Profile, **options: Any) -> httpx.Client:
-    """A client of the profile's node: paths are relative to it, credentials are added. Use it in a `with`."""
-    return httpx.Client(**client_options(profile), **options)
+    """A client of the profile's node: paths are relative to it, credentials are added. Use it in a `with`.
+
+    `patience` is for how many seconds it repeats what may be repeated while the node does not answer; 0: never.
+    """
+    return Client(**client_options(profile), **options)
 
 
 def client_options(profile: Profile) -> dict[str, Any]:
@@ -302,4 +408,14 @@ def client_options(profile: Profile) -> dict[str, Any]:
         "auth": FmarAuth(profile),
         "timeout": TIMEOUT,
         "trust_env": not is_loopback(httpx.URL(profile.node).host),
+        "verify": trusted(profile),
     }
+
+
+def trusted(profile: Profile) -> ssl.SSLContext | bool:
+    """Which certificates are believed: those of the profile's `ca`, otherwise what SSL_CERT_FILE or httpx brings."""
+    if not profile.node.startswith("https:"):
+        return True
+    if profile.ca:
+        return ssl.create_default_context(cafile=profile.ca)
+    return ssl.create_default_context() if os.environ.get("SSL_CERT_FILE") else True

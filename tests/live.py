@@ -91,7 +91,7 @@ class Live:
     def client(self, name: str = "") -> httpx.Client:
         """A participant's client; without a name an anonymous one."""
         if name not in self.clients:
-            self.clients[name] = connect(self.profiles[name]) if name else httpx.Client(base_url=self.url)
+            self.clients[name] = connect(self.profiles[name], patience=0) if name else httpx.Client(base_url=self.url)
         return self.clients[name]
 
     def battery(self, **changes: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fmar_node.client import CredentialError, Profile, client_options, is_loopback
+from fmar_node.client import AsyncClient, CredentialError, Profile, client_options, is_loopback
 from fmar_node.errors import PROBLEMS
 
 ADDRESS = "127.0.0.1"
@@ -31,6 +31,7 @@ CONNECTION_HEADERS = frozenset(
 )
 OWN_HEADERS = frozenset({b"host", b"authorization", b"dpop", b"expect"})
 REPEATABLE_BYTES = 1_048_576  # a body up to this size is held, so that it can be sent again when a token was refused
+PATIENCE = 2.0  # seconds for which a node that does not answer is asked again, before the tool is told
 POOL = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 
 Headers = list[tuple[bytes, bytes]]
@@ -137,7 +138,7 @@ def _host(url: str) -> str:
 
 def agent_app(profile: Profile, on_ready: Callable[[], None] = lambda: None) -> ASGIApp:
     """The agent as an ASGI application, with the life of its connections; `on_ready` is called once it serves."""
-    client = httpx.AsyncClient(**client_options(profile), limits=POOL, follow_redirects=False)
+    client = AsyncClient(**client_options(profile), patience=PATIENCE, limits=POOL, follow_redirects=False)
     agent = Agent(profile, client)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -26,6 +26,8 @@ out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() el
 err = Console(stderr=True, highlight=False, emoji=False, width=None if sys.stderr.isatty() else WIDE)
 
 
+PATIENCE = 3.0
+"""Seconds for which a command waits for a node that does not answer, as while it starts again."""
 NO_HINT = frozenset({"malformed-request", "internal-error", "storage-full", "unavailable"})
 """Codes whose remedy speaks to those who send requests; their detail says it all to others."""
 
@@ -119,7 +121,7 @@ def profile_of(name: str, data: Path | None = None) -> Profile:
 
 
 def client_of(name: str, data: Path | None = None) -> httpx.Client:
-    return connect(profile_of(name, data))
+    return connect(profile_of(name, data), patience=PATIENCE)
 
 
 def answered(response: httpx.Response) -> httpx.Response:

@@ -103,7 +103,7 @@ def onboard(operator: Profile, name: str, described: dict[str, Any], folder: Pat
         iri = made.headers["Location"]
         answered(client.post(f"{iri}/approval"))
         answered(client.post(f"{iri}/key-registration", json=_key_note(name, key), headers=LD_JSON))
-    profile = Profile(operator.node, operator.issuer, operator.token_endpoint, name, iri, key)
+    profile = Profile(operator.node, operator.issuer, operator.token_endpoint, name, iri, key, operator.ca)
     profile.save(folder)
     return profile
 
