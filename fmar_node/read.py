@@ -22,8 +22,8 @@ from fmar_node.journal.checkpoint import Checkpoint, Note
 from fmar_node.journal.receipt import build_receipt
 from fmar_node.journal.register import Register, Window
 from fmar_node.journal.tree import inclusion_proof
-from fmar_node.kinds import Kind
-from fmar_node.record import Version, uuid_of
+from fmar_node.kinds import KINDS, Kind
+from fmar_node.record import Version, by_tier, uuid_of
 from fmar_node.representation import fingerprint
 from fmar_node.vocabulary import Document, Tier, Vocabulary
 
@@ -137,9 +137,8 @@ class Reader:
     def lookup(self, scheme: str, value: str, caller: Caller) -> list[Document]:
         """The assets that carry an identifier and are the caller's to know of by it (domain 5.2)."""
         found = [self.register.current("assets", id_) for id_ in sorted(self.register.found(scheme, normal(scheme, value)))]
-        entitled = [version for version in found if version and _may_look_up(version.document, scheme, caller)]
-        shown = [reveal(version.document, caller, self.vocabulary) for version in entitled if version.state != "DEREGISTERED"]
-        return [document for document in shown if document is not None]
+        shown = [reveal(version.document, caller, self.vocabulary) for version in found if version and version.state != "DEREGISTERED"]
+        return [document for document in shown if document is not None and _is_shown_under(document, scheme, normal(scheme, value))]
 
     def proof(self, shown: Shown, caller: Caller) -> dict[str, Any]:
         """The receipt of a version: inclusion proof in the newest signed tree, sections that the caller sees whole."""
@@ -148,10 +147,15 @@ class Reader:
         note = self.register.checkpoint()
         size = Checkpoint.parse(Note.parse(note).text).size
         open_tiers = tiers(shown.version.document, caller)
-        seen = {SECTION_OF_TIER[tier] for tier in open_tiers}
+        seen = {SECTION_OF_TIER[tier] for tier in open_tiers if self._is_seen_whole(shown, tier)}
         if open_tiers == frozenset(Tier):
             seen |= {"envelope", "actor", "submission"}
         return build_receipt(entry, seen, inclusion_proof(self.register, shown.version.index, size), note)
+
+    def _is_seen_whole(self, shown: Shown, tier: Tier) -> bool:
+        """Whether a section holds nothing but what is shown: a value that is open may stand in a part that is not."""
+        terms = self.vocabulary.terms
+        return by_tier(shown.version.document, terms)[tier] == by_tier(shown.document, terms)[tier]
 
     def export(self, kind: Kind, caller: Caller) -> Iterator[Document]:
         """Everything that the caller manages, streamed."""
@@ -183,10 +187,12 @@ def normal(scheme: str, value: str) -> str:
     return text.replace("*", "") if scheme == "EVSE" else text
 
 
-def _may_look_up(document: Document, scheme: str, caller: Caller) -> bool:
-    """A public face is not standing: who looks up by an identifier must be one who sees that identifier."""
-    seen = tiers(document, caller)
-    return (Tier.PERSONAL if scheme in ("MPAN", "SERIAL") else Tier.COMMERCIAL) in seen
+def _is_shown_under(shown: Document, scheme: str, value: str) -> bool:
+    """A public face is not standing: who looks up by an identifier must be one who sees that identifier, all of it.
+
+    A serial number without its manufacturer is no pair: it would tell whether there is a manufacturer that is not shown.
+    """
+    return not (scheme == "SERIAL" and value.startswith("|")) and (scheme, value) in KINDS["assets"].handles(shown)
 
 
 def _sees_everything(document: Document, caller: Caller) -> bool:

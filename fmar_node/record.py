@@ -92,12 +92,14 @@ def by_tier(document: Document, terms: Mapping[str, Term]) -> dict[Tier, Documen
 
 
 def _cut_parts(parts: list[Document], own: Tier, terms: Mapping[str, Term]) -> dict[Tier, list[Document]]:
+    """The parts by tier; none of their values is of a more open one than the part itself, which would tell of it."""
     cut: dict[Tier, list[Document]] = {own: []}
     for part in parts:
         pieces: dict[Tier, Document] = {own: {"id": part["id"], "type": part["type"]}}
         for name, value in part.items():
             if name not in ("id", "type"):
-                pieces.setdefault(terms[name].tier, {"id": part["id"]})[name] = value
+                tier = max(own, terms[name].tier, key=tuple(Tier).index)
+                pieces.setdefault(tier, {"id": part["id"]})[name] = value
         for tier, piece in pieces.items():
             cut.setdefault(tier, []).append(piece)
     return cut

@@ -20,7 +20,7 @@ from fmar_node.access.reveal import reveal
 from fmar_node.checks.report import validation_report
 from fmar_node.clock import parse_stamp
 from fmar_node.drafting import Submission, digest_of
-from fmar_node.errors import Conflict, Invalid, Malformed
+from fmar_node.errors import Conflict, FmarError, Invalid, Malformed, TooMany
 from fmar_node.identity import is_uuid, new_record_id
 from fmar_node.kinds import Kind
 from fmar_node.read import Shown, not_here
@@ -193,10 +193,14 @@ class Records:
             if running in self.running:
                 raise Conflict("idempotency-key-running", "the first request with this key is still running", headers={"Retry-After": "1"})
             self.running.add(running)
+        throttle = exchange.request.app.state.throttle
         try:
-            return await exchange.node.submit(submission, dry_run=dry_run)
+            outcome = await exchange.node.submit(submission, dry_run=dry_run)
+            if dry_run and isinstance(refusal := throttle.pass_on(submission.caller, _told(outcome)), TooMany):
+                raise refusal
+            return outcome
         except (Conflict, Invalid) as refusal:
-            raise exchange.request.app.state.throttle.pass_on(submission.caller, refusal) from None
+            raise throttle.pass_on(submission.caller, refusal) from None
         finally:
             self.running.discard(running)
 
@@ -238,7 +242,7 @@ async def look_up(request: Request) -> Response:
     scheme = scheme.upper()
     if scheme not in known:
         raise Malformed("malformed-request", f"scheme is one of {', '.join(sorted(known))}")
-    if isinstance(maker := given.get("manufacturer"), str) and scheme == "SERIAL":
+    if isinstance(maker := given.get("manufacturer"), str) and maker.strip() and scheme == "SERIAL":
         value = f"{maker.strip()}|{value.strip()}"
     found = exchange.node.reader.lookup(scheme, value, caller)
     if not found:
@@ -246,6 +250,11 @@ async def look_up(request: Request) -> Response:
     terms = ("id", "assetId", "assetCategory", "registrationStatus", "ratedCapacity", "friendlyCode")
     items = [{term: document[term] for term in terms if term in document} for document in found]
     return json_response({"@context": CONTEXT, "type": "Collection", "items": items})
+
+
+def _told(outcome: Outcome) -> FmarError:
+    """What a trial tells although it was justified counts as a refusal for the same faults does."""
+    return Invalid("validation-failed", "", outcome.faults)
 
 
 def exchange_of(request: Request) -> Exchange:
