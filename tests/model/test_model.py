@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
+from fmar_node.identity import new_token
 from tests.market import Market
+from tests.model.far import Far
 from tests.model.near import Near
 from tests.model.oracle import Request
-from tests.model.walk import ANYBODY, FIELDS, IDEMPOTENCY, PICK, PROVIDER, Walk, one_of
+from tests.model.walk import ANYBODY, FIELDS, IDEMPOTENCY, PICK, PROVIDER, Walk, assert_same, one_of
 
 UNHURRIED = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 SHORT = settings(max_examples=30, stateful_step_count=30, derandomize=True, **UNHURRIED)
 LONG = settings(max_examples=300, stateful_step_count=60, **UNHURRIED)
+LIVE = settings(max_examples=10, stateful_step_count=100, phases=[Phase.generate], **UNHURRIED)
+"""A node for each walk; a failure is not made smaller, since that would start a hundred of them."""
 
 
 class NearWalk(Walk):
@@ -45,7 +52,7 @@ class NearWalk(Walk):
             self.look("assets", id_)
 
     @rule(who=PROVIDER, fields=st.fixed_dictionaries(FIELDS), key=IDEMPOTENCY, how=one_of("before the commit", "after the commit", "before the checkpoint is kept"))
-    def crash_while_registering(self, who: str, fields: dict, key: str, how: str) -> None:
+    def crash_while_registering(self, who: str, fields: dict[str, Any], key: str, how: str) -> None:
         """Nobody was told: the record is there whole, or not at all; asked again with the same key it is there once."""
         request = Request(self.someone(who), "assets", "", "register", self.asset_document(fields, "nothing"), key=key)
         self.crash_while(request, how)
@@ -66,7 +73,28 @@ class NearWalk(Walk):
             self.ask(request)
 
 
-def founded(folder) -> Market:
+class FarWalk(Walk):
+    """A walk over HTTP, in which the writer and the whole node are killed."""
+
+    make = Far
+    subject: Far
+
+    @rule(who=PROVIDER, fields=st.fixed_dictionaries(FIELDS), how=one_of("at once", "soon", "a little later"))
+    def crash_while_registering(self, who: str, fields: dict[str, Any], how: str) -> None:
+        """Whether it was told or not: asked again with the same key, the record is there once."""
+        request = Request(self.someone(who), "assets", "", "register", self.asset_document(fields, "nothing"), key=new_token())
+        if request.caller not in self.subject.viewers(self.oracle):
+            return
+        today = self.subject.today()
+        expected = self.oracle.expect(request, today)
+        self.subject.crash_while_writing(request, how)
+        answer = self.subject.insist(request)
+        assert_same(expected, answer, request)
+        if not answer.code:
+            self.learn(request, answer, today)
+
+
+def founded(folder: Path) -> Market:
     """A closed market with somebody of each sort."""
     made = Market(folder)
     made.join("operator", "FMAR_OPERATOR")
@@ -98,3 +126,10 @@ def test_a_market_does_what_the_documentation_says(beginning: Market) -> None:
 @pytest.mark.parametrize("number", range(1, 5))
 def test_a_market_does_so_for_a_long_time(beginning: Market, number: int) -> None:
     run_state_machine_as_test(seed(number)(walking(beginning)), settings=LONG)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("number", range(1, 3))
+def test_a_live_node_does_so_through_kills(number: int) -> None:
+    run_state_machine_as_test(seed(number)(type("FarWalk", (FarWalk,), {})), settings=LIVE)
