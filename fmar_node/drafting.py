@@ -77,7 +77,7 @@ def recorded(applied: Document, situation: Situation, faults: tuple[Fault, ...],
     }
     if document.get("standing") == "DEREGISTERED":
         document["deregisteredAt"] = situation.now
-    if previous is None or situation.document != previous.document:  # a named action leaves the notes as they are
+    if previous is None or faults or situation.document != previous.document:  # a named action leaves the notes as they are
         document |= _notes(document, faults, previous.document if previous else {})
     terms = vocabulary.terms
     ordered = sorted((name for name in document if name not in ("id", "type")), key=lambda name: (terms[name].order, name))

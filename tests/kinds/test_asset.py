@@ -126,6 +126,16 @@ def test_what_was_filled_is_noted_for_as_long_as_it_stands(market: Market) -> No
     assert notes == [["effectiveDate", "energySource"], ["energySource"], None]
 
 
+def test_a_document_sent_again_in_answer_to_a_query_is_warned_of_again(market: Market) -> None:
+    receipt = register(market, storageEnergyCapacity=None)
+    market.record("assets", receipt.id, validationStatus="QUERY", registrationStatus="QUERY")
+
+    market.update(market.callers["fsp-a"], "assets", receipt.id)
+
+    document = market.current("assets", receipt.id).document
+    assert (document["registrationStatus"], [each["rule"] for each in document["warning"]]) == ("PENDING_VALIDATION", ["Asset.storageEnergyCapacity"])
+
+
 # -- registration: owner
 
 
