@@ -14,10 +14,15 @@ of its own, which has nothing else in it.
 
 Excepted is what `interface.md` declares, and nothing more:
 
-- sizes: the header `Fmar-Journal-Index`, and of a proof everything but the sections that it opens;
+- sizes: the header `Fmar-Journal-Index`, the journal index in a history and in an envelope, and of a proof everything
+  but the sections that it opens;
 - times: the header `Date`;
-- identifiers: the one that a dry run of a registration offers;
+- identifiers: the one that a dry run of a registration offers, the header `Fmar-Request-Id`;
 - the one bit of an identifier conflict: a registration that claims what a hidden record has already is refused.
+
+One bit more is left out, and is not declared: a DSO's proof opens the personal section of an asset unless that holds
+the serial number of a device, which a DSO does not see; so it can tell that there is one. Addresses that are the
+operator's business (`/metrics`, `/journal/...`) are not compared: what they tell is the register's size.
 
 Rows without ORDER BY are compared in the order in which they come between two worlds. The reference window is another
 store with other indexes; there they are compared as multisets.

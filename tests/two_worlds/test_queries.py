@@ -166,12 +166,12 @@ class Leaky(Snapshot):
         return evaluated(self.store, replace(query, named_graphs=(*query.named_graphs, f"{BASE}/views/operator")))
 
 
-@pytest.mark.parametrize("viewer", VIEWERS)
+@pytest.mark.parametrize("viewer", ["", "neso"])
 def test_one_graph_too_many_is_found(worlds: Worlds, viewer: str, tmp_path: Path) -> None:
     caller, maker = worlds.caller(viewer), worlds.maker(viewer, viewer)
     plain, beside = Leaky(worlds.plain), Leaky(worlds.snapshots[viewer])
 
-    pairs = [(question, plain.ask(question, caller), beside.ask(question, caller)) for question in maker.questions(QUESTIONS)]
+    pairs = [(question, plain.ask(question, caller), beside.ask(question, caller)) for question in maker.questions(60)]
 
     assert differing(pairs)
 

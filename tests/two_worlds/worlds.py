@@ -206,8 +206,8 @@ MORE: tuple[Thought, ...] = (*(Author.asset,) * 6, *(Author.change,) * 8, Author
 
 def assets_of(market: Market) -> list[str]:
     """The assets that may still change, by id."""
-    versions = market.register.as_of("assets", market.register.size())
-    return sorted(version.id for version in versions if version.state != "DEREGISTERED")
+    rows = market.register.connection.execute("SELECT id FROM record WHERE kind = 'assets' AND state != 'DEREGISTERED' ORDER BY id")
+    return [row[0] for row in rows]
 
 
 def manager_of(market: Market, id_: str) -> str:
@@ -238,6 +238,7 @@ def told(folder: Path, seed: int, length: int = 50) -> Story:
     market = founded(folder / "plain", seed)
     while len(story.steps) < length:
         if len(story.steps) == length // 2 and not hasattr(story, "half"):
+            market.projected().graph.close()
             market.close()
             story.half = market.copied(folder / "half")
             story.half.close()
