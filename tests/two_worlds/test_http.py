@@ -14,12 +14,11 @@ import pytest
 from fmar_node.vocabulary import Document
 from tests.market import Market, battery, mpan
 from tests.two_worlds.exchanges import ABSENT, LD_JSON, Correspondence, Sent
+from tests.two_worlds.pairs import Worlds
 from tests.two_worlds.serving import PROBES, Served, vocabulary_graph
-from tests.two_worlds.worlds import REASONS, VIEWERS, Story, caller_in, fuller, seen, told, versions
+from tests.two_worlds.worlds import OTHERS, REASONS, Story, caller_in, fuller, seen, told, versions
 
-SEED, SIZE = 1, 16
-OTHERS = tuple(viewer for viewer in VIEWERS if viewer != "neso")
-"""They share a fuller world. NESO, which sees all assets, has one of its own in the campaign."""
+SIZE = 16
 
 
 @dataclass
@@ -40,18 +39,16 @@ class Nodes:
         return [(each, *pair) for each, *pair in answers if pair[0] != pair[1]]
 
 
-def served(folder: Path, seed: int, viewers: tuple[str, ...], stack: ExitStack) -> Nodes:
-    story = told(folder, seed)
-    market = fuller(folder / "fuller", story, viewers)
+def served(folder: Path, story: Story, market: Market, stack: ExitStack) -> Nodes:
     words = vocabulary_graph(folder / "words")
     pair = [stack.enter_context(Served(each, folder / name, words)) for name, each in (("left", story.plain), ("right", market))]
     return Nodes(story, market, *(each.wait() for each in pair))
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+def nodes(worlds: Worlds, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     with ExitStack() as stack:
-        yield served(tmp_path_factory.mktemp("nodes"), SEED, OTHERS, stack)
+        yield served(tmp_path_factory.mktemp("nodes"), worlds.story, worlds.fuller("fsp-a"), stack)
 
 
 @pytest.mark.parametrize("viewer", ["", "fsp-a", "dso-east"])
@@ -128,8 +125,9 @@ def trial(served: Served, viewer: str, like: Document, **changes: Any) -> httpx.
 @pytest.mark.parametrize("seed", [11, 12])
 @pytest.mark.parametrize("viewers", [OTHERS, ("neso",)])
 def test_thousands_of_responses_are_the_same(tmp_path: Path, seed: int, viewers: tuple[str, ...]) -> None:
+    story = told(tmp_path, seed)
     with ExitStack() as stack:
-        nodes = served(tmp_path, seed, viewers, stack)
+        nodes = served(tmp_path, story, fuller(tmp_path / "fuller", story, viewers), stack)
 
         for viewer in viewers:
             assert nodes.unequal(viewer, nodes.correspondence(viewer).all(nodes.story, 300)) == []

@@ -2,84 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fmar_node.access.caller import Caller
 from fmar_node.query import Question
 from fmar_node.store.pool import Query
-from tests.market import BASE, Market
+from tests.market import BASE
 from tests.two_worlds.asking import Answered, Snapshot, evaluated
-from tests.two_worlds.queries import Maker, Terms, unordered
+from tests.two_worlds.pairs import NARROW_CIRCLES, Pair, Worlds
+from tests.two_worlds.queries import unordered
 from tests.two_worlds.window import Reference, rows
-from tests.two_worlds.worlds import VIEWERS, Story, caller_in, fuller, seen, told
+from tests.two_worlds.worlds import VIEWERS, caller_in, seen
 
-SEED = 1
-QUESTIONS = 145
-"""For each viewer; 1,015 together."""
 CAMPAIGN_QUESTIONS = 1_430
 """For each viewer and seed; 10,010 together."""
-
-CIRCLES = (("", "regulator", "platform"), ("fsp-a",), ("fsp-c",), ("dso-east",), ("neso",))
-"""Viewers that share a fuller world, since it hides the same from all of them."""
-Pair = tuple[Question, Answered, Answered]
-
-
-@dataclass
-class Worlds:
-    """The plain world and the fuller ones of a seed, made when they are asked for."""
-
-    folder: Path
-    seed: int
-    questions: int
-    snapshots: dict[str, Snapshot] = field(default_factory=dict)
-    markets: dict[tuple[str, ...], Market] = field(default_factory=dict)
-    asked: dict[str, list[Pair]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.story: Story = told(self.folder, self.seed)
-        self.plain = Snapshot(self.story.plain)
-
-    def caller(self, viewer: str) -> Caller:
-        return caller_in(self.story.plain, viewer)
-
-    def fuller(self, viewer: str) -> Market:
-        circle = next(circle for circle in CIRCLES if viewer in circle)
-        if circle not in self.markets:
-            self.markets[circle] = fuller(self.folder / "-".join(("fuller", *circle)), self.story, circle)
-            self.snapshots.update(dict.fromkeys(circle, Snapshot(self.markets[circle])))
-        return self.markets[circle]
-
-    def maker(self, viewer: str, hidden_from: str) -> Maker:
-        terms = Terms.of([self.story.plain, self.fuller(hidden_from)])
-        return Maker(f"{self.seed}/{viewer}", terms, f"{BASE}/views/{self.caller(viewer).view}")
-
-    def pairs(self, viewer: str) -> list[Pair]:
-        """Each question of a viewer with the answers of the plain and of the fuller world."""
-        if viewer not in self.asked:
-            caller, maker = self.caller(viewer), self.maker(viewer, viewer)
-            beside = self.snapshots[viewer]
-            self.asked[viewer] = [
-                (question, self.plain.ask(question, caller), beside.ask(question, caller)) for question in maker.questions(self.questions)
-            ]
-        return self.asked[viewer]
-
-    def close(self) -> None:
-        for snapshot in {id(each): each for each in (self.plain, *self.snapshots.values())}.values():
-            snapshot.close()
-        for market in (self.story.plain, *self.markets.values()):
-            market.close()
-
-
-@pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
-    made = Worlds(tmp_path_factory.mktemp("worlds"), SEED, QUESTIONS)
-    yield made
-    made.close()
-
 
 def differing(pairs: list[Pair]) -> list[Question]:
     return [question for question, left, right in pairs if left != right]
@@ -190,7 +128,7 @@ def test_a_window_with_a_record_too_many_is_found(worlds: Worlds, tmp_path: Path
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("seed", [11, 12, 13])
 def test_ten_thousand_questions_are_answered_with_the_same_bytes(seed: int, tmp_path: Path) -> None:
-    worlds = Worlds(tmp_path, seed, CAMPAIGN_QUESTIONS)
+    worlds = Worlds(tmp_path, seed, CAMPAIGN_QUESTIONS, NARROW_CIRCLES)
 
     unequal = {viewer: differing(worlds.pairs(viewer)) for viewer in VIEWERS}
     deviant = {viewer: deviating(worlds, viewer, tmp_path / f"reference-{viewer}") for viewer in VIEWERS}

@@ -37,6 +37,9 @@ MEMBERS: dict[str, tuple[list[str], dict[str, Any]]] = {
 VIEWERS = ("", "fsp-a", "fsp-c", "dso-east", "neso", "regulator", "platform")
 """Each kind of caller: nobody, a provider, a suspended one, a DSO, NESO, a regulator, a platform. The operator sees all."""
 
+OTHERS = tuple(viewer for viewer in VIEWERS if viewer != "neso")
+"""All but NESO, which sees every asset and so needs a fuller world of its own."""
+
 LATENT = {Role.DSO: Relation.AREA, Role.NESO: Relation.NATIONAL}
 PROVIDERS = ("fsp-a", "fsp-b", "fsp-c")
 DISTRIBUTORS = {"UKPN_EPN": 10, "UKPN_LPN": 12, "UKPN_SPN": 19}
