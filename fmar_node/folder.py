@@ -118,3 +118,28 @@ def write_private(file: Path, data: bytes) -> None:
         out.write(data)
         out.flush()
         os.fsync(out.fileno())
+
+
+def destroy(file: Path) -> None:
+    """Overwrites a file with zeros, on disk, and removes it."""
+    overwrite(file)
+    file.unlink()
+
+
+def overwrite(file: Path) -> None:
+    """Puts zeros where a file's bytes were; what a copy-on-write disk keeps of them is beyond a program's reach."""
+    with file.open("r+b", buffering=0) as out:
+        left = out.seek(0, os.SEEK_END)
+        out.seek(0)
+        while left > 0:
+            left -= out.write(bytes(min(left, 1 << 20)))
+        os.fsync(out.fileno())
+
+
+def sync(path: Path) -> None:
+    """A file's bytes, or a folder's names, are on disk when this returns."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -162,17 +162,24 @@ def verify(
     data: Path | None = typer.Option(None, "--data", help="Verify the whole journal in a data folder."),
     receipt: Path | None = typer.Option(None, help="Verify one receipt (the answer of /{kind}/{id}/proof), offline."),
     key: str = typer.Option("", help="The journal's verifier key (/journal/key), or a file that holds it."),
+    handovers: Path | None = typer.Option(None, help="With --receipt: the journal's /journal/handovers; they are followed from the key on."),
+    operator_key: Path | None = typer.Option(None, help="With --handovers: the operator's public key (JWK), where a signing key was lost."),
     as_json: bool = JSON,
 ) -> None:
     """Verify a receipt offline, or every entry, hash and signature of a journal."""
+    from fmar_node.access.authority import operator_key as read_operator_key
+    from fmar_node.journal.handover import nobody
     from fmar_node.journal.receipt import parse_receipt, verify_receipt
     from fmar_node.journal.tree import ProofError
     from fmar_node.maintenance import verify_journal
+    from fmar_node.rotation import operator_authority
 
     try:
         if receipt is not None:
             verifier = Path(key).read_text("utf-8") if key and Path(key).exists() else key
-            passed = verify_receipt(parse_receipt(receipt.read_bytes()), verifier.strip())
+            chain = handovers.read_text("utf-8") if handovers else None
+            authority = operator_authority(read_operator_key(operator_key.read_text("utf-8"))) if operator_key else nobody
+            passed = verify_receipt(parse_receipt(receipt.read_bytes()), verifier.strip(), None, chain, authority)
         elif data is not None:
             passed = verify_journal(Folder(data))
         else:

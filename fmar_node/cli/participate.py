@@ -24,6 +24,7 @@ from fmar_node.cli.console import (
     show_problem,
     told,
 )
+from fmar_node.cli.keep import rotate_journal
 from fmar_node.client import Profile, connect, is_loopback, new_key, public_part, thumbprint
 
 AS = typer.Option(..., "--as", help="A profile folder, or a participant's name beside --data.")
@@ -43,9 +44,10 @@ def add_to(app: typer.Typer) -> None:
     participant = typer.Typer(help="Onboard organisations.", no_args_is_help=True)
     participant.command("add")(add_participant)
     app.add_typer(participant, name="participant")
-    key = typer.Typer(help="Rotate and revoke application keys.", no_args_is_help=True)
+    key = typer.Typer(help="Rotate and revoke keys.", no_args_is_help=True)
     key.command("rotate")(rotate_key)
     key.command("revoke")(revoke_key)
+    key.command("rotate-journal")(rotate_journal)
     app.add_typer(key, name="key")
     asset = typer.Typer(help="Register assets.", no_args_is_help=True)
     asset.command("register")(register_assets)

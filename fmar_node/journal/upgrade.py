@@ -70,11 +70,11 @@ def _encrypt(connection: sqlite3.Connection, index: int, subject: SubjectKey) ->
     connection.execute("UPDATE section SET salts = ?, personal = ?, submission = ? WHERE idx = ?", (kept, personal, submission, index))
 
 
-def statements(tables: tuple[str, ...]) -> list[str]:
-    """The statements of schema.sql that make these tables and their indexes."""
+def statements(tables: tuple[str, ...] = ()) -> list[str]:
+    """The statements of schema.sql that make these tables and their indexes; all of them where none is named."""
     schema = Path(__file__).with_name("schema.sql").read_text("utf-8")
     plain = "\n".join(line.split("--")[0] for line in schema.splitlines())
-    return [text for text in plain.split(";") if text.strip() and _table_of(text) in tables]
+    return [text for text in plain.split(";") if text.strip() and (not tables or _table_of(text) in tables)]
 
 
 def _table_of(statement: str) -> str:

@@ -137,6 +137,7 @@ def _add_routes(app: FastAPI) -> None:
     add("/.well-known/oauth-protected-resource", credentials.protected_resource)
     add("/journal/checkpoint", journal.checkpoint)
     add("/journal/key", journal.key)
+    add("/journal/handovers", journal.handovers)
     add("/journal/tile/{path:path}", journal.tile)
     add("/journal/entries/{index:count}", journal.entry)
     add("/context/v1", words.context)

@@ -90,6 +90,7 @@ def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
 def _journal() -> Iterator[Operation]:
     yield Operation("/journal/checkpoint", "get", {200: [TEXT]}, OPEN)
     yield Operation("/journal/key", "get", {200: [TEXT]}, OPEN)
+    yield Operation("/journal/handovers", "get", {200: [TEXT]}, OPEN)
     yield Operation("/journal/tile/{path}", "get", {200: [BYTES]}, OPEN)
     yield Operation("/journal/entries/{index}", "get", {200: [JSON]})
 

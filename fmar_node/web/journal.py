@@ -9,6 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from fmar_node.errors import NotFound
 from fmar_node.journal.checkpoint import Checkpoint, Note
+from fmar_node.journal.handover import print_handovers
 from fmar_node.journal.tile import Tile, bundle_bytes, tile_bytes
 from fmar_node.journal.tree import ProofError
 from fmar_node.read import Shown
@@ -28,6 +29,11 @@ async def key(request: Request) -> Response:
     """The verifier key of the checkpoints, `<origin>+<key id>+<base64>`; pin it, do not fetch it with each proof."""
     node = exchange_of(request).node
     return PlainTextResponse(f"{node.folder.journal_key(node.settings.base_url).verifier}\n")
+
+
+async def handovers(request: Request) -> Response:
+    """From each signing key to the next, oldest first; follow them from the key that you have pinned. Empty where there was one key only."""
+    return PlainTextResponse(print_handovers(exchange_of(request).node.register.handovers()), headers={"Cache-Control": "public, max-age=60"})
 
 
 async def tile(request: Request) -> Response:
