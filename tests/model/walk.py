@@ -41,9 +41,9 @@ def one_of(*values: Any) -> st.SearchStrategy[Any]:
 
 
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "serialNumber": one_of("S-100", "s-100", "S-200", "S-300", "S-400", "S-500"),
+    "serialNumber": one_of("S-100", "s-100", *(f"S-{number}00" for number in range(2, 9))),
     "manufacturer": one_of("Acme", "ACME", "Other", None),
-    "friendlyCode": one_of(None, None, "Bat-1", "BAT-1", "Bat-2"),
+    "friendlyCode": one_of(None, "Bat-1", "Bat-1", "BAT-1", "BAT-1", "Bat-2"),
     "dnoConnection": one_of(*AREAS),
     "importMPAN": one_of(*(mpan(number) for number in (1, 3, 5, 7))),
     "exportMPAN": one_of(*(mpan(number) for number in (2, 4, 6, 8))),
@@ -56,7 +56,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "storageEnergyCapacity": one_of("1000.00", "1000.00", None),
     "assetName": one_of("Battery", "Store", None),
 }
-DEFECT = one_of(*["nothing"] * 12, *DEFECTS)
+DEFECT = one_of(*["nothing"] * 20, *DEFECTS)
 CHANGES = st.sampled_from(sorted(FIELDS)).flatmap(lambda name: FIELDS[name].map(lambda value: {name: value}))
 PASSPORT: dict[str, st.SearchStrategy[Any]] = {
     "organisationTradingName": one_of(None, "Trade", "Commerce"),
@@ -71,7 +71,7 @@ PASSPORT: dict[str, st.SearchStrategy[Any]] = {
     ),
 }  # fmt: skip
 AMENDMENTS = st.sampled_from(sorted(PASSPORT)).flatmap(lambda name: PASSPORT[name].map(lambda value: {name: value}))
-PROVIDER = one_of(*["fsp-a"] * 4, *["fsp-b"] * 4, "dso-east", "neso", "operator", "newcomer")
+PROVIDER = one_of(*["fsp-a"] * 8, *["fsp-b"] * 4, "dso-east", "neso", "operator", "newcomer")
 ANYBODY = one_of(*["the right one"] * 8, "operator", "fsp-a", "fsp-b", "dso-east", "neso", "newcomer")
 VIEWER = one_of("operator", "fsp-a", "fsp-b", "dso-east", "dso-south", "neso", "regulator", "newcomer", "nobody")
 BASIS = one_of(*["current"] * 6, "older", "*", None)
