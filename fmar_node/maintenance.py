@@ -13,15 +13,15 @@ from typing import Any
 from fmar_node.derived import check_state
 from fmar_node.errors import Broken
 from fmar_node.folder import Folder
-from fmar_node.followers.projector import Projector
-from fmar_node.journal.checkpoint import open_checkpoint
+from fmar_node.journal.checkpoint import VerifierKey
 from fmar_node.journal.entry import Entry
+from fmar_node.journal.handover import Chain
 from fmar_node.journal.journal import FORMAT, Journal, kept_note
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import CompactRange, ProofError, tree_root
-from fmar_node.store.graph import Graph
+from fmar_node.renewal import renew
+from fmar_node.rotation import authority_in
 from fmar_node.vocabulary import Vocabulary
-from fmar_node.writer import load_vocabulary
 
 BATCH = 1_000
 
@@ -57,19 +57,25 @@ def upgrade_journal(folder: Folder) -> None:
 def verify_journal(folder: Folder) -> list[str]:
     """Recomputes every commitment, leaf, and the root; checks the signature. ProofError names what does not hold."""
     folder.check_made()
-    base_url = folder.settings().base_url
-    key = folder.journal_key(base_url)
+    key = folder.journal_key(folder.settings().base_url)
+    return verify_entries(folder, key.verifier)
+
+
+def verify_entries(folder: Folder, key: VerifierKey) -> list[str]:
+    """The same for whoever has the public key only."""
     kept = kept_note(folder.journal)  # first: a running node keeps it after the commit, so that the entries below are not older
     register = open_register(folder)
     try:
         register.connection.execute("BEGIN")  # one view of the journal, whatever is appended meanwhile
         tree, count = _recomputed(register)
+        chain = Chain.leading(register.handovers(), key, authority_in(register))
         if count:
-            signed = open_checkpoint(register.checkpoint(), key.name, key.verifier)
+            signed = chain.open(register.checkpoint())
             if (signed.size, signed.root) != (tree.size, tree.root):
                 raise ProofError("wrong-root", f"the {tree.size} entries are not those that were signed at {signed.size}")
+            chain.check_roots(register, count)
         if kept:
-            last = open_checkpoint(kept, key.name, key.verifier)
+            last = chain.open(kept)
             if last.size > count or tree_root(register, last.size) != last.root:
                 raise ProofError("wrong-root", f"the {count} entries do not continue those that were signed at {last.size}")
         check_state(register)
@@ -82,7 +88,9 @@ def verify_journal(folder: Folder) -> list[str]:
         raise ProofError("damaged-file", f"the database cannot be read: {error}") from error
     finally:
         register.connection.close()
-    return [f"{count} entries", "commitments", "leaves", "root", "signature", "current state"]
+    count_of = len(chain.handovers)
+    handed_over = [f"{count_of} hand-over{'s' if count_of > 1 else ''}"] if count_of else []
+    return [f"{count} entries", "commitments", "leaves", "root", "signature", *handed_over, "current state"]
 
 
 def _recomputed(register: Register) -> tuple[CompactRange, int]:
@@ -124,13 +132,5 @@ def _check_head(register: Register, index: int) -> None:
 
 def rebuild_graph(folder: Folder, status: AbstractContextManager[Any] | None = None) -> int:
     """Makes the graph anew from the journal; how many entries it holds then."""
-    settings, register = folder.settings(), open_register(folder)
-    graph = Graph(folder.graph)
-    load_vocabulary(graph, settings.base_url, folder.graph.parent / "vocabulary")
-    projector = Projector(register, graph, Vocabulary.load(), settings.base_url)
     with status or nullcontext():
-        projector.fill()
-        while projector.catch_up():
-            pass
-    graph.close()
-    return projector.applied + 1
+        return renew(folder, open_register(folder), folder.graph)

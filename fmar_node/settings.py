@@ -75,6 +75,11 @@ class Settings(BaseModel):
     commit_batch: int = Field(64, description="most submissions that share one fsync")
     projector_backlog: int = Field(1_000, description="entries that the graph may lag behind before commits wait")
 
+    # keeping
+    retention_days: int = Field(0, ge=0, description="days after which personal values of de-registered assets and withdrawn organisations are erased; 0: only on request")
+    idempotency_days: int = Field(0, ge=0, description="days for which an Idempotency-Key is remembered; 0: for ever")
+    retention_seconds: float = Field(3_600.0, gt=0, description="time between two looks at what may no longer be kept")
+
     # credentials
     token_seconds: int = Field(300, ge=10, le=600, description="life of an access token")
     clock_skew_seconds: int = Field(10, description="how far a participant's clock may be off")

@@ -1,7 +1,7 @@
 """The writer process: the only one that writes the journal and the graph.
 
-Three threads: one commits submissions in batches that share an fsync, one lets the projector follow, one makes
-snapshots. Rules kept here: an answer goes out after the journal's commit, never before; the graph may lag behind
+Threads: one commits submissions in batches that share an fsync, one lets the projector follow, one makes snapshots, one
+scrubs after erasures, one looks for what may no longer be kept. Rules kept here: an answer goes out after the journal's commit, never before; the graph may lag behind
 by a bounded number of entries, then commits wait; a snapshot never stands in the way of a commit.
 
 Run as a module by `fmar_node.links` (arguments: socket descriptor, data folder; first frame: settings, and whether no
@@ -10,6 +10,7 @@ query worker of this node runs yet); it ends when the node hangs up.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import queue
@@ -19,13 +20,13 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyoxigraph as ox
 
-from fmar_node import frames, logs
+from fmar_node import frames, logs, retention
 from fmar_node.clock import SystemClock, today
 from fmar_node.drafting import Submission
 from fmar_node.errors import Broken, FmarError, OutOfRoom, Unavailable
@@ -36,15 +37,18 @@ from fmar_node.journal.journal import Batch, Journal, refused
 from fmar_node.journal.register import Register, connect
 from fmar_node.judge import Judgement, refusal_as_json
 from fmar_node.record import Receipt
+from fmar_node.scrub import Scrub, pending
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
-from fmar_node.store.snapshot import sweep
+from fmar_node.store.snapshot import put_in_place, sweep
 from fmar_node.submit import settle
 from fmar_node.vitals import Pulse
 from fmar_node.vocabulary import Vocabulary, packaged
 
 log = logging.getLogger("fmar.writer")
 Order = tuple[dict[str, Any], list[bytes]]
+Chore = Callable[[], None]
+"""What is done by the thread that commits, between two commits."""
 PATIENCE = 3.0
 """Seconds to wait for the end of the last writer."""
 
@@ -61,8 +65,10 @@ class WriterProcess:
         self.journal = Journal(folder.journal, key.name, key, terms, lookup_key)
         reading = Register(connect(folder.journal / "journal.db"), terms, lookup_key)
         load_vocabulary(self.graph, settings.base_url, folder.graph.parent / "vocabulary")
+        self.reading = reading
         self.projector = Projector(reading, self.graph, self.vocabulary, settings.base_url)
-        self.orders: queue.Queue[Order | None] = queue.Queue()
+        self.following, self.copying = threading.Lock(), threading.Lock()
+        self.orders: queue.Queue[Order | Chore | None] = queue.Queue()
         self.moved = threading.Condition()
         self.sending = threading.Lock()
         self.is_ending = False
@@ -70,11 +76,14 @@ class WriterProcess:
         self.pulse = Pulse(folder.journal / "journal.db", folder.graph, self.journal.tree.size)
 
     def run(self) -> None:
-        threads = [threading.Thread(target=each, daemon=True) for each in (self._receive, self._follow, self._snapshot, self._report)]
+        threads = [threading.Thread(target=each, daemon=True) for each in (self._receive, self._follow, self._snapshot, self._report, self._scrub, self._retain)]
         for thread in threads:
             thread.start()
         while (order := self.orders.get()) is not None:
-            self._commit([order, *self._waiting()])
+            if callable(order):
+                self._do(order)
+            else:
+                self._commit([order, *self._waiting()])
         with self.moved:
             self.is_ending = True
             self.moved.notify_all()
@@ -102,8 +111,17 @@ class WriterProcess:
             if order is None:
                 self.orders.put(None)
                 break
-            waiting.append(order)
+            if callable(order):
+                self._do(order)
+            else:
+                waiting.append(order)
         return waiting
+
+    def _do(self, chore: Chore) -> None:
+        try:
+            chore()
+        except FmarError as error:
+            log.error("a chore was not done: %s", error)
 
     def _commit(self, orders: list[Order]) -> None:
         self._wait_for_graph()
@@ -156,7 +174,8 @@ class WriterProcess:
     def _follow(self) -> None:
         while not self.is_ending:
             try:
-                applied = self.projector.catch_up()
+                with self.following:
+                    applied = self.projector.catch_up()
             except Exception:
                 log.exception("the graph could not follow the journal; it is tried again")
                 applied = 0
@@ -176,7 +195,8 @@ class WriterProcess:
             started, self.held = time.monotonic(), self.projector.applied
             try:
                 target = self.folder.snapshots / new_token()
-                self.graph.snapshot(target)
+                with self.copying:
+                    self.graph.snapshot(target)
                 self._send({"event": "snapshot", "path": str(target)})
                 self.pulse.snapped(time.monotonic() - started)
             except OSError as error:
@@ -189,6 +209,53 @@ class WriterProcess:
                 self.moved.wait_for(lambda: self.is_ending or self.projector.applied > self.held)
             if self.is_ending:
                 return
+
+    def exchange(self, fresh: Path) -> list[Path]:
+        """Puts a graph that was made anew in the place of this one; the snapshots of the old one. A writer that cannot open it ends."""
+        with self.following, self.copying:
+            old = list(self.folder.snapshots.iterdir()) if self.folder.snapshots.exists() else []
+            self.graph.close()
+            try:
+                put_in_place(fresh, self.folder.graph)
+                self.graph = opened(self.folder.graph)
+                self.projector = Projector(self.reading, self.graph, self.vocabulary, self.settings.base_url)
+            except BaseException:
+                self.orders.put(None)
+                raise
+            self.held = -2
+        with self.moved:
+            self.moved.notify_all()
+        return old
+
+    def _scrub(self) -> None:
+        """Removes what erasures have left in files, soon after them, and again until it has been done."""
+        register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.reading.lookup_key)
+        scrub = Scrub(self.folder, self.settings, register, self.exchange, lambda: self.is_ending)
+        while not self.is_ending:
+            started = time.monotonic()
+            try:
+                if -1 < pending(register) <= self.projector.applied:
+                    scrub.run()
+            except (FmarError, OSError, sqlite3.Error) as error:
+                log.error("a scrub did not finish; it is tried again: %s", error)
+            with self.moved:
+                self.moved.wait_for(lambda: self.is_ending, timeout=max(1.0, time.monotonic() - started))
+
+    def _retain(self) -> None:
+        """Asks for the erasure of what may no longer be kept."""
+        register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.reading.lookup_key)
+        while not self.is_ending:
+            due = []
+            try:
+                due = retention.due(register, self.settings, self.clock.now())
+                if before := retention.forgettable(register, self.settings, self.clock.now()):
+                    self.orders.put(functools.partial(self.journal.forget_requests, before))
+            except (FmarError, sqlite3.Error) as error:
+                log.error("what may no longer be kept could not be looked for: %s", error)
+            for submission, judgement in due:
+                self.orders.put(({"id": -1, "submission": submission.as_json(), "judgement": judgement.as_json()}, [submission.body]))
+            with self.moved:
+                self.moved.wait_for(lambda: self.is_ending, timeout=1 if due else self.settings.retention_seconds)
 
     def _report(self) -> None:
         """Tells the node how the writer is, once a second."""
@@ -266,6 +333,7 @@ def main(descriptor: str, data: str) -> None:
     try:
         process = WriterProcess(sock, folder, settings)
         sweep(folder.snapshots, everything=frame[0]["is_first"])
+        sweep(folder.graph.parent)
     except FmarError as error:
         frames.send(sock, {"event": "failed", "refusal": refusal_as_json(error)})
         return

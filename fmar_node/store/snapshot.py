@@ -23,6 +23,16 @@ def discard(snapshot: Path) -> None:
         shutil.rmtree(going, ignore_errors=True)
 
 
+def put_in_place(fresh: Path, store: Path) -> None:
+    """A store that was made anew in the place of another, which goes; neither is open."""
+    gone = store.with_name(store.name + TEMPORARY)
+    shutil.rmtree(gone, ignore_errors=True)
+    if store.exists():
+        store.rename(gone)
+    fresh.rename(store)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def sweep(directory: Path, everything: bool = False) -> None:
     """Remove what was being made or removed when a process was killed; all snapshots when `everything`.
 

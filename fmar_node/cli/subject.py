@@ -1,0 +1,137 @@
+"""For the operator, who answers to persons: what is held about a subject, and its erasure."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import closing, nullcontext
+from pathlib import Path
+
+import typer
+
+from fmar_node.cli.console import answered, client_of, escaped, fail, out, print_json, told
+from fmar_node.folder import Folder
+from fmar_node.record import Version
+
+DATA = typer.Option(Path("fmar-data"), "--data", help="The node's data folder.")
+JSON = typer.Option(False, "--json", help="Print JSON.")
+SUBJECT = typer.Argument(..., help="A record's IRI, assets/UUID, organisations/UUID, or SCHEME:VALUE as in MPAN:2000000000006.")
+LD_JSON = {"Content-Type": "application/ld+json"}
+PATIENCE = 600.0
+"""Seconds to wait for a running node to have scrubbed its files."""
+
+
+def add_to(app: typer.Typer) -> None:
+    subject = typer.Typer(help="What is held about a person or installation.", no_args_is_help=True)
+    subject.command("find")(find)
+    subject.command("export")(export)
+    app.add_typer(subject, name="subject")
+    app.command("erase")(erase)
+
+
+@told
+def find(text: str = typer.Argument(..., help="A name, e-mail address, MPAN, ...; - reads it from standard input."), data: Path = DATA, as_json: bool = JSON) -> None:
+    """List the records that have a text among their personal values, now or in the past."""
+    from fmar_node.maintenance import open_register
+    from fmar_node.subject import mentioning
+
+    wanted = typer.get_text_stream("stdin").read().strip() if text == "-" else text
+    if not wanted:
+        fail("there is nothing to look for")
+    with closing((register := open_register(Folder(data))).connection):
+        found = [(version.iri, version.state) for version in mentioning(register, wanted)]
+    if as_json:
+        print_json([{"record": iri, "state": state} for iri, state in found])
+        return
+    for iri, state in found:
+        out.print(f"{escaped(iri)}  {state}", soft_wrap=True)
+    out.print(f"{len(found)} record{'' if len(found) == 1 else 's'}; a record that was erased is not found by what was erased")
+
+
+@told
+def export(subject: str = SUBJECT, to: Path | None = typer.Option(None, "--out", help="A file instead of standard output."), data: Path = DATA) -> None:
+    """Export everything that is held about a subject: every version, every section, and who sees it (subject access)."""
+    from fmar_node.maintenance import open_register
+    from fmar_node.subject import held, named
+
+    folder = Folder(data)
+    with closing((register := open_register(folder)).connection):
+        report = [held(register, version) for version in named(register, subject)]
+    backups = folder.backups.read_text("utf-8").splitlines() if folder.backups.exists() else []
+    whole = {"subject": subject, "records": report, "backups": backups}
+    if to is None:
+        print_json(whole)
+        return
+    to.touch(0o600)
+    to.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    out.print(f"wrote what is held about {len(report)} record{'' if len(report) == 1 else 's'} to {escaped(str(to))}", soft_wrap=True)
+
+
+@told
+def erase(
+    subject: str = SUBJECT,
+    reason: str = typer.Option("REQUEST", help="REQUEST, RETENTION or ERROR."),
+    past: bool = typer.Option(False, "--past", help="Only the personal values of past versions; the present ones stay."),
+    yes: bool = typer.Option(False, "--yes", help="Do not ask."),
+    data: Path = DATA,
+) -> None:
+    """Destroy a subject's personal values wherever the node keeps them; tree and proofs stay valid. Cannot be undone.
+
+    Beside a running node this goes through it, as the operator; on a stopped one it is done here.
+    """
+    from fmar_node.maintenance import open_register
+    from fmar_node.subject import named
+
+    folder = Folder(data)
+    folder.check_made()
+    with closing((register := open_register(folder)).connection):
+        versions = named(register, subject)
+    for version in versions:
+        out.print(f"{escaped(version.iri)}  {version.state}, {version.number} version{'' if version.number == 1 else 's'}", soft_wrap=True)
+    if not yes:
+        typer.confirm("Destroy the personal values of past versions?" if past else "Destroy all personal values of the above?", abort=True)
+    note = {"erasureReason": reason, "erasureScope": "PAST" if past else "EVERYTHING"}
+    (_beside if _is_running(folder) else _here)(folder, versions, note)
+
+
+def _is_running(folder: Folder) -> bool:
+    from fmar_node.cli.operate import is_held
+
+    return is_held(folder.graph)
+
+
+def _here(folder: Folder, versions: list[Version], note: dict[str, str]) -> None:
+    """On a stopped node's folder."""
+    from fmar_node.erase import erase_records
+
+    with out.status("erasing, and making the graph anew") if out.is_terminal else nullcontext():
+        erase_records(folder, versions, note)
+    out.print(f"erased {len(versions)} record{'' if len(versions) == 1 else 's'} from journal, graph, snapshots and logs of the database")
+
+
+def _beside(folder: Folder, versions: list[Version], note: dict[str, str]) -> None:
+    """Through the running node, as the operator."""
+    with client_of("operator", folder.root) as client:
+        for version in versions:
+            answered(client.post(f"{version.iri}/erasure", json=note, headers=LD_JSON))
+    out.print(f"erased {len(versions)} record{'' if len(versions) == 1 else 's'}; the node removes what its files still hold")
+    with out.status("waiting until it has") if out.is_terminal else nullcontext():
+        _wait_for_scrub(folder)
+    out.print("its files are scrubbed: graph, snapshots, log of the database")
+
+
+def _wait_for_scrub(folder: Folder) -> None:
+    from fmar_node.maintenance import open_register
+    from fmar_node.scrub import pending
+
+    with closing((register := open_register(folder)).connection):
+        _wait(lambda: pending(register) < 0)
+
+
+def _wait(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        if time.monotonic() > deadline:
+            fail("the node has not scrubbed its files yet", "its log says why; fmar check tells when it is done")
+        time.sleep(0.2)

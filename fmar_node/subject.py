@@ -1,0 +1,100 @@
+"""A subject: whoever personal values of a record are about. What is held about it, and by which records it is known.
+
+Rules kept here: nothing is changed; everything is told, to the operator alone, who answers to the person concerned
+(subject access); an erased section is told as erased, never left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from fmar_node.access.caller import caller_of
+from fmar_node.access.reveal import tiers
+from fmar_node.errors import NotFound
+from fmar_node.identity import is_uuid
+from fmar_node.journal.entry import SECTIONS
+from fmar_node.journal.register import Register
+from fmar_node.kinds import KINDS
+from fmar_node.read import normal
+from fmar_node.record import Version
+from fmar_node.vocabulary import Tier
+
+PAGE = 500
+
+
+def named(register: Register, subject: str) -> list[Version]:
+    """The records that a subject names: an IRI, `assets/UUID`, or SCHEME:VALUE as in lookups (MPAN:2000000000006). NotFound for none."""
+    *_, kind, id_ = ["", *subject.rstrip("/").split("/")]
+    if kind in KINDS and is_uuid(id_):
+        found = [register.current(kind, id_)]
+    else:
+        scheme, _, value = subject.partition(":")
+        ids = register.found(scheme.upper(), normal(scheme.upper(), value)) if value else []
+        found = [register.current(kind, id_) for kind in KINDS for id_ in ids]
+    versions = [version for version in found if version is not None]
+    if not versions:
+        raise NotFound("not-found", "no record has this IRI, or carries this identifier now; fmar subject find looks into the past too")
+    return versions
+
+
+def mentioning(register: Register, text: str) -> Iterator[Version]:
+    """The records of which some version has the text among its personal values, in whatever case; each once, as it is now."""
+    wanted, seen, index = text.casefold(), set(), -1
+    while versions := register.since(index, PAGE):
+        for version in versions:
+            if (version.kind, version.id) not in seen and wanted in _personal(register, version.index):
+                seen.add((version.kind, version.id))
+                current = register.current(version.kind, version.id)
+                assert current is not None
+                yield current
+        index = versions[-1].index
+
+
+def held(register: Register, version: Version) -> dict[str, Any]:
+    """Everything that the node holds about a record, as JSON: all versions with all sections, who sees what, what leads to it."""
+    id_, count = version.id, register.connection.execute
+    return {
+        "record": version.iri,
+        "state": version.state,
+        "versions": [_told(register, each) for each in register.versions(version.kind, id_)],
+        "seenBy": list(_seen_by(register, version)),
+        "keyedHashes": {
+            "claims": count("SELECT count(*) FROM claim WHERE record = ?", (id_,)).fetchone()[0],
+            "lookupHandles": count("SELECT count(*) FROM handle WHERE record = ?", (id_,)).fetchone()[0],
+            "idempotencyKeys": count(
+                "SELECT count(*) FROM idempotency WHERE idx IN (SELECT idx FROM entry WHERE record = ?)", (id_,)
+            ).fetchone()[0],
+        },
+    }
+
+
+def _told(register: Register, version: Version) -> dict[str, Any]:
+    entry = register.entry(version.index)
+    assert entry is not None
+    sections = {section: _shown(section, entry.body(section)) for section in SECTIONS}
+    return {"journalIndex": version.index, "version": version.number, "action": version.action, "recordedAt": version.recorded_at, "sections": sections}
+
+
+def _shown(section: str, body: bytes | None) -> Any:
+    if body is None:
+        return "erased"
+    if section == "submission":
+        return body.decode("utf-8", "replace")
+    return json.loads(body) if body else None
+
+
+def _seen_by(register: Register, version: Version) -> Iterator[dict[str, Any]]:
+    for other in register.as_of("organisations", register.size() - 1):
+        open_tiers = tiers(version.document, caller_of(other.document))
+        if open_tiers:
+            shown = sorted(tier.value for tier in open_tiers)
+            yield {"organisation": other.iri, "name": other.document.get("organisationLegalName"), "tiers": shown, "personal": Tier.PERSONAL in open_tiers}
+
+
+def _personal(register: Register, index: int) -> str:
+    entry = register.entry(index)
+    assert entry is not None
+    bodies = (entry.body("personal"), entry.body("submission"))
+    return " ".join(body.decode("utf-8", "replace") for body in bodies if body).casefold()
