@@ -67,7 +67,7 @@ def test_the_answers_are_the_same_bytes(worlds: Worlds, viewer: str) -> None:
     assert differing(worlds.pairs(viewer)) == []
 
 
-@pytest.mark.parametrize("viewer", VIEWERS)
+@pytest.mark.parametrize("viewer", ["", "fsp-a", "fsp-c", "dso-east", "neso"])
 def test_the_reference_window_gives_the_same_answers(worlds: Worlds, viewer: str, tmp_path: Path) -> None:
     assert deviating(worlds, viewer, tmp_path / "reference") == []
 
