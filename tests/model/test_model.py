@@ -1,4 +1,7 @@
-"""The register does what its documentation says, whatever is done to it in whatever order."""
+"""The register does what its documentation says, whatever is done to it in whatever order.
+
+The campaigns, many markets in this process and a live node that is killed: make test ARGS="-m campaign tests/model".
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from tests.model.oracle import Request
 from tests.model.walk import ANYBODY, FIELDS, IDEMPOTENCY, PICK, PROVIDER, Walk, assert_same, one_of
 
 UNHURRIED = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
-SHORT = settings(max_examples=30, stateful_step_count=30, derandomize=True, **UNHURRIED)
+SHORT = settings(max_examples=24, stateful_step_count=30, derandomize=True, **UNHURRIED)
 LONG = settings(max_examples=300, stateful_step_count=60, **UNHURRIED)
 LIVE = settings(max_examples=10, stateful_step_count=100, phases=[Phase.generate], **UNHURRIED)
 """A node for each walk; a failure is not made smaller, since that would start a hundred of them."""
@@ -117,6 +120,7 @@ def walking(beginning: Market) -> type[NearWalk]:
     return type("NearWalk", (NearWalk,), {"make": staticmethod(lambda: Near(beginning))})
 
 
+@pytest.mark.timeout(600)
 def test_a_market_does_what_the_documentation_says(beginning: Market) -> None:
     run_state_machine_as_test(walking(beginning), settings=SHORT)
 
