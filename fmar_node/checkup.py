@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fmar_node.access.key import SigningKeys
+from fmar_node.backup import MANIFEST, Manifest, remembered, unreached
 from fmar_node.certificate import read_certificate
 from fmar_node.clock import Clock, SystemClock, parse_stamp
 from fmar_node.derived import newest, rows_of
@@ -26,6 +27,7 @@ from fmar_node.followers.projector import Projector
 from fmar_node.journal.register import Register
 from fmar_node.journal.tree import ProofError
 from fmar_node.maintenance import open_register, verify_journal
+from fmar_node.scrub import pending
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
 from fmar_node.vitals import bytes_of
@@ -34,7 +36,7 @@ from fmar_node.vocabulary import Vocabulary
 KEY_BYTES = 32
 LEAST_FREE, SCARCE_SHARE = 1 << 30, 0.1
 """Below so many bytes a disk is full for a register; below that share it should be looked after."""
-SOON_DAYS = 14
+SOON_DAYS, OLD_BACKUP_DAYS = 14, 7
 SAMPLE = 50
 """Records whose identifiers are looked up to see whether the lookup key is the journal's."""
 RESTORE = "restore the data folder from a backup; do not write to this one"
@@ -160,6 +162,8 @@ def _state(folder: Folder, settings: Settings, clock: Clock) -> Iterator[Finding
     register = open_register(folder)
     try:
         yield from _clock(register, clock)
+        yield from _erasures(folder, register)
+        yield _backups(folder, clock)
         yield from _graph(folder, settings, register)
     finally:
         register.connection.close()
@@ -173,6 +177,24 @@ def _clock(register: Register, clock: Clock) -> Iterator[Finding]:
         yield Finding("clock", False, f"{behind:.0f} seconds behind the newest entry, which was recorded at {row[0]}", remedy)
     else:
         yield Finding("clock", True, "not behind the newest entry")
+
+
+def _erasures(folder: Folder, register: Register) -> Iterator[Finding]:
+    if (index := pending(register)) >= 0:
+        detail = f"what the erasure at entry {index} destroyed may still stand in files of the graph, in snapshots or in the database's log"
+        yield Finding("erasures", False, detail, "let the node run: it scrubs them soon after an erasure, and its log says what keeps it from it")
+    for missed in unreached(folder):
+        yield Finding("erasures", False, missed, "make that folder reachable and run fmar backup into it; or forget it: remove its line from the file backups")
+
+
+def _backups(folder: Folder, clock: Clock) -> Finding:
+    """How old the newest backup is; none at all is said, and is not a fault of the data."""
+    made = [Manifest.read(path.parent).madeAt for place in remembered(folder) for path in place.glob(f"*/{MANIFEST}")]
+    if not made:
+        return Finding("backups", True, "none was made, or none can be reached", "fmar backup DIR, on another disk, and again every day")
+    days = (clock.now() - parse_stamp(max(made))).total_seconds() / 86_400
+    old = days > OLD_BACKUP_DAYS
+    return Finding("backups", not old, f"the newest of {len(made)} was made at {max(made)}", "fmar backup DIR, every day" if old else "")
 
 
 def _graph(folder: Folder, settings: Settings, register: Register) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ erasure in `erased`) is set last. Its steps, in order:
   1 graph      made anew in a process of its own (`fmar_node.renewal`) and put in the old one's place
   2 snapshots  of the old graph, gone with the last query that reads them
   3 database   its write-ahead log emptied; free pages hold zeros (`secure_delete`)
-  4 backups    the old keys destroyed in `subject-keys.db` beside every backup that can be reached
+  4 backups    the old keys destroyed in `subject-keys.db` beside every backup that can be reached (`fmar check` tells of the others)
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fmar_node.backup import forget
 from fmar_node.errors import Unavailable
 from fmar_node.folder import Folder
 from fmar_node.journal.register import Register, connect
@@ -81,6 +82,8 @@ def finish(folder: Folder, index: int) -> None:
         connection.execute("PRAGMA secure_delete = ON")
         if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             raise Unavailable("unavailable", "the journal's log is being read")
+        for missed in forget(folder):
+            log.warning("a key that an erasure destroyed is still beside backups: %s; the next fmar backup there destroys it", missed)
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('scrubbed', ?)", (str(index),))
     finally:
         connection.close()

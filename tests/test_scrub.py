@@ -147,3 +147,34 @@ def test_who_is_not_the_operator_erases_nothing(running: Live) -> None:
 
     assert (response.status_code, response.json()["errors"][0]["code"]) == (403, "ASSET-ERASE-1")
     fmar("erase", asset["id"], "--yes", "--data", str(running.folder))
+
+
+def test_no_backup_opens_what_was_erased(running: Live, tmp_path: Path) -> None:
+    asset = personal(running)
+    fmar("backup", str(tmp_path / "backups"), "--data", str(running.folder))
+    (backup,) = [path for path in (tmp_path / "backups").iterdir() if path.is_dir()]
+    assert left(tmp_path / "backups") == {}
+    fmar("restore", str(backup), "--data", str(tmp_path / "before"))
+    assert OWNER in fmar("subject", "export", asset["id"], "--data", str(tmp_path / "before"))
+
+    said = fmar("erase", asset["id"], "--yes", "--data", str(running.folder))
+
+    assert "no backup opens these values any more" in said
+    fmar("restore", str(backup), "--data", str(tmp_path / "after"))
+    assert OWNER not in fmar("subject", "export", asset["id"], "--data", str(tmp_path / "after"))
+    assert "current state" in verify_journal(Folder(tmp_path / "after"))
+
+
+def test_a_check_tells_of_what_is_not_scrubbed_yet(running: Live, tmp_path: Path) -> None:
+    asset, away = personal(running), tmp_path / "away"
+    fmar("backup", str(tmp_path / "disk"), "--data", str(running.folder))
+    (tmp_path / "disk").rename(away)
+
+    said = fmar("erase", asset["id"], "--yes", "--data", str(running.folder))
+
+    assert "not reached" in said
+    (found,) = [finding for finding in check_node(Folder(running.folder)) if finding.what == "erasures" and "disk" in finding.detail]
+    assert (found.is_ok, "fmar backup" in found.remedy) == (False, True)
+    away.rename(tmp_path / "disk")
+    fmar("backup", str(tmp_path / "disk"), "--data", str(running.folder))
+    assert [finding for finding in check_node(Folder(running.folder)) if finding.what == "erasures" and "disk" in finding.detail] == []

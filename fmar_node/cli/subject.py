@@ -107,7 +107,8 @@ def _here(folder: Folder, versions: list[Version], note: dict[str, str]) -> None
 
     with out.status("erasing, and making the graph anew") if out.is_terminal else nullcontext():
         erase_records(folder, versions, note)
-    out.print(f"erased {len(versions)} record{'' if len(versions) == 1 else 's'} from journal, graph, snapshots and logs of the database")
+    out.print(f"erased {len(versions)} record{'' if len(versions) == 1 else 's'} from journal, graph, snapshots and log of the database")
+    _tell_of_backups(folder)
 
 
 def _beside(folder: Folder, versions: list[Version], note: dict[str, str]) -> None:
@@ -119,6 +120,7 @@ def _beside(folder: Folder, versions: list[Version], note: dict[str, str]) -> No
     with out.status("waiting until it has") if out.is_terminal else nullcontext():
         _wait_for_scrub(folder)
     out.print("its files are scrubbed: graph, snapshots, log of the database")
+    _tell_of_backups(folder)
 
 
 def _wait_for_scrub(folder: Folder) -> None:
@@ -135,3 +137,13 @@ def _wait(is_so: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             fail("the node has not scrubbed its files yet", "its log says why; fmar check tells when it is done")
         time.sleep(0.2)
+
+
+def _tell_of_backups(folder: Folder) -> None:
+    from fmar_node.backup import remembered, unreached
+
+    missed = unreached(folder)
+    for each in missed:
+        out.print(f"[yellow]not reached[/]: {escaped(each)}; the next fmar backup there destroys it", soft_wrap=True)
+    if remembered(folder) and not missed:
+        out.print("no backup opens these values any more")
