@@ -31,7 +31,7 @@ from fmar_node.folder import Folder, overwrite, sync
 from fmar_node.followers.projector import Projector
 from fmar_node.identity import new_key
 from fmar_node.journal import upgrade
-from fmar_node.journal.checkpoint import VerifierKey
+from fmar_node.journal.checkpoint import Checkpoint, VerifierKey
 from fmar_node.journal.cipher import decrypt
 from fmar_node.journal.handover import CUT, Chain, Handover, parse_handovers
 from fmar_node.journal.journal import FORMAT, refused
@@ -161,8 +161,8 @@ class _Restoration:
         """How many entries are restored. Everything that was signed is compared before anything is copied."""
         if (found := source.meta("format")) != self.manifest.journalFormat or int(found or 0) > int(FORMAT):
             raise Broken("internal-error", f"the journal in the backup has format {found}; this version of fmar reads up to {FORMAT}")
-        chain = self._chain(source, key)
-        head, entries = chain.open(source.checkpoint()), source.size()
+        chain, head = self._chain(source, key)
+        entries = source.size()
         if (head.size, source.checkpoint(), head.origin) != (entries, self.manifest.checkpoint, self.manifest.origin) or self.manifest.entries != entries:
             raise Broken("internal-error", "the manifest is not of the journal beside it; take another backup")
         if tree_root(source, head.size) != head.root:
@@ -179,13 +179,15 @@ class _Restoration:
             raise Conflict("conflict", detail)
         return size
 
-    def _chain(self, source: Register, key: VerifierKey) -> Chain:
+    def _chain(self, source: Register, key: VerifierKey) -> tuple[Chain, Checkpoint]:
+        """The keys that lead to the node's own, and the backup's head, signed by one of them."""
         handovers = parse_handovers(self.wish.handovers) if self.wish.handovers else source.handovers()
         if handovers[: len(source.handovers())] != source.handovers():
             raise Conflict("conflict", "the hand-overs given are not those of this backup, continued")
         self.later = handovers[len(source.handovers()) :]
         try:
-            return Chain.leading(handovers, key)
+            chain = Chain.leading(handovers, key)
+            return chain, chain.open(source.checkpoint())
         except ProofError as error:
             detail = f"the key is not the one that the journal goes on under ({error}); give the node's own with --keys, and its hand-overs with --handovers"
             raise Conflict("conflict", detail) from error

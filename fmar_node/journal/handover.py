@@ -181,8 +181,8 @@ def parse_handovers(text: str) -> list[Handover]:
     """The hand-overs of a file, oldest first, an empty line between them; NoteError if it breaks the format."""
     blocks = text.removesuffix("\n").split("\n\n") if text else []
     starts = [place for place, block in enumerate(blocks) if block.startswith(HEAD + "\n")]
-    if blocks and starts[:1] != [0]:
-        raise NoteError("malformed-handover", f"hand-overs begin with the line {HEAD}")
+    if blocks and (starts[:1] != [0] or not text.endswith("\n")):
+        raise NoteError("malformed-handover", f"hand-overs begin with the line {HEAD} and end with a newline")
     ends = [*starts, len(blocks)][1:]
     return [Handover.parse("\n\n".join(blocks[start:end]) + "\n") for start, end in zip(starts, ends, strict=True)]
 
