@@ -15,15 +15,15 @@ from fmar_node.clock import SystemClock, today
 from fmar_node.drafting import Submission
 from fmar_node.folder import Folder
 from fmar_node.foundation import OPERATOR_CLIENT
-from fmar_node.journal.journal import Draft, Journal
-from fmar_node.judge import Judgement, Paper, judge
+from fmar_node.journal.journal import Batch
+from fmar_node.judge import Paper, judge
 from fmar_node.kinds.erasure import ERASURE
 from fmar_node.maintenance import open_journal, open_register, rebuild_graph
 from fmar_node.record import Version
 from fmar_node.representation import LD_JSON, json_bytes
 from fmar_node.scrub import finish, pending
 from fmar_node.settings import Settings
-from fmar_node.submit import settle
+from fmar_node.submit import enter
 from fmar_node.vocabulary import Vocabulary
 from fmar_node.writer import opened
 
@@ -33,7 +33,7 @@ def erase_records(folder: Folder, versions: Sequence[Version], note: Mapping[str
     opened(folder.graph).close()
     with closing(open_journal(folder)) as journal, journal.batch() as batch:
         for version in versions:
-            batch.append(_draft(journal, version, json_bytes(note), folder.settings(), batch.next_index))
+            _erase(batch, version, json_bytes(note), folder.settings())
     shutil.rmtree(folder.graph)
     shutil.rmtree(folder.snapshots, ignore_errors=True)
     rebuild_graph(folder)
@@ -41,12 +41,10 @@ def erase_records(folder: Folder, versions: Sequence[Version], note: Mapping[str
         finish(folder, pending(register))
 
 
-def _draft(journal: Journal, version: Version, body: bytes, settings: Settings, index: int) -> Draft:
-    founder, vocabulary, clock = journal.register.version_at(0), Vocabulary.load(), SystemClock()
+def _erase(batch: Batch, version: Version, body: bytes, settings: Settings) -> None:
+    founder, vocabulary, clock = batch.journal.register.version_at(0), Vocabulary.load(), SystemClock()
     assert founder is not None
     caller, day = Caller(founder.id, OPERATOR_CLIENT), today(clock)
     submission = Submission(caller, version.kind, ERASURE, version.id, settings.base_url, LD_JSON, body)
-    judgement: Judgement = judge(Paper(version.kind, ERASURE, version.iri, LD_JSON, body, day), vocabulary, Shapes(vocabulary), settings)
-    settled = settle(submission, judgement, journal.register, vocabulary, day, journal.recorded_now(clock.now()), index)
-    assert isinstance(settled, Draft)
-    return settled
+    judgement = judge(Paper(version.kind, ERASURE, version.iri, LD_JSON, body, day), vocabulary, Shapes(vocabulary), settings)
+    enter(batch, submission, judgement, vocabulary, day, batch.journal.recorded_now(clock.now()))

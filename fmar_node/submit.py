@@ -12,7 +12,7 @@
  10 receipt     which version, at which place of the journal
  11 graph       the projector follows, in the writer's process
 
-`submit` runs in the web process, `settle` in the writer's, inside the journal's transaction.
+`submit` runs in the web process, `enter` in the writer's, inside the journal's transaction.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from fmar_node.errors import (
     Severity,
     Stale,
 )
-from fmar_node.journal.journal import Draft
+from fmar_node.journal.journal import Batch, Draft
 from fmar_node.journal.register import Register
 from fmar_node.judge import Judgement, Paper
 from fmar_node.kinds import KINDS, Action, Situation
@@ -118,6 +118,16 @@ def settle(
         applied = without_personal(applied, vocabulary)
     document = recorded(applied, situation, faults, vocabulary)
     return draft_of(document, situation, submission, vocabulary, index)
+
+
+def enter(batch: Batch, submission: Submission, judgement: Judgement, vocabulary: Vocabulary, today: date, now: str) -> Receipt:
+    """Settles a submission and appends what it becomes, inside the journal's transaction; FmarError for every refusal."""
+    settled = settle(submission, judgement, batch.journal.register, vocabulary, today, now, batch.next_index)
+    if isinstance(settled, Draft):
+        return Receipt(settled.kind, settled.id, settled.number, batch.append(settled))
+    if submission.idempotency:
+        batch.remember((submission.caller.organisation, submission.idempotency, bytes.fromhex(submission.digest)), settled.id, settled.index)
+    return settled
 
 
 def permitted(

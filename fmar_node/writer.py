@@ -36,12 +36,11 @@ from fmar_node.identity import new_token
 from fmar_node.journal.journal import Batch, Journal, refused
 from fmar_node.journal.register import Register, connect
 from fmar_node.judge import Judgement, refusal_as_json
-from fmar_node.record import Receipt
 from fmar_node.scrub import Scrub, pending
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
 from fmar_node.store.snapshot import put_in_place, sweep
-from fmar_node.submit import settle
+from fmar_node.submit import enter
 from fmar_node.vitals import Pulse
 from fmar_node.vocabulary import Vocabulary, packaged
 
@@ -150,13 +149,7 @@ class WriterProcess:
         now = self.journal.recorded_now(self.clock.now())
         try:
             with batch.savepoint():
-                settled = settle(
-                    submission, judgement, self.journal.register, self.vocabulary, today(self.clock), now, batch.next_index
-                )
-                if isinstance(settled, Receipt):
-                    return {"receipt": settled.as_json()}
-                index = batch.append(settled)
-                return {"receipt": Receipt(settled.kind, settled.id, settled.number, index).as_json()}
+                return {"receipt": enter(batch, submission, judgement, self.vocabulary, today(self.clock), now).as_json()}
         except FmarError as error:
             return {"refusal": refusal_as_json(error)}
         except sqlite3.OperationalError as error:

@@ -40,7 +40,7 @@ from fmar_node.record import Receipt, Version
 from fmar_node.representation import fingerprint
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
-from fmar_node.submit import Desk, settle, submit
+from fmar_node.submit import Desk, enter, submit
 from fmar_node.vocabulary import Document, Vocabulary
 
 BASE = "https://node.example"
@@ -208,11 +208,7 @@ class Market:
 
     def settle(self, batch: Batch, submission: Submission, judgement: Judgement) -> Receipt:
         """One submission inside the journal's transaction."""
-        now = self.journal.recorded_now(self.clock.now())
-        settled = settle(submission, judgement, self.journal.register, vocabulary(), today(self.clock), now, batch.next_index)
-        if isinstance(settled, Receipt):
-            return settled
-        return Receipt(settled.kind, settled.id, settled.number, batch.append(settled))
+        return enter(batch, submission, judgement, vocabulary(), today(self.clock), self.journal.recorded_now(self.clock.now()))
 
     def update(self, caller: Caller, kind: str, id_: str, **changes: Any) -> Receipt:
         """A change of some terms of the current document, based on the current version."""

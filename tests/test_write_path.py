@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fmar_node.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionMissing, Stale
+from fmar_node.representation import fingerprint
 from tests.market import Market, battery
 
 
@@ -95,3 +96,17 @@ def test_recorded_time_never_runs_backwards(market: Market) -> None:
     second = market.submit(market.callers["fsp-a"], "assets", battery("T-2"))
 
     assert market.current("assets", second.id).recorded_at >= market.current("assets", first.id).recorded_at
+
+
+def test_the_key_of_a_request_that_changes_nothing_is_kept_too(market: Market) -> None:
+    own = market.callers["fsp-a"]
+    made = market.submit(own, "assets", battery("SAME-1"))
+    tag = (fingerprint(market.current("assets", made.id).document),)
+    unchanged = market.submit(own, "assets", battery("SAME-1"), "update", made.id, if_match=tag, idempotency="key-1")
+
+    market.update(own, "assets", made.id, assetName="Changed meanwhile")
+
+    again = market.submit(own, "assets", battery("SAME-1"), "update", made.id, if_match=tag, idempotency="key-1")
+    assert (unchanged.index, again.index) == (made.index, made.index)
+    with pytest.raises(Invalid, match="idempotency-key-reused"):
+        market.submit(own, "assets", battery("SAME-1", assetName="Other"), "update", made.id, if_match=tag, idempotency="key-1")

@@ -98,6 +98,8 @@ ROUTES = {
     ("get", "/history"): "What changed from version to version; who and when for those who see the whole record.",
     ("get", "/proof"): "The receipt: inclusion proof, and the sections that the caller sees whole.",
     ("get", "/{id}"): "The record as the caller sees it, now, `?at=` a time, or `?version=` n.",
+    ("post", "/erasure"): "Destroys personal values of the record in its history and wherever they stand; for the operator.",
+    ("get", "/journal/handovers"): "From one signing key of the journal to the next, oldest first.",
     ("post", "/deregistration"): "Ends the record's life: a status, never a deletion.",
     ("post", "/approval"): "Makes a pending organisation active.",
     ("post", "/suspension"): "Stops an organisation from writing.",

@@ -95,6 +95,10 @@ class Batch:
         self.leaves.append(sealed.leaf_hash)
         return index
 
+    def remember(self, request: tuple[str, str, bytes], record: str, index: int) -> None:
+        """An idempotency key (organisation, key, digest) whose request came to what the record's entry `index` says already."""
+        self.journal.remember(request, record, index)
+
     @property
     def next_index(self) -> int:
         return self.journal.tree.size + len(self.leaves)
@@ -241,9 +245,13 @@ class Journal:
         organisation_keys = [(client, key, draft.id, jwk, active) for client, key, jwk, active in draft.keys]
         self.connection.executemany("INSERT OR REPLACE INTO application_key VALUES (?, ?, ?, ?, ?)", organisation_keys)
         if draft.idempotency:
-            organisation, key, digest = draft.idempotency
-            request = self.register.request(organisation, key)
-            run("INSERT INTO idempotency VALUES (?, ?, ?)", (request, subject.digest(digest), index))
+            self.remember(draft.idempotency, draft.id, index)
+
+    def remember(self, request: tuple[str, str, bytes], record: str, index: int) -> None:
+        """Files an idempotency key, unless it is filed; `Batch.remember` calls this."""
+        organisation, key, digest = request
+        row = (self.register.request(organisation, key), self._subject_key(record).digest(digest), index)
+        self.connection.execute("INSERT OR IGNORE INTO idempotency VALUES (?, ?, ?)", row)
 
     def _subject_key(self, record: str) -> SubjectKey:
         """The key of a record's personal sections, made with its first entry."""

@@ -13,7 +13,7 @@ from limits.strategies import MovingWindowRateLimiter
 from fmar_node.access.caller import Caller
 from fmar_node.errors import FmarError, TooMany
 
-TELLING = frozenset({"A20-shared", "A21-shared", "DUPLICATE_EXACT", "DUPLICATE_PROBABLE", "ORG_ALREADY_REGISTERED"})
+TELLING = frozenset({"A20-shared", "A21-shared", "DUPLICATE_EXACT", "DUPLICATE_PROBABLE", "ORG_ALREADY_REGISTERED", "ORGANISATION-KEY-4"})
 
 
 class Throttle:

@@ -425,7 +425,7 @@ class Oracle:
         if not answer.is_repeat:
             made = self.becomes(request, today)
             self.keep(request.kind, answer.id, made, time, request.caller)
-        if request.key and not answer.is_repeat:  # the node does not keep the key of a request that changed nothing
+        if request.key:
             self.answered[request.caller, request.key] = (request.digest, answer)
 
     def keep(self, kind: str, id_: str, document: Document, time: str, by: str) -> None:
