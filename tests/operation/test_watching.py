@@ -64,7 +64,7 @@ def expressions() -> list[str]:
 
 def test_every_metric_that_dashboard_and_alerts_name_is_exposed(watched: Live) -> None:
     watched.register()
-    watched.client().get("/assets?managed=me&limit=x"), watched.client().get("/assets", headers={"Authorization": "Bearer x"})
+    watched.ask("fsp-a", "ASK {}"), watched.client().get("/assets?managed=me&limit=x"), watched.client().get("/assets", headers={"Authorization": "Bearer x"})
     time.sleep(1.2)
 
     named = {name for text in (*expressions(), *(each[0] for each in alerts().values())) for name in METRIC.findall(text)}
