@@ -1,0 +1,162 @@
+"""`fmar check` tells the truth: each thing that can be wrong is found, named, and has a remedy; what is right is not blamed."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fmar_node.checkup import Finding, check_node
+from fmar_node.clock import SetClock
+from fmar_node.folder import Folder
+from fmar_node.foundation import make_node
+from tests.live import Live
+from tests.market import organisation
+from tests.operation.secure import Authority
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A node's folder that nothing has been done to."""
+    root = tmp_path_factory.mktemp("made") / "data"
+    make_node(root, "https://register.example.org", organisation("Operator", ["FMAR_OPERATOR"]))
+    return root
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Folder:
+    shutil.copytree(made, tmp_path / "data")
+    return Folder(tmp_path / "data")
+
+
+def bad(folder: Folder, clock: SetClock | None = None) -> dict[str, Finding]:
+    """What is wrong with a node; everything that is has a remedy."""
+    wrong = {finding.what: finding for finding in check_node(folder, clock) if not finding.is_ok}
+    assert all(finding.remedy for finding in wrong.values())
+    return wrong
+
+
+def test_nothing_is_wrong_with_a_new_node(folder: Folder) -> None:
+    assert bad(folder) == {}
+
+
+def unreadable(folder: Folder) -> None:
+    folder.settings_file.write_text("base_url = ")
+
+
+def unknown(folder: Folder) -> None:
+    with folder.settings_file.open("a") as settings:
+        settings.write("query_secnds = 3\n")
+
+
+def open_key(folder: Folder) -> None:
+    (folder.root / "keys" / "lookup.key").chmod(0o644)
+
+
+def open_participant(folder: Folder) -> None:
+    (folder.participants / "operator" / "key.jwk").chmod(0o640)
+
+
+def lost_key(folder: Folder) -> None:
+    (folder.root / "keys" / "lookup.key").unlink()
+
+
+def lost_tokens(folder: Folder) -> None:
+    folder.token_keys.unlink()
+
+
+def cut_key(folder: Folder) -> None:
+    (folder.root / "keys" / "journal.key").write_bytes(b"short")
+
+
+def broken_tokens(folder: Folder) -> None:
+    folder.token_keys.write_text("{}")
+
+
+def foreign_signature(folder: Folder) -> None:
+    (folder.root / "keys" / "journal.key").write_bytes(secrets.token_bytes(32))
+
+
+def lost_certificate(folder: Folder) -> None:
+    with folder.settings_file.open("a") as settings:
+        settings.write('tls_certificate = "tls.crt"\ntls_key = "tls.key"\n')
+
+
+@pytest.mark.parametrize(("change", "what", "words"), [
+    (unreadable, "settings", "cannot be read"), (unknown, "settings", "query_secnds"),
+    (open_key, "keys", "lookup.key may be read by others"), (open_participant, "keys", "key.jwk may be read by others"),
+    (lost_key, "keys", "lookup.key is missing"), (lost_tokens, "keys", "token.jwks is missing"), (cut_key, "keys", "5 bytes instead of 32"),
+    (broken_tokens, "keys", "is not a JWKS"), (foreign_signature, "journal", "not the key that signed this journal"),
+    (lost_certificate, "certificate", "No such file"),
+])  # fmt: skip
+def test_what_is_wrong_is_found_and_nothing_else_is_blamed(folder: Folder, change: Callable[[Folder], None], what: str, words: str) -> None:
+    change(folder)
+
+    wrong = bad(folder)
+
+    assert list(wrong) == [what] and words in wrong[what].detail
+
+
+def test_a_clock_that_is_behind_the_journal_is_found(folder: Folder) -> None:
+    wrong = bad(folder, SetClock(datetime.now(UTC) - timedelta(hours=2)))
+
+    assert list(wrong) == ["clock"] and "behind the newest entry" in wrong["clock"].detail
+
+
+@pytest.mark.parametrize(("days", "words"), [(-1, "expired at"), (5, "ends in 5 days")])
+def test_a_certificate_that_has_ended_or_will_soon_is_found(folder: Folder, tmp_path: Path, days: float, words: str) -> None:
+    lost_certificate(folder)
+    Authority(tmp_path).issue(folder.root, "register.example.org", days=days)
+
+    wrong = bad(folder)
+
+    assert list(wrong) == ["certificate"] and words in wrong["certificate"].detail
+
+
+def test_leftovers_are_noted_and_no_fault(folder: Folder) -> None:
+    (folder.snapshots / "left.tmp").mkdir(parents=True)
+
+    (finding,) = [each for each in check_node(folder) if each.what == "snapshots"]
+
+    assert finding.is_ok and "1 left over" in finding.detail and finding.remedy
+
+
+@pytest.mark.parametrize(("free", "is_ok"), [(2**29, False), (2**33, True)])
+def test_a_disk_that_is_nearly_full_is_found(folder: Folder, monkeypatch: pytest.MonkeyPatch, free: int, is_ok: bool) -> None:
+    total = 2**40
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(total, total - free, free))
+
+    (finding,) = [each for each in check_node(folder) if each.what == "disk"]
+
+    assert finding.is_ok is is_ok and finding.remedy
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with Live(tmp_path_factory.mktemp("busy"), {"fsp-a": {"roles": ["FSP"]}}) as node:
+        yield node
+
+
+def test_a_node_that_takes_records_meanwhile_is_checked_without_false_alarm(busy: Live) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(lambda: [busy.register().status_code for _ in range(60)])
+        rounds = []
+        while not writing.done():
+            rounds.append(bad(Folder(busy.folder)))
+
+    assert rounds and not any(rounds)
+    assert set(writing.result()) == {201}
+
+
+def test_a_foreign_lookup_key_is_told_from_a_damaged_journal(busy: Live, tmp_path: Path) -> None:
+    busy.register()
+    shutil.copytree(busy.folder, tmp_path / "data", ignore=shutil.ignore_patterns("graph"))
+    (tmp_path / "data" / "keys" / "lookup.key").write_bytes(secrets.token_bytes(32))
+
+    assert "lookup.key is not the key of this journal" in bad(Folder(tmp_path / "data"))["journal"].detail
