@@ -29,7 +29,8 @@ def check_state(register: Register) -> None:
         rows = rows_of(version, register)
         tally[version.kind, str(state_of(version.document, version.kind)["state"])] += 1
         for table, column in RECORD_COLUMN.items():
-            held = {tuple(row) for row in register.connection.execute(f"SELECT * FROM {table} WHERE {column} = ?", (version.id,))}
+            sql = f"SELECT * FROM {table} WHERE {column} = ?2" + " AND kind = ?1" * (table == "record")  # the key begins with the kind
+            held = {tuple(row) for row in register.connection.execute(sql, (version.kind, version.id))}
             _compare(table, held == rows[table])
             total[table] += len(held)
     for table in RECORD_COLUMN:

@@ -219,7 +219,7 @@ class _Restoration:
     def _read_subject_keys(self, connection: sqlite3.Connection, size: int) -> None:
         """The newest keys of all records, and nothing where there is none any more."""
         held = self._held_keys()
-        records = [row[0] for row in connection.execute("SELECT DISTINCT record FROM entry")]
+        records = {row[0] for row in connection.execute("SELECT DISTINCT record FROM entry")}
         missing = [record for record in records if record not in held]
         if missing and not self.wish.lose_personal:
             file = self.wish.subject_keys or self.wish.backup.absolute().parent / SUBJECT_KEYS
@@ -230,7 +230,7 @@ class _Restoration:
             raise Conflict("conflict", detail)
         self.without_key = len(missing)
         rows = [(record, new_key(), size) for record in missing]
-        rows += [(record, key, _erased_before(connection, record, key, before, size)) for record, (key, before) in held.items() if record in set(records)]
+        rows += [(record, key, _erased_before(connection, record, key, before, size)) for record, (key, before) in held.items() if record in records]
         connection.execute("BEGIN")
         connection.executemany("INSERT INTO subject_key VALUES (?, ?, ?)", rows)
         gone = "SELECT e.idx FROM entry e JOIN subject_key k ON k.record = e.record WHERE e.idx < k.erased_before"
