@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -135,28 +135,22 @@ def test_a_disk_that_is_nearly_full_is_found(folder: Folder, monkeypatch: pytest
     assert finding.is_ok is is_ok and finding.remedy
 
 
-@pytest.fixture(scope="module")
-def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    with Live(tmp_path_factory.mktemp("busy"), {"fsp-a": {"roles": ["FSP"]}}) as node:
-        yield node
-
-
-def test_a_node_that_takes_records_meanwhile_is_checked_without_false_alarm(busy: Live) -> None:
+def test_a_node_that_takes_records_meanwhile_is_checked_without_false_alarm(own: Live) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(lambda: [busy.register().status_code for _ in range(60)])
+        writing = pool.submit(lambda: [own.register().status_code for _ in range(60)])
         rounds = []
         while not writing.done():
-            rounds.append(bad(Folder(busy.folder)))
+            rounds.append(bad(Folder(own.folder)))
 
     assert rounds and not any(rounds)
     assert set(writing.result()) == {201}
 
 
-def test_a_foreign_lookup_key_is_told_from_a_damaged_journal(busy: Live, tmp_path: Path) -> None:
-    busy.register()
-    shutil.copytree(busy.folder, tmp_path / "data", ignore=shutil.ignore_patterns("graph"))
+def test_a_foreign_lookup_key_is_told_from_a_damaged_journal(own: Live, tmp_path: Path) -> None:
+    own.register()
+    shutil.copytree(own.folder, tmp_path / "data", ignore=shutil.ignore_patterns("graph"))
     (tmp_path / "data" / "keys" / "lookup.key").write_bytes(secrets.token_bytes(32))
 
     assert "lookup.key is not the key of this journal" in bad(Folder(tmp_path / "data"))["journal"].detail

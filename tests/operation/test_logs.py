@@ -24,13 +24,6 @@ MARK = "Xanthippe"
 SECRETS = (MARK, "xanthippe", "2000000000777", "ZE3 9QQ", "+447700900456", "07700900456")
 
 
-@pytest.fixture(scope="module")
-def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A node that logs everything there is."""
-    with Live(tmp_path_factory.mktemp("talking"), {"fsp-a": {"roles": ["FSP"]}, "fsp-b": {"roles": ["FSP"]}}, FMAR_LOG_LEVEL="debug", FMAR_QUERY_SECONDS_DEFAULT="0.5", FMAR_SNAPSHOT_SECONDS="0.2") as node:
-        yield node
-
-
 def children(pid: int, module: str) -> list[int]:
     """The children of a process that run a module of the package."""
     found = []
@@ -49,71 +42,71 @@ def document(live: Live, **changes: Any) -> dict[str, Any]:
     return live.battery(**{**personal, **changes})
 
 
-def test_no_line_of_any_process_holds_a_personal_value(talking: Live) -> None:
-    client, held = talking.client("fsp-a"), document(talking)
+def test_no_line_of_any_process_holds_a_personal_value(own: Live) -> None:
+    client, held = own.client("fsp-a"), document(own)
     contact = {"primaryContactFirstName": MARK, "organisationEmail": f"{MARK}@example.org", "primaryMobileNumber": "+447700900456"}
 
     made = client.post("/assets", json=held, headers={**LD_JSON, "Idempotency-Key": f"key-{MARK}"})
     client.post("/assets", json={**held, "importMPAN": "2000000000777", "ratedCapacity": -1}, headers=LD_JSON)
-    talking.client("fsp-b").post("/assets", json=held, headers=LD_JSON)
+    own.client("fsp-b").post("/assets", json=held, headers=LD_JSON)
     client.post("/assets", content=json.dumps(held)[:-20].encode(), headers=LD_JSON)
     client.post("/assets", content=f'<x> <y> "{MARK}'.encode(), headers={"Content-Type": "text/turtle"})
     client.post("/assets", json={**held, MARK: MARK, "id": f"http://{MARK}/"}, headers=LD_JSON)
     client.post("/assets/lookup", json={"scheme": "MPAN", "value": held["importMPAN"]})
     client.post("/assets/lookup", json={"scheme": "SERIAL", "value": held["serialNumber"]})
-    client.post("/assets/batch", content=(json.dumps(document(talking)) + f"\n{{{MARK}\n").encode(), headers={"Content-Type": "application/x-ndjson"})
+    client.post("/assets/batch", content=(json.dumps(document(own)) + f"\n{{{MARK}\n").encode(), headers={"Content-Type": "application/x-ndjson"})
     client.get("/assets/export"), client.get(f"/{MARK}?{MARK}={MARK}", headers={"User-Agent": MARK, "X-Request-Id": MARK})
-    talking.ask("fsp-a", f'SELECT * {{ ?s ?p "{MARK}" }}'), talking.ask("fsp-a", f"SELECT {MARK}"), talking.ask("fsp-a", f"SELECT * {{ SERVICE <http://{MARK}/> {{}} }}")
-    talking.ask("fsp-a", f"SELECT (COUNT(*) AS ?{MARK}) {{ GRAPH <{talking.url}/codes> {{ ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }} }}", **{"Accept": "text/csv"})
-    talking.client("operator").post("/organisations", json=organisation(f"{MARK} Ltd", ["FSP"], **contact), headers=LD_JSON)
+    own.ask("fsp-a", f'SELECT * {{ ?s ?p "{MARK}" }}'), own.ask("fsp-a", f"SELECT {MARK}"), own.ask("fsp-a", f"SELECT * {{ SERVICE <http://{MARK}/> {{}} }}")
+    own.ask("fsp-a", f"SELECT (COUNT(*) AS ?{MARK}) {{ GRAPH <{own.url}/codes> {{ ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }} }}", **{"Accept": "text/csv"})
+    own.client("operator").post("/organisations", json=organisation(f"{MARK} Ltd", ["FSP"], **contact), headers=LD_JSON)
 
-    said = talking.log.read_text()
+    said = own.log.read_text()
     assert made.status_code == 201, made.text
     assert [secret for secret in (*SECRETS, held["importMPAN"], held["exportMPAN"]) if secret in said] == []
 
 
-def test_a_judge_that_crashes_over_a_document_says_nothing_of_it(talking: Live) -> None:
-    start = talking.log.stat().st_size
-    for pid in children(talking.process.pid, "fmar_node.judge"):
+def test_a_judge_that_crashes_over_a_document_says_nothing_of_it(own: Live) -> None:
+    start = own.log.stat().st_size
+    for pid in children(own.process.pid, "fmar_node.judge"):
         os.kill(pid, signal.SIGSEGV)
 
-    response = talking.client("fsp-a").post("/assets", json=document(talking), headers=LD_JSON)
+    response = own.client("fsp-a").post("/assets", json=document(own), headers=LD_JSON)
 
-    said = talking.log.read_bytes()[start:].decode()
+    said = own.log.read_bytes()[start:].decode()
     assert response.status_code in (201, 422, 503)
     assert "judge ended" in said and MARK not in said
 
 
-def test_a_query_worker_that_dies_says_nothing_of_the_query(talking: Live) -> None:
-    start = talking.log.stat().st_size
-    bomb = f'SELECT (CONCAT("{MARK}", STR(?a), STR(?d), STR(?g)) AS ?x) {{ GRAPH <{talking.url}/codes> {{ ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }} }} ORDER BY ?x'
+def test_a_query_worker_that_dies_says_nothing_of_the_query(own: Live) -> None:
+    start = own.log.stat().st_size
+    bomb = f'SELECT (CONCAT("{MARK}", STR(?a), STR(?d), STR(?g)) AS ?x) {{ GRAPH <{own.url}/codes> {{ ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }} }} ORDER BY ?x'
 
-    response = talking.client("fsp-a").get("/sparql", params={"query": bomb, "timeout": "1"})
+    response = own.client("fsp-a").get("/sparql", params={"query": bomb, "timeout": "1"})
 
-    said = talking.log.read_bytes()[start:].decode()
+    said = own.log.read_bytes()[start:].decode()
     assert response.json()["code"] in ("query-timeout", "query-out-of-memory")
     assert "a query ended its worker" in said and MARK not in said
 
 
-def test_every_line_is_json_and_says_which_process_wrote_it(talking: Live) -> None:
-    lines = [json.loads(line) for line in talking.log.read_text().splitlines()]
+def test_every_line_is_json_and_says_which_process_wrote_it(own: Live) -> None:
+    lines = [json.loads(line) for line in own.log.read_text().splitlines()]
 
     assert lines
     assert [line for line in lines if not {"timestamp", "level", "process", "pid", "event"} <= set(line)] == []
     assert {line["process"] for line in lines} <= {"web", "writer", "judge"}
 
 
-def test_a_request_has_an_id_in_answer_and_log(talking: Live) -> None:
+def test_a_request_has_an_id_in_answer_and_log(own: Live) -> None:
     given = "0123456789abcdef0123456789ABCDEF"
 
-    mine = talking.client("fsp-a").get("/assets?managed=me", headers={"X-Request-Id": given}).headers["Fmar-Request-Id"]
-    made = talking.client("fsp-a").get("/assets?managed=me", headers={"X-Request-Id": "2000000000006"}).headers["Fmar-Request-Id"]
+    mine = own.client("fsp-a").get("/assets?managed=me", headers={"X-Request-Id": given}).headers["Fmar-Request-Id"]
+    made = own.client("fsp-a").get("/assets?managed=me", headers={"X-Request-Id": "2000000000006"}).headers["Fmar-Request-Id"]
 
     deadline = time.monotonic() + 5
-    while made not in talking.log.read_text() and time.monotonic() < deadline:
+    while made not in own.log.read_text() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert mine == given.lower() and re.fullmatch(r"[\w-]{20,}", made)
-    assert {f'"request": "{each}"' in talking.log.read_text() for each in (mine, made)} == {True}
+    assert {f'"request": "{each}"' in own.log.read_text() for each in (mine, made)} == {True}
 
 
 # -- the module

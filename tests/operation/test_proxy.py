@@ -91,9 +91,9 @@ def test_a_query_that_runs_long_is_waited_for(proxied: Secure) -> None:
     heavy = f"SELECT (COUNT(*) AS ?n) {{ GRAPH <{proxied.url}/codes> {{ ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }} }}"
     started = time.monotonic()
 
-    response = proxied.client("fsp-a").get("/sparql", params={"query": heavy, "timeout": "2"})
+    response = proxied.client("fsp-a").get("/sparql", params={"query": heavy, "timeout": "1"})
 
-    assert response.json()["code"] == "query-timeout" and time.monotonic() - started > 1.5
+    assert response.json()["code"] == "query-timeout" and time.monotonic() - started > 0.9
 
 
 def test_large_heads_and_request_ids_come_through(proxied: Secure) -> None:
