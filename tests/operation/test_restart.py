@@ -82,7 +82,7 @@ class Load:
             self.failures.append(response.text)
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=[pytest.mark.campaign, pytest.mark.timeout(400)])])
 def test_no_request_fails_and_none_has_two_effects_while_a_node_is_stopped_and_started(drained: Live, rounds: int) -> None:
     drained.environment["FMAR_DRAIN_SECONDS"] = "0"
     if drained.process.poll() is not None:
