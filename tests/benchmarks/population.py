@@ -228,7 +228,7 @@ def populate(root: Path, base_url: str, plan: Plan, keep: int = 2_000) -> Popula
     folder, vocabulary = Folder(root), Vocabulary.load()
     signing = folder.journal_key(base_url)
     journal = Journal(folder.journal, signing.name, signing, vocabulary.terms, folder.lookup_key())
-    filling = _Filling(journal, vocabulary, base_url)
+    filling = Filling(journal, vocabulary, base_url)
     with journal.batch() as batch:
         for name, (roles, areas) in PUBLIC_BODIES.items():
             filling.join(batch, population, name, roles, areas)
@@ -246,7 +246,7 @@ def populate(root: Path, base_url: str, plan: Plan, keep: int = 2_000) -> Popula
 
 
 @dataclass(slots=True)
-class _Filling:
+class Filling:
     """Drafts for a journal that nobody else writes."""
 
     journal: Journal

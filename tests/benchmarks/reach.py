@@ -1,0 +1,303 @@
+"""The rows of the table: each is work of the node beside something plain, in rounds that take turns."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import httpx
+import pyshacl
+import rdflib
+
+from fmar_node.client import connect
+from fmar_node.journal.journal import Draft, Journal
+from fmar_node.maintenance import rebuild_graph
+from fmar_node.representation import triples
+from fmar_node.vocabulary import Vocabulary, packaged
+from tests.benchmarks.load import Run, Signer, dealt, drive, plain_query
+from tests.benchmarks.population import Asset, Filling, Plan, Population, assets, meter_point
+from tests.benchmarks.service import Served, Shelf, plain_server, served
+from tests.market import Market
+
+CLIENTS = 8
+ROUNDS = 5
+LOOKUPS = 1_200
+FMAR = "https://w3id.org/fmar/ns#"
+JOIN = f"""PREFIX f: <{FMAR}> SELECT ?a ?kw ?point ?state ?export
+{{ ?a f:assetCategory <https://w3id.org/fmar/codes/AssetCategory#SOLAR_PV> ; f:dnoConnection <https://w3id.org/fmar/codes/DNOCode#UKPN_LPN> ;
+f:ratedCapacity ?kw ; f:gridSupplyPoint ?point ; f:connectionStatus ?state }}"""
+AGGREGATE = f"""PREFIX f: <{FMAR}> SELECT ?category (COUNT(?a) AS ?n) (SUM(?kw) AS ?all)
+{{ ?a f:dnoConnection <https://w3id.org/fmar/codes/DNOCode#UKPN_EPN> ; f:assetCategory ?category ; f:ratedCapacity ?kw }} GROUP BY ?category"""
+RUNAWAY = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row: what the node did, what was run beside it, the ratio and what it has to be."""
+
+    name: str
+    what: str
+    node: str
+    beside: str
+    ratio: float | None
+    wanted: str
+    size: int
+
+    @property
+    def row(self) -> str:
+        ratio = "" if self.ratio is None else f"{self.ratio:.3g}"
+        return f"| {self.what} | {self.size:,} | {self.node} | {self.beside} | {ratio} | {self.wanted} |"
+
+
+HEAD = "| work | assets | node | beside | ratio | wanted |\n|---|---|---|---|---|---|"
+
+
+def medians(one: Callable[[], float], other: Callable[[], float], rounds: int = ROUNDS) -> tuple[float, float]:
+    """The medians of rounds that take turns: one, other, one, other."""
+    found = [(one(), other()) for _ in range(rounds)]
+    return statistics.median(pair[0] for pair in found), statistics.median(pair[1] for pair in found)
+
+
+class Reach:
+    """The table's rows for one size of register; `rows` names them."""
+
+    def __init__(self, shelf: Shelf, scratch: Path, size: int) -> None:
+        self.shelf, self.scratch, self.size = shelf, scratch, size
+        self.rows: dict[str, Callable[[], Iterator[Figure]]] = {
+            "lookup": self.lookup, "area": self.area, "registers": self.registers, "register": self.register,
+            "commit": self.commit, "restart": self.restart, "runaway": self.runaway,
+        }  # fmt: skip
+
+    def population(self, providers: int = 20) -> Population:
+        return self.shelf.register(Plan(self.size, providers))
+
+    def figure(self, name: str, what: str, node: str, beside: str, ratio: float | None, wanted: str) -> Figure:
+        return Figure(name, what, node, beside, ratio, wanted, self.size)
+
+    def lookup(self) -> Iterator[Figure]:
+        """Point lookups and record reads by 8 clients of as many providers, beside a plain server with all assets."""
+        population = self.population()
+        with plain_server(population, "operator", self.scratch) as plain, served(population) as node:
+            askers = [(Signer(population.profiles[f"fsp-{place}"]), population.assets_of(place)) for place in range(CLIENTS)]
+            pairs = [(signer, asset) for _, (signer, asset) in zip(range(LOOKUPS), _in_turn(askers), strict=False)]
+
+            def asking() -> float:
+                return drive(node.url, dealt([signer.query(_point(node, asset)) for signer, asset in pairs], CLIENTS)).rate
+
+            def reading() -> float:
+                requests = [signer.request("GET", f"/assets/{asset.id}", Accept="text/turtle") for signer, asset in pairs]
+                return drive(node.url, dealt(requests, CLIENTS)).rate
+
+            def plainly(text: str) -> Callable[[], float]:
+                return lambda: drive(plain, dealt([plain_query(plain, text.format(_iri(node, asset))) for _, asset in pairs], CLIENTS)).rate
+
+            ours, theirs = medians(asking, plainly(POINT))
+            yield self.figure("lookup", "SPARQL point lookup, DPoP, 8 clients", f"{ours:,.0f}/s", f"plain server, same query: {theirs:,.0f}/s", ours / theirs, "0.12")
+            ours, theirs = medians(reading, plainly(DESCRIBE))
+            yield self.figure("lookup", "record read, DPoP, 8 clients", f"{ours:,.0f}/s", f"its DESCRIBE: {theirs:,.0f}/s", ours / theirs, "report")
+
+    def area(self) -> Iterator[Figure]:
+        """A join and an aggregate over a licence area by its DSO, beside the DSO's rows alone in a plain server."""
+        population = self.population()
+        own = population.profiles["dso-east"].organisation.rpartition("/")[2]
+        with plain_server(population, own, self.scratch) as plain, served(population) as node:
+            signer = Signer(population.profiles["dso-east"])
+            for what, text in (("join of 5 patterns over a licence area", JOIN), ("aggregate over a licence area", AGGREGATE)):
+                ours, theirs = medians(lambda text=text: _one(node.url, signer.query(text)), lambda text=text: _one(plain, plain_query(plain, text)), 9)
+                yield self.figure("area", what, f"{1000 * ours:.1f} ms", f"the same rows alone: {1000 * theirs:.1f} ms", theirs / ours, "0.8")
+
+    def registers(self) -> Iterator[Figure]:
+        """The same DSO's questions in registers with 5, 50 and 500 other organisations."""
+        first: dict[str, float] = {}
+        for providers in (5, 50, 500):
+            population = self.population(providers)
+            with served(population) as node:
+                signer = Signer(population.profiles["dso-east"])
+                east = [asset for asset in population.assets if asset.judged["dnoConnection"] != "UKPN_SPN"][:400]
+                for what, run in {
+                    "join of 5 patterns": lambda node=node, signer=signer: _one(node.url, signer.query(JOIN)),
+                    "aggregate": lambda node=node, signer=signer: _one(node.url, signer.query(AGGREGATE)),
+                    "point lookup": lambda node=node, signer=signer, east=east: drive(node.url, [[signer.query(_point(node, asset)) for asset in east]]).median,
+                }.items():
+                    taken = statistics.median(run() for _ in range(ROUNDS))
+                    ratio = taken / first.setdefault(what, taken)
+                    yield self.figure("registers", f"{what}, {providers} other organisations", f"{1000 * taken:.2f} ms", f"5: {1000 * first[what]:.2f} ms", ratio, "within 1.1")
+
+    def register(self) -> Iterator[Figure]:
+        """Registrations by 8 clients, and how far behind the graph is after the last; beside a loop of pyshacl alone."""
+        population = self.population()
+        with served(population) as node:
+            signers = [Signer(population.profiles[f"fsp-{place}"]) for place in range(CLIENTS)]
+            unseen = fresh()
+            coming = iter([next(unseen) for _ in range(ROUNDS * 20 * CLIENTS)])
+            shapes = rdflib.Graph()
+            shapes.parse(packaged("shapes") / "asset.ttl")
+            graphs = [_rdf(asset) for asset in list(assets(Plan(40, seed=77), "https://plain.example"))]
+            lags: list[float] = []
+
+            def ours() -> float:
+                documents = [next(coming) for _ in range(20 * CLIENTS)]
+                requests = [signers[place % CLIENTS].request("POST", "/assets", asset.body, **{"Content-Type": "application/ld+json"}) for place, asset in enumerate(documents)]
+                run = drive(node.url, dealt(requests, CLIENTS))
+                lags.append(_lag(node))
+                return run.rate
+
+            def theirs() -> float:
+                started = time.perf_counter()
+                for graph in graphs[:20]:
+                    pyshacl.validate(graph, shacl_graph=shapes, inference="none", inplace=True)
+                return 20 / (time.perf_counter() - started)
+
+            rate, plain = medians(ours, theirs)
+            worst = max(lags)
+            yield self.figure("register", f"registration, 8 clients; in the graph after at most {worst:.1f} s", f"{rate:,.0f}/s", f"pyshacl alone: {plain:,.0f}/s", rate / plain, "0.9")
+
+    def commit(self) -> Iterator[Figure]:
+        """The journal alone: entries per second when 32 submissions share a commit, beside one in each."""
+        with _Drafts(self.scratch / "commit") as (journal, drafts):
+            def many() -> float:
+                return _commits(journal, drafts, 20, 32)
+
+            def single() -> float:
+                return _commits(journal, drafts, 200, 1)
+
+            ours, theirs = medians(many, single)
+            yield self.figure("commit", "group commit, 32 submissions", f"{ours:,.0f}/s", f"one: {theirs:,.0f}/s", ours / theirs, "8")
+
+    def restart(self) -> Iterator[Figure]:
+        """Seconds from the start to ready; entries per second of a graph made anew."""
+        population = self.population()
+        taken = []
+        for _ in range(3):
+            with served(population) as node:
+                taken.append(node.started)
+        yield self.figure("restart", "restart until ready", f"{statistics.median(taken):.2f} s", "-", None, "2 s at 100,000")
+        started = time.perf_counter()
+        entries = rebuild_graph(population.folder)
+        rate = entries / (time.perf_counter() - started)
+        yield self.figure("restart", "rebuild of the graph", f"{rate:,.0f} entries/s", "-", None, "300/s")
+
+    def runaway(self) -> Iterator[Figure]:
+        """20 light callers at an easy pace, alone and beside one whose query never ends."""
+        population = self.shelf.register(Plan(self.size, 30))
+        with served(population) as node:
+            signers = [(Signer(population.profiles[f"fsp-{place}"]), population.assets_of(place) or population.assets) for place in range(1, 21)]
+            late: list[float] = []
+
+            def light() -> float:
+                return _paced(node, signers).percentile(0.95)
+
+            def beside() -> float:
+                thread = threading.Thread(target=lambda: late.append(_overdue(population, 1.5)))
+                thread.start()
+                time.sleep(0.1)
+                found = _paced(node, signers).percentile(0.95)
+                thread.join()
+                return found
+
+            alone, accompanied = medians(light, beside)
+            yield self.figure("runaway", "p95 of 20 light callers beside a runaway query", f"{1000 * accompanied:.1f} ms", f"alone: {1000 * alone:.1f} ms", accompanied / alone, "within 1.2")
+            yield self.figure("runaway", "a runaway query is answered after its deadline by", f"{max(late):.2f} s", "-", None, "0.5 s")
+
+
+POINT = "SELECT ?p ?o {{ <{}> ?p ?o }}"
+DESCRIBE = "DESCRIBE <{}>"
+
+
+def _in_turn(askers: list[tuple[Signer, list[Asset]]]) -> Iterator[tuple[Signer, Asset]]:
+    for turn in count():
+        for signer, own in askers:
+            yield signer, own[turn % len(own)]
+
+
+def _iri(node: Served, asset: Asset) -> str:
+    return f"{node.url}/assets/{asset.id}"
+
+
+def _point(node: Served, asset: Asset) -> str:
+    return POINT.format(_iri(node, asset))
+
+
+def _one(url: str, request: bytes) -> float:
+    return drive(url, [[request]]).seconds
+
+
+def fresh() -> Iterator[Asset]:
+    """Documents that no register of this run holds yet: meter points and serial numbers of their own."""
+    for place, asset in enumerate(assets(Plan(10_000, seed=random.randrange(2, 10**9)), "https://plain.example")):
+        changes = {"serialNumber": f"FRESH-{random.getrandbits(48):x}-{place}"} if "serialNumber" in asset.submitted else {}
+        yield Asset(asset.id, asset.provider, {**asset.submitted, **changes, **_moved_points(asset)}, asset.judged, asset.faults)
+
+
+def _moved_points(asset: Asset) -> dict[str, str]:
+    area = asset.judged["dnoConnection"]
+    return {term: meter_point(area, random.randrange(5 * 10**9, 9 * 10**9)) for term in ("importMPAN", "exportMPAN") if term in asset.judged}
+
+
+def _rdf(asset: Asset) -> rdflib.Graph:
+    lines = "\n".join(f"{triple} ." for triple in triples(asset.judged, Vocabulary.load()))
+    return rdflib.Graph().parse(data=lines, format="nt")
+
+
+def _lag(node: Served) -> float:
+    """Seconds until the graph that queries see holds everything that is in the journal now."""
+    profile = node.population.profiles["operator"]
+    started = time.perf_counter()
+    with connect(profile) as client:
+        size = int(client.get("/journal/checkpoint").text.split("\n")[1])
+        response = client.post("/sparql", content=b"ASK {}", headers={"Content-Type": "application/sparql-query", "Fmar-Min-Journal-Index": str(size - 1)})
+        response.raise_for_status()
+    return time.perf_counter() - started
+
+
+class _Drafts:
+    """A journal of its own, and drafts for it without end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.market = Market(folder)
+
+    def __enter__(self) -> tuple[Journal, Iterator[Callable[[int], Draft]]]:
+        self.market.join("operator", "FMAR_OPERATOR")
+        provider = self.market.join("fsp", "FSP")
+        filling = Filling(self.market.journal, Vocabulary.load(), "https://node.example")
+        made = list(assets(Plan(ROUNDS * (20 * 32 + 200)), "https://node.example"))
+        return self.market.journal, ((lambda index, asset=asset: filling.draft(asset, provider, index)) for asset in made)
+
+    def __exit__(self, *_: object) -> None:
+        self.market.close()
+
+
+def _commits(journal: Journal, drafts: Iterator[Callable[[int], Draft]], batches: int, each: int) -> float:
+    size = journal.tree.size
+    ready = [[next(drafts)(size + each * batch + place) for place in range(each)] for batch in range(batches)]
+    started = time.perf_counter()
+    for group in ready:
+        with journal.batch() as batch:
+            for draft in group:
+                with batch.savepoint():
+                    batch.append(draft)
+    return batches * each / (time.perf_counter() - started)
+
+
+def _paced(node: Served, signers: list[tuple[Signer, list[Asset]]]) -> Run:
+    """Each light caller asks once, one after the other, twenty times around: no queue of their own making."""
+    requests = [signer.query(_point(node, own[turn % len(own)])) for turn in range(20) for signer, own in signers]
+    return drive(node.url, [requests])
+
+
+def _overdue(population: Population, seconds: float) -> float:
+    """How long after its deadline a query is answered that would run for ever."""
+    with connect(population.profiles["fsp-0"]) as client:
+        client.get("/organisations?limit=1")
+        started = time.perf_counter()
+        response = client.post(f"/sparql?timeout={seconds}", content=RUNAWAY.encode(), headers={"Content-Type": "application/sparql-query"})
+        assert response.status_code == httpx.codes.SERVICE_UNAVAILABLE, response.text
+    return time.perf_counter() - started - seconds
+
+
