@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -30,6 +33,7 @@ from tests.live import Live
 from tests.market import organisation
 
 BASE = "https://node.example"
+PROJECT = Path(__file__).parents[1]
 
 
 def fmar(*arguments: object) -> str:
@@ -206,6 +210,69 @@ def test_a_change_of_keys_that_did_not_happen_is_cleared_away(folder: Folder) ->
 
     assert opens(folder)
     assert not (folder.keys / "journal.key.new").exists()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fmar_node.folder import Folder
+from fmar_node.rotation import rotate
+count = 0
+def watch(frame, event, _):
+    global count
+    if event == "call" and frame.f_code.co_filename.endswith(("fmar_node/rotation.py", "fmar_node/folder.py", "pathlib.py")):
+        count += 1
+        if count == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.setprofile(watch)
+rotate(Folder(Path(sys.argv[1])))
+sys.setprofile(None)
+print(count)
+"""
+
+
+def killed(folder: Folder, nth: int) -> int:
+    """Rotates in a process that is killed at the nth function that it enters; how many there were where it was not."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder.root), str(nth)], capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return int(done.stdout or 0)
+
+
+def check_killed(made: Path, root: Path, nth: int) -> bool:
+    """The journal goes on under the old key, or the change is finished; whether it had happened."""
+    shutil.copytree(made, root)
+    folder = Folder(root)
+    before = key_of(folder)
+
+    killed(folder, nth)
+
+    has_happened = not opens(folder)
+    assert (finish(folder) is not None) is has_happened or key_of(folder) != before
+    assert opens(folder)
+    verify_journal(folder)
+    assert not (folder.keys / "journal.key.new").exists()
+    return has_happened
+
+
+@pytest.fixture(scope="module")
+def calls(made: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How many functions a rotation enters."""
+    root = tmp_path_factory.mktemp("counted") / "data"
+    shutil.copytree(made, root)
+    return killed(Folder(root), 10**9)
+
+
+def test_a_rotation_that_is_killed_has_happened_or_not(made: Path, tmp_path: Path, calls: int) -> None:
+    for nth in (calls // 3, 2 * calls // 3, calls - 5):
+        check_killed(made, tmp_path / str(nth), nth)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(1_800)
+def test_a_rotation_is_killed_at_every_step(made: Path, tmp_path: Path, calls: int) -> None:
+    happened = [check_killed(made, tmp_path / str(nth), nth) for nth in range(1, calls)]
+
+    assert {True, False} == set(happened)
 
 
 def test_a_lost_key_has_to_be_named(folder: Folder) -> None:

@@ -176,7 +176,8 @@ def rotate_journal(
             except ProofError as error:
                 fail(f"this is no verifier key: {error}", "it is what /journal/key said: <origin>+<key id>+<base64>")
             handover = replace_lost(folder, verifier, profile_of(as_, data))
-    out.print(f"the journal goes on under a new key, from {handover.size} entries on; the old one is destroyed", soft_wrap=True)
+    fate = "is gone, and the operator's key answers for the new one" if lost else "is destroyed"
+    out.print(f"the journal goes on under a new key, from {handover.size} entries on; the old one {fate}", soft_wrap=True)
     out.print(f"  new key {handover.new}", soft_wrap=True)
     out.print("  tell those who verify receipts: they follow /journal/handovers from the key that they have", soft_wrap=True)
 
