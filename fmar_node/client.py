@@ -44,7 +44,7 @@ TIMEOUT = httpx.Timeout(120.0, connect=10.0)  # seconds
 
 PATIENCE = 10.0
 """Seconds for which a client repeats a request before it gives up."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
 READING = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
 LOST = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError)
 """The connection ended before there was an answer."""
