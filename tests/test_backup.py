@@ -1,6 +1,7 @@
 """Backup, restore and drill: what was acknowledged is there, what was erased is not, and nothing half made counts.
 
 Rules kept here: a market in this process, its folder on disk; real processes where something is killed or limited.
+Every step is killed by: make test ARGS="-m campaign tests/test_backup.py tests/test_rotation.py"
 """
 
 from __future__ import annotations
