@@ -663,7 +663,7 @@ def test_a_backup_that_is_killed_leaves_the_others_whole(story: Story) -> None:
 def test_a_restore_that_is_killed_leaves_no_node(story: Story) -> None:
     count = killed("restore", story.backup, story.place.with_name("counted"), 10**9, sizes_of(story.folder)[-2] - 1)
 
-    for nth in steps(count, 3):
+    for nth in steps(count, 2):
         check_killed_restore(story, nth)
 
 
