@@ -269,8 +269,8 @@ def test_a_rotation_that_is_killed_has_happened_or_not(made: Path, tmp_path: Pat
 
 @pytest.mark.campaign
 @pytest.mark.timeout(1_800)
-def test_a_rotation_is_killed_at_every_step(made: Path, tmp_path: Path, calls: int) -> None:
-    happened = [check_killed(made, tmp_path / str(nth), nth) for nth in range(1, calls)]
+def test_a_rotation_is_killed_at_a_hundred_steps(made: Path, tmp_path: Path, calls: int) -> None:
+    happened = [check_killed(made, tmp_path / str(nth), nth) for nth in range(1, calls, max(1, calls // 100))]
 
     assert {True, False} == set(happened)
 
