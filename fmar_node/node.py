@@ -6,10 +6,12 @@ are processes of their own that this one starts and supervises.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from fmar_node.access.caller import ANONYMOUS, Caller, caller_of
 from fmar_node.access.credential import Verifier
@@ -23,10 +25,29 @@ from fmar_node.journal.register import Register, connect
 from fmar_node.links import JudgePool, WriterLink
 from fmar_node.query import Question, ask
 from fmar_node.read import Reader
+from fmar_node.record import Version
 from fmar_node.settings import Settings
 from fmar_node.store.pool import Answer, QueryPool
 from fmar_node.submit import Desk, Outcome, submit
 from fmar_node.vocabulary import Vocabulary
+
+T = TypeVar("T")
+
+
+class Remembered(Generic[T]):
+    """What was found in the journal, by key, for as long as the journal has not moved on; what was not there is looked for again."""
+
+    def __init__(self, register: Register) -> None:
+        self.register = register
+        self.size = -1
+        self.found: dict[Hashable, T] = {}
+
+    def get(self, key: Hashable, read: Callable[[], T | None]) -> T | None:
+        if (size := self.register.size()) != self.size:
+            self.found, self.size = {}, size
+        if key not in self.found and (value := read()) is not None:
+            self.found[key] = value
+        return self.found.get(key)
 
 
 class Directory:
@@ -34,8 +55,12 @@ class Directory:
 
     def __init__(self, register: Register) -> None:
         self.register = register
+        self.remembered: Remembered[ApplicationKey] = Remembered(register)
 
     def find(self, client_id: str, key_id: str | None) -> ApplicationKey | None:
+        return self.remembered.get((client_id, key_id), lambda: self._read(client_id, key_id))
+
+    def _read(self, client_id: str, key_id: str | None) -> ApplicationKey | None:
         row = self.register.application_key(client_id, key_id)
         if row is None:
             return None
@@ -58,15 +83,25 @@ class Node:
         """The journal index that the graph has to reach before this node is ready: what was there when it started."""
 
     async def start(self) -> None:
-        """Writer first (it makes the journal), then everything that reads. FmarError when something cannot start."""
+        """Writer first (it makes the journal), then everything that reads; judges, slow to start, beside them. FmarError when something cannot start."""
+        judges = asyncio.create_task(self.judges.start())
+        try:
+            await self._start_reading()
+            await judges
+        except BaseException:
+            judges.cancel()
+            await asyncio.gather(judges, return_exceptions=True)
+            raise
+        self.is_ready = True
+
+    async def _start_reading(self) -> None:
         await self.writer.start()
         self.register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.folder.lookup_key())
         self.reader = Reader(self.register, self.vocabulary)
+        self.organisations: Remembered[Version] = Remembered(self.register)
         self._open_credentials()
         self.level_at = self.register.size() - 1
-        await self.judges.start()
         await self.queries.start()
-        self.is_ready = True
 
     def _open_credentials(self) -> None:
         keys, directory = SigningKeys.load(self.folder.token_keys), Directory(self.register)
@@ -84,7 +119,7 @@ class Node:
         credential = self.verifier.verify(method, url, authorization, proofs)
         if credential is None:
             return ANONYMOUS
-        organisation = self.register.current("organisations", credential.organisation)
+        organisation = self.organisations.get(credential.organisation, lambda: self.register.current("organisations", credential.organisation))
         assert organisation is not None
         return caller_of(organisation.document, credential.client_id, credential.key_id)
 

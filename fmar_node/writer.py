@@ -168,7 +168,7 @@ class WriterProcess:
         while not self.is_ending:
             try:
                 with self.following:
-                    applied = self.projector.catch_up()
+                    applied = self.projector.catch_up() if self.projector.applied >= 0 else self.projector.fill()
             except Exception:
                 log.exception("the graph could not follow the journal; it is tried again")
                 applied = 0

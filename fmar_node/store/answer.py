@@ -54,6 +54,11 @@ class Answer:
     index: int
     chunks: Delivery
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it is there already, and the worker free again."""
+        return self.chunks.end.reason == "answered"
+
     async def close(self) -> None:
         """Nobody wants the rest: frees the worker, by killing it when it is still at work."""
         await self.chunks.aclose()

@@ -108,6 +108,8 @@ def _add_routes(app: FastAPI) -> None:
         if not methods or "GET" in methods:
             app.router.add_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
 
+    add("/sparql", sparql.endpoint, "POST")  # routes are tried in their order: what is asked most comes first
+    add("/sparql", sparql.endpoint)
     add("/", start)
     running: set[tuple[str, str]] = set()
     add("/assets/lookup", records.look_up, "POST")
@@ -128,8 +130,6 @@ def _add_routes(app: FastAPI) -> None:
         for action in kind.actions:
             if action not in ("register", "update"):
                 add(f"/{plural}/{{id:record}}/{action}", records.acting(room, action), "POST")
-    add("/sparql", sparql.endpoint)
-    add("/sparql", sparql.endpoint, "POST")
     app.router.add_route("/sparql", sparql.endpoint, methods=["QUERY"], include_in_schema=False)
     add("/oauth/token", credentials.token, "POST")
     add("/oauth/jwks", credentials.jwks)

@@ -40,6 +40,8 @@ async def endpoint(request: Request) -> Response:
     if not caller.is_anonymous:
         public = f"{exchange.node.settings.base_url}/views/public"
         headers["Fmar-Hint"] = f"your own graph was asked; what everybody sees is in GRAPH <{public}>"
+    if answer.is_whole:
+        return Response(b"".join([chunk async for chunk in answer.chunks]), headers=headers, media_type=answer.media_type)
     return StreamingResponse(_body(answer), headers=headers, media_type=answer.media_type)
 
 
