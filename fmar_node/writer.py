@@ -11,7 +11,6 @@ query worker of this node runs yet); it ends when the node hangs up.
 from __future__ import annotations
 
 import functools
-import hashlib
 import logging
 import queue
 import signal
@@ -20,36 +19,34 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyoxigraph as ox
-
-from fmar_node import frames, logs, retention
+from fmar_node import frames, logs
 from fmar_node.clock import SystemClock, today
 from fmar_node.drafting import Submission
 from fmar_node.errors import Broken, FmarError, OutOfRoom, Unavailable
 from fmar_node.folder import Folder
 from fmar_node.followers.projector import Projector
+from fmar_node.followers.vocabulary import load_vocabulary
 from fmar_node.identity import new_token
 from fmar_node.journal.journal import Batch, Journal, refused
 from fmar_node.journal.register import Register, connect
 from fmar_node.judge import Judgement, refusal_as_json
-from fmar_node.scrub import Scrub, pending
+from fmar_node.keeping import retention
+from fmar_node.keeping.scrub import Scrub, pending
 from fmar_node.settings import Settings
-from fmar_node.store.graph import Graph
+from fmar_node.store.graph import opened
 from fmar_node.store.snapshot import put_in_place, sweep
 from fmar_node.submit import enter
 from fmar_node.vitals import Pulse
-from fmar_node.vocabulary import Vocabulary, packaged
+from fmar_node.vocabulary import Vocabulary
 
 log = logging.getLogger("fmar.writer")
 Order = tuple[dict[str, Any], list[bytes]]
 Chore = Callable[[], None]
 """What is done by the thread that commits, between two commits."""
-PATIENCE = 3.0
-"""Seconds to wait for the end of the last writer."""
 
 
 class WriterProcess:
@@ -268,48 +265,6 @@ class WriterProcess:
                 frames.send(self.sock, dict(header))
             except OSError:
                 log.warning("the node did not take an answer")
-
-
-def opened(path: Path) -> Graph:
-    """The graph, and with it the only right to write the journal. A writer whose node was killed may still be finishing.
-
-    Unavailable when another node holds on to it.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return Graph(path)
-        except OSError as error:
-            if "LOCK" not in str(error):
-                raise
-            if time.monotonic() > deadline:
-                raise Unavailable("unavailable", f"another node is running on this folder: {error}") from error
-        except RuntimeError as error:
-            raise Broken("internal-error", f"the graph is damaged ({error}); make it anew from the journal: fmar rebuild") from error
-        time.sleep(0.05)
-
-
-def load_vocabulary(graph: Graph, base_url: str, mark: Path) -> None:
-    """Puts ontology, shapes and code lists into their graphs where they are not those of this release."""
-    folders = {
-        "ontology": sorted(packaged("ontology").glob("*.ttl")),
-        "codes": sorted(packaged("ontology").glob("codes/*.ttl")),
-        "shapes": sorted(packaged("shapes").glob("*.ttl")),
-    }
-    state = hashlib.sha256(b"".join(file.read_bytes() for files in folders.values() for file in files)).hexdigest()
-    if mark.exists() and mark.read_text("ascii") == state and f"{base_url}/codes" in graph.views():
-        return
-    for name, files in folders.items():
-        graph.clear(f"{base_url}/{name}")
-        graph.load(f"{base_url}/{name}", read_turtle(files))
-    mark.write_text(state, "ascii")
-
-
-def read_turtle(files: list[Path]) -> Iterator[ox.Triple]:
-    """The triples of vocabulary files; these alone may hold blank nodes, they are replaced as a whole."""
-    for file in files:
-        for quad in ox.parse(path=str(file), format=ox.RdfFormat.TURTLE):
-            yield quad.triple
 
 
 def main(descriptor: str, data: str) -> None:

@@ -24,9 +24,9 @@ from typing import Any
 import httpx
 import pytest
 
-from fmar_node.checkup import check_node
 from fmar_node.folder import Folder
-from fmar_node.maintenance import open_register, verify_journal
+from fmar_node.keeping.checkup import check_node
+from fmar_node.keeping.maintenance import open_register, verify_journal
 from tests.live import LD_JSON, Live
 
 WRITER, JUDGE, WORKER = "fmar_node.writer", "fmar_node.judge", "fmar_node.store.worker"

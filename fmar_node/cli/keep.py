@@ -16,8 +16,8 @@ from fmar_node.clock import parse_stamp
 from fmar_node.folder import Folder
 
 if TYPE_CHECKING:
-    from fmar_node.backup import Progress
-    from fmar_node.restore import Wish
+    from fmar_node.keeping.backup import Progress
+    from fmar_node.keeping.restore import Wish
 
 DATA = typer.Option(Path("fmar-data"), "--data", help="The node's data folder.")
 BACKUP = typer.Argument(..., help="A backup: one of the folders that `fmar backup` has made.")
@@ -37,7 +37,7 @@ def backup(
     without_keys: bool = typer.Option(False, "--without-keys", help="Leave out the node's keys and participants; you keep them elsewhere."),
 ) -> None:
     """Back up a node, running or stopped, without a pause."""
-    from fmar_node.backup import Manifest, make_backup
+    from fmar_node.keeping.backup import Manifest, make_backup
 
     with _progress("backing up") as progress:
         made = make_backup(Folder(data), place, with_keys=not without_keys, progress=progress)
@@ -61,7 +61,7 @@ def restore(
     new_key: bool = typer.Option(False, "--new-key", help="Go on under a new signing key where entries are lost."),
 ) -> None:
     """Restore a backup into a new data folder, whole or as it was at an earlier commit."""
-    from fmar_node.restore import Wish, restore
+    from fmar_node.keeping.restore import Wish, restore
 
     note, chain = (file.read_text("utf-8") if file else "" for file in (checkpoint, handovers))
     wish = Wish(backup, _place(at), note, chain, keys, subject_keys, lose_personal, new_key)
@@ -105,7 +105,7 @@ def drill(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Prove that a backup can be restored: restore it into a temporary folder, verify it, make its graph, compare."""
-    from fmar_node.restore import Wish, drill
+    from fmar_node.keeping.restore import Wish, drill
 
     wish: Wish = Wish(backup, keys=keys, subject_keys=subject_keys)
     with _progress("restoring") as progress:
@@ -140,7 +140,7 @@ def _compared(deviations: tuple[str, ...], differing: tuple[str, ...], reason: s
 def upgrade(data: Path = DATA) -> None:
     """Take a stopped node's journal, made by an earlier version, to the present format."""
     from fmar_node.journal.journal import FORMAT
-    from fmar_node.maintenance import upgrade_journal
+    from fmar_node.keeping.maintenance import upgrade_journal
 
     folder = Folder(data)
     with _stopped(folder):
@@ -158,7 +158,7 @@ def rotate_journal(
     """Give a stopped node's journal a new signing key, destroy the old one, and leave a signed hand-over."""
     from fmar_node.journal.checkpoint import VerifierKey
     from fmar_node.journal.tree import ProofError
-    from fmar_node.rotation import finish, replace_lost, rotate
+    from fmar_node.keeping.rotation import finish, replace_lost, rotate
 
     folder = Folder(data)
     with _stopped(folder):
@@ -184,7 +184,7 @@ def rotate_journal(
 
 def _known(folder: Folder) -> str:
     """The public part of a lost key, as far as the journal has it: the one that it was handed over to last."""
-    from fmar_node.maintenance import open_register
+    from fmar_node.keeping.maintenance import open_register
 
     register = open_register(folder)
     try:

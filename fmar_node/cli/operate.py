@@ -113,7 +113,7 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
 @told
 def check(data: Path = DATA, as_json: bool = JSON) -> None:
     """Check a node, running or stopped: settings, keys, disk, certificate, journal, and of a stopped one every graph."""
-    from fmar_node.checkup import check_node
+    from fmar_node.keeping.checkup import check_node
 
     findings = check_node(Folder(data))
     if as_json:
@@ -132,7 +132,7 @@ def check(data: Path = DATA, as_json: bool = JSON) -> None:
 @told
 def rebuild(data: Path = DATA) -> None:
     """Rebuild the graph of a stopped node from its journal."""
-    from fmar_node.maintenance import open_register, rebuild_graph
+    from fmar_node.keeping.maintenance import open_register, rebuild_graph
 
     folder = Folder(data)
     folder.check_made()
@@ -171,8 +171,8 @@ def verify(
     from fmar_node.journal.handover import nobody
     from fmar_node.journal.receipt import parse_receipt, verify_receipt
     from fmar_node.journal.tree import ProofError
-    from fmar_node.maintenance import verify_journal
-    from fmar_node.rotation import operator_authority
+    from fmar_node.keeping.maintenance import verify_journal
+    from fmar_node.keeping.rotation import operator_authority
 
     try:
         if receipt is not None:

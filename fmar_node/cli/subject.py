@@ -33,8 +33,8 @@ def add_to(app: typer.Typer) -> None:
 @told
 def find(text: str = typer.Argument(..., help="A name, e-mail address, MPAN, ...; - reads it from standard input."), data: Path = DATA, as_json: bool = JSON) -> None:
     """List the records that have a text among their personal values, now or in the past."""
-    from fmar_node.maintenance import open_register
-    from fmar_node.subject import mentioning
+    from fmar_node.keeping.maintenance import open_register
+    from fmar_node.keeping.subject import mentioning
 
     wanted = typer.get_text_stream("stdin").read().strip() if text == "-" else text
     if not wanted:
@@ -52,8 +52,8 @@ def find(text: str = typer.Argument(..., help="A name, e-mail address, MPAN, ...
 @told
 def export(subject: str = SUBJECT, to: Path | None = typer.Option(None, "--out", help="A file instead of standard output."), data: Path = DATA) -> None:
     """Export everything that is held about a subject: every version, every section, and who sees it (subject access)."""
-    from fmar_node.maintenance import open_register
-    from fmar_node.subject import held, named
+    from fmar_node.keeping.maintenance import open_register
+    from fmar_node.keeping.subject import held, named
 
     folder = Folder(data)
     with closing((register := open_register(folder)).connection):
@@ -80,8 +80,8 @@ def erase(
 
     Beside a running node this goes through it, as the operator; on a stopped one it is done here.
     """
-    from fmar_node.maintenance import open_register
-    from fmar_node.subject import named
+    from fmar_node.keeping.maintenance import open_register
+    from fmar_node.keeping.subject import named
 
     folder = Folder(data)
     folder.check_made()
@@ -103,7 +103,7 @@ def _is_running(folder: Folder) -> bool:
 
 def _here(folder: Folder, versions: list[Version], note: dict[str, str]) -> None:
     """On a stopped node's folder."""
-    from fmar_node.erase import erase_records
+    from fmar_node.keeping.erase import erase_records
 
     with out.status("erasing, and making the graph anew") if out.is_terminal else nullcontext():
         erase_records(folder, versions, note)
@@ -124,8 +124,8 @@ def _beside(folder: Folder, versions: list[Version], note: dict[str, str]) -> No
 
 
 def _wait_for_scrub(folder: Folder) -> None:
-    from fmar_node.maintenance import open_register
-    from fmar_node.scrub import pending
+    from fmar_node.keeping.maintenance import open_register
+    from fmar_node.keeping.scrub import pending
 
     with closing((register := open_register(folder)).connection):
         _wait(lambda: pending(register) < 0)
@@ -140,7 +140,7 @@ def _wait(is_so: Callable[[], bool]) -> None:
 
 
 def _tell_of_backups(folder: Folder) -> None:
-    from fmar_node.backup import remembered, unreached
+    from fmar_node.keeping.backup import remembered, unreached
 
     missed = unreached(folder)
     for each in missed:

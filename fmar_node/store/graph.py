@@ -10,18 +10,22 @@ Rules kept here:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyoxigraph as ox
 
+from fmar_node.errors import Broken, Unavailable
 from fmar_node.store import state
 from fmar_node.store.snapshot import TEMPORARY, sweep
 
-__all__ = ["Change", "Graph", "Triple", "vocabulary_triples"]
+__all__ = ["Change", "Graph", "Triple", "opened", "vocabulary_triples"]
 
 Triple = ox.Triple
+PATIENCE = 3.0
+"""Seconds to wait for the end of the last writer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,25 @@ class Graph:
         """Flush and let go of the folder."""
         self.store.flush()
         del self.store
+
+
+def opened(path: Path) -> Graph:
+    """The graph, and with it the only right to write the journal. A writer whose node was killed may still be finishing.
+
+    Unavailable when another node holds on to it.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return Graph(path)
+        except OSError as error:
+            if "LOCK" not in str(error):
+                raise
+            if time.monotonic() > deadline:
+                raise Unavailable("unavailable", f"another node is running on this folder: {error}") from error
+        except RuntimeError as error:
+            raise Broken("internal-error", f"the graph is damaged ({error}); make it anew from the journal: fmar rebuild") from error
+        time.sleep(0.05)
 
 
 def as_stored(triples: Iterable[Triple]) -> set[Triple]:

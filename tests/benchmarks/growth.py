@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fmar_node.access.caller import caller_of
+from fmar_node.keeping.maintenance import open_register
 from fmar_node.kinds import KINDS
-from fmar_node.maintenance import open_register
 from fmar_node.read import Reader
 from fmar_node.vocabulary import Vocabulary
 from tests.benchmarks.load import Signer, drive
@@ -25,7 +25,7 @@ GROWTH_HEAD = (
     + "|"
     + "---|" * 14
 )
-REBUILD = "import sys; from pathlib import Path; from fmar_node.folder import Folder; from fmar_node.maintenance import rebuild_graph; print(rebuild_graph(Folder(Path(sys.argv[1]))))"
+REBUILD = "import sys; from pathlib import Path; from fmar_node.folder import Folder; from fmar_node.keeping.maintenance import rebuild_graph; print(rebuild_graph(Folder(Path(sys.argv[1]))))"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import rdflib
 
 from fmar_node.client import connect
 from fmar_node.journal.journal import Draft, Journal
-from fmar_node.maintenance import rebuild_graph
+from fmar_node.keeping.maintenance import rebuild_graph
 from fmar_node.representation import triples
 from fmar_node.vocabulary import Vocabulary, packaged
 from tests.benchmarks.load import Run, Signer, dealt, drive, plain_query

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pyoxigraph as ox
 
-from fmar_node.maintenance import rebuild_graph
+from fmar_node.keeping.maintenance import rebuild_graph
 from fmar_node.store.graph import Graph
 from tests.benchmarks.population import Plan, Population, populate
 from tests.live import free_port

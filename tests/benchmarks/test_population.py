@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fmar_node.maintenance import rebuild_graph, verify_journal
+from fmar_node.keeping.maintenance import rebuild_graph, verify_journal
 from tests.benchmarks.population import Plan, Population, assets, judged, populate
 from tests.market import SETTINGS, shapes, vocabulary
 

@@ -25,12 +25,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from fmar_node.checkup import check_node
 from fmar_node.cli.main import app
 from fmar_node.client import CredentialError, Profile, connect
 from fmar_node.folder import Folder
 from fmar_node.journal.tree import ProofError
-from fmar_node.maintenance import open_register, verify_journal
+from fmar_node.keeping.checkup import check_node
+from fmar_node.keeping.maintenance import open_register, verify_journal
 from fmar_node.vocabulary import packaged
 from tests.live import Live, free_port
 from tests.market import battery

@@ -12,8 +12,8 @@ import pytest
 from fmar_node.access.reveal import reveal
 from fmar_node.errors import FmarError
 from fmar_node.followers.projector import Projector
+from fmar_node.keeping.maintenance import verify_journal
 from fmar_node.kinds import KINDS
-from fmar_node.maintenance import verify_journal
 from fmar_node.store.graph import Graph
 from tests.market import BASE, Market, battery, vocabulary
 

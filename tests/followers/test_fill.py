@@ -12,7 +12,7 @@ from fmar_node.access.caller import caller_of
 from fmar_node.access.reveal import PUBLISHED_REGISTERS, Relation, parties, relations
 from fmar_node.followers import projector as following
 from fmar_node.followers.projector import Projector
-from fmar_node.maintenance import rebuild_graph
+from fmar_node.keeping.maintenance import rebuild_graph
 from fmar_node.store.graph import Graph
 from tests.followers.test_projector import busy
 from tests.market import BASE, Market, battery, vocabulary

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fmar_node.derived import remake_state
 from fmar_node.errors import Broken, Conflict, OutOfRoom, Unavailable
 from fmar_node.folder import Folder
 from fmar_node.journal.checkpoint import Checkpoint, NoteError, SigningKey, open_checkpoint, sign_checkpoint
@@ -25,8 +24,9 @@ from fmar_node.journal.entry import SALT_BYTES, SECTIONS, canonical, commit, lea
 from fmar_node.journal.journal import Journal, kept_note, refused
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import HASH_BYTES, ProofError, leaf_hash, tree_root
+from fmar_node.keeping.derived import remake_state
+from fmar_node.keeping.maintenance import verify_journal
 from fmar_node.kinds import Claim
-from fmar_node.maintenance import verify_journal
 from tests.journal.drafts import KEY, LOOKUP_KEY, ORIGIN, draft, opened, record_id
 from tests.market import Market, battery, mpan, vocabulary
 from tests.market import refused as refusal_of

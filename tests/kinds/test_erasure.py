@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fmar_node.errors import Forbidden, Invalid
-from fmar_node.maintenance import verify_journal
+from fmar_node.keeping.maintenance import verify_journal
 from fmar_node.record import Receipt
 from tests.market import BASE, Market, battery, mpan, refused
 
@@ -43,7 +43,7 @@ def test_all_personal_values_of_every_version_are_gone(market: Market) -> None:
     assert not any(secret in known(market, made.id) for secret in SECRETS)
     document = market.current("assets", made.id).document
     assert (document["erasureReason"], document["erasureScope"], document["erasedAt"]) == ("REQUEST", "EVERYTHING", document["recordedAt"])
-    assert (document["version"], document["ratedCapacity"], document["friendlyCode"] if "friendlyCode" in document else "") == (3, "500.00", "")
+    assert (document["version"], document["ratedCapacity"], document.get("friendlyCode", "")) == (3, "500.00", "")
 
 
 def test_the_past_alone_is_erased_on_request(market: Market) -> None:

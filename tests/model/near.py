@@ -24,8 +24,8 @@ from fmar_node.followers.projector import Projector
 from fmar_node.identity import new_record_id
 from fmar_node.journal.journal import Batch
 from fmar_node.judge import Judgement
+from fmar_node.keeping.maintenance import verify_journal
 from fmar_node.kinds import KINDS
-from fmar_node.maintenance import verify_journal
 from fmar_node.query import window
 from fmar_node.record import Receipt
 from fmar_node.representation import fingerprint

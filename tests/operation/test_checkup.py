@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fmar_node.checkup import Finding, check_node
 from fmar_node.clock import SetClock
 from fmar_node.folder import Folder
 from fmar_node.foundation import make_node
+from fmar_node.keeping.checkup import Finding, check_node
 from tests.live import Live
 from tests.market import organisation
 from tests.operation.secure import Authority

@@ -15,13 +15,13 @@ import pyoxigraph as ox
 from fmar_node import frames
 from fmar_node.access.caller import Caller
 from fmar_node.errors import FmarError
+from fmar_node.followers.vocabulary import read_turtle
 from fmar_node.query import Question, ask
 from fmar_node.store import state
 from fmar_node.store.graph import Triple
 from fmar_node.store.pool import Query
 from fmar_node.store.worker import Sink, evaluate, refusal_of
 from fmar_node.vocabulary import packaged
-from fmar_node.writer import read_turtle
 from tests.market import BASE, SETTINGS, Market
 
 LIMITED = SETTINGS.model_copy(update={"query_rows": 20_000})

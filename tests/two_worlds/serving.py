@@ -16,8 +16,8 @@ import httpx
 
 from fmar_node.access.key import SigningKeys
 from fmar_node.client import FmarAuth, Profile
+from fmar_node.followers.vocabulary import load_vocabulary
 from fmar_node.store.graph import Graph
-from fmar_node.writer import load_vocabulary
 from tests.live import free_port
 from tests.market import BASE, Market
 from tests.two_worlds.worlds import key_of

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from fmar_node.checkup import check_node
 from fmar_node.errors import Broken
 from fmar_node.folder import Folder
 from fmar_node.journal.journal import FORMAT, Journal
 from fmar_node.journal.receipt import verify_receipt
 from fmar_node.journal.register import connect
-from fmar_node.maintenance import open_register, rebuild_graph, upgrade_journal, verify_journal
+from fmar_node.keeping.checkup import check_node
+from fmar_node.keeping.maintenance import open_register, rebuild_graph, upgrade_journal, verify_journal
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Vocabulary
 

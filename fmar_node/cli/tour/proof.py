@@ -20,7 +20,7 @@ from fmar_node.cli.tour.visit import Visit, expect, expect_that, journal_index, 
 from fmar_node.folder import Folder
 from fmar_node.journal.receipt import ReceiptError, parse_receipt, verify_receipt
 from fmar_node.journal.tree import ProofError
-from fmar_node.maintenance import verify_journal
+from fmar_node.keeping.maintenance import verify_journal
 
 BODY_CHARS = 60
 

@@ -1,7 +1,7 @@
 """Backup, restore and drill: what was acknowledged is there, what was erased is not, and nothing half made counts.
 
 Rules kept here: a market in this process, its folder on disk; real processes where something is killed or limited.
-Every step is killed by: make test ARGS="-m campaign tests/test_backup.py tests/test_rotation.py"
+Every step is killed by: make test ARGS="-m campaign tests/keeping"
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from typing import Any
 
 import pytest
 
-from fmar_node.backup import Manifest, forget, make_backup, remembered, unreached
 from fmar_node.errors import Broken, Conflict, FmarError, Malformed, Unavailable
 from fmar_node.folder import Folder
 from fmar_node.identity import new_key
@@ -30,14 +29,15 @@ from fmar_node.journal.checkpoint import VerifierKey
 from fmar_node.journal.handover import CUT, Chain
 from fmar_node.journal.receipt import verify_receipt
 from fmar_node.journal.register import connect
-from fmar_node.maintenance import open_register, rebuild_graph, verify_journal
+from fmar_node.keeping.backup import Manifest, forget, make_backup, remembered, unreached
+from fmar_node.keeping.maintenance import open_register, rebuild_graph, verify_journal
+from fmar_node.keeping.restore import Restored, Wish, digests, drill, restore
+from fmar_node.keeping.rotation import rotate
 from fmar_node.read import Reader, Shown
-from fmar_node.restore import Restored, Wish, digests, drill, restore
-from fmar_node.rotation import rotate
 from fmar_node.store.graph import Graph
 from tests.market import BASE, Market, battery, mpan, vocabulary
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 PERSONAL = {"importMPAN": mpan(70_001), "exportMPAN": mpan(70_002)}
 
 
@@ -241,7 +241,7 @@ def test_an_erasure_is_not_undone_by_the_backup_of_an_older_copy(story: Story) -
 
 
 def test_one_backup_at_a_time_is_made_in_a_place(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fmar_node.backup.PATIENCE", 0.1)
+    monkeypatch.setattr("fmar_node.keeping.backup.PATIENCE", 0.1)
     holder = subprocess.Popen(
         [sys.executable, "-c", "import fcntl,sys,time; f=open(sys.argv[1],'w'); fcntl.flock(f,2); print(1,flush=True); time.sleep(60)", str(story.place / ".lock")],
         stdout=subprocess.PIPE,
@@ -598,13 +598,13 @@ def test_a_drill_says_why_it_does_not_compare(story: Story) -> None:
 KILLED = """
 import sys, os, signal
 from pathlib import Path
-from fmar_node import backup, restore
+from fmar_node.keeping import backup, restore
 from fmar_node.folder import Folder
 what, one, two, place, nth = sys.argv[1:]
 count = 0
 def watch(frame, event, _):
     global count
-    if event == "call" and frame.f_code.co_filename.endswith(("fmar_node/backup.py", "fmar_node/restore.py", "fmar_node/rotation.py", "fmar_node/folder.py")):
+    if event == "call" and frame.f_code.co_filename.endswith(("fmar_node/keeping/backup.py", "fmar_node/keeping/restore.py", "fmar_node/keeping/rotation.py", "fmar_node/folder.py")):
         count += 1
         if count == int(nth):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -693,7 +693,7 @@ FULL = """
 import sys
 from pathlib import Path
 import resource
-from fmar_node import backup, restore
+from fmar_node.keeping import backup, restore
 from fmar_node.errors import OutOfRoom
 from fmar_node.folder import Folder
 import fmar_node.vocabulary

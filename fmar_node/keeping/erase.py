@@ -17,15 +17,15 @@ from fmar_node.folder import Folder
 from fmar_node.foundation import OPERATOR_CLIENT
 from fmar_node.journal.journal import Batch
 from fmar_node.judge import Paper, judge
+from fmar_node.keeping.maintenance import open_journal, open_register, rebuild_graph
+from fmar_node.keeping.scrub import finish, pending
 from fmar_node.kinds.erasure import ERASURE
-from fmar_node.maintenance import open_journal, open_register, rebuild_graph
 from fmar_node.record import Version
 from fmar_node.representation import LD_JSON, json_bytes
-from fmar_node.scrub import finish, pending
 from fmar_node.settings import Settings
+from fmar_node.store.graph import opened
 from fmar_node.submit import enter
 from fmar_node.vocabulary import Vocabulary
-from fmar_node.writer import opened
 
 
 def erase_records(folder: Folder, versions: Sequence[Version], note: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from fmar_node.clock import SetClock
-from fmar_node.retention import due, forgettable
+from fmar_node.keeping.retention import due, forgettable
 from tests.market import SETTINGS, START, Market, battery
 
 KEEPING = SETTINGS.model_copy(update={"retention_days": 30, "idempotency_days": 7})

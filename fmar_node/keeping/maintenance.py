@@ -10,7 +10,6 @@ import sqlite3
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from fmar_node.derived import check_state
 from fmar_node.errors import Broken
 from fmar_node.folder import Folder
 from fmar_node.journal.checkpoint import VerifierKey
@@ -19,8 +18,9 @@ from fmar_node.journal.handover import Chain
 from fmar_node.journal.journal import FORMAT, Journal, kept_note
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import CompactRange, ProofError, tree_root
-from fmar_node.renewal import renew
-from fmar_node.rotation import authority_in
+from fmar_node.keeping.derived import check_state
+from fmar_node.keeping.renewal import renew
+from fmar_node.keeping.rotation import authority_in
 from fmar_node.vocabulary import Vocabulary
 
 BATCH = 1_000

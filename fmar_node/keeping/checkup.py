@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from fmar_node.access.key import SigningKeys
-from fmar_node.backup import MANIFEST, Manifest, remembered, unreached
 from fmar_node.certificate import read_certificate
 from fmar_node.clock import Clock, SystemClock, parse_stamp
-from fmar_node.derived import newest, rows_of
 from fmar_node.errors import FmarError
 from fmar_node.folder import Folder
 from fmar_node.followers.projector import Projector
 from fmar_node.journal.register import Register
 from fmar_node.journal.tree import ProofError
-from fmar_node.maintenance import open_register, verify_journal
-from fmar_node.scrub import pending
+from fmar_node.keeping.backup import MANIFEST, Manifest, remembered, unreached
+from fmar_node.keeping.derived import newest, rows_of
+from fmar_node.keeping.maintenance import open_register, verify_journal
+from fmar_node.keeping.scrub import pending
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
 from fmar_node.vitals import bytes_of

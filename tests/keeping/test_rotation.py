@@ -27,13 +27,13 @@ from fmar_node.journal.checkpoint import VerifierKey
 from fmar_node.journal.handover import parse_handovers
 from fmar_node.journal.register import connect
 from fmar_node.journal.tree import ProofError
-from fmar_node.maintenance import open_journal, open_register, verify_journal
-from fmar_node.rotation import finish, replace_lost, rotate
+from fmar_node.keeping.maintenance import open_journal, open_register, verify_journal
+from fmar_node.keeping.rotation import finish, replace_lost, rotate
 from tests.live import Live
 from tests.market import organisation
 
 BASE = "https://node.example"
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 
 
 def fmar(*arguments: object) -> str:
@@ -216,11 +216,11 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from fmar_node.folder import Folder
-from fmar_node.rotation import rotate
+from fmar_node.keeping.rotation import rotate
 count = 0
 def watch(frame, event, _):
     global count
-    if event == "call" and frame.f_code.co_filename.endswith(("fmar_node/rotation.py", "fmar_node/folder.py", "pathlib.py")):
+    if event == "call" and frame.f_code.co_filename.endswith(("fmar_node/keeping/rotation.py", "fmar_node/folder.py", "pathlib.py")):
         count += 1
         if count == int(sys.argv[2]):
             os.kill(os.getpid(), signal.SIGKILL)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from fmar_node.folder import Folder
 from fmar_node.followers.projector import Projector
+from fmar_node.followers.vocabulary import load_vocabulary
 from fmar_node.journal.register import Register, connect
 from fmar_node.store.graph import Graph
 from fmar_node.store.sandbox import die_with_parent
 from fmar_node.vocabulary import Vocabulary
-from fmar_node.writer import load_vocabulary
 
 NICENESS = 10
 

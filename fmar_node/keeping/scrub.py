@@ -4,7 +4,7 @@ Rules kept here: the values are gone from entries, tables and graph when the era
 bytes that storage still holds of them. It is done whole or again: the mark in the journal (`scrubbed`, up to the newest
 erasure in `erased`) is set last. Its steps, in order:
 
-  1 graph      made anew in a process of its own (`fmar_node.renewal`) and put in the old one's place
+  1 graph      made anew in a process of its own (`fmar_node.keeping.renewal`) and put in the old one's place
   2 snapshots  of the old graph, gone with the last query that reads them
   3 database   its write-ahead log emptied; free pages hold zeros (`secure_delete`)
   4 backups    the old keys destroyed in `subject-keys.db` beside every backup that can be reached (`fmar check` tells of the others)
@@ -20,10 +20,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fmar_node.backup import forget
 from fmar_node.errors import Unavailable
 from fmar_node.folder import Folder
 from fmar_node.journal.register import Register, connect
+from fmar_node.keeping.backup import forget
 from fmar_node.process import PACKAGE
 from fmar_node.settings import Settings, surroundings
 from fmar_node.store.snapshot import TEMPORARY
@@ -51,7 +51,7 @@ class Scrub:
         """A graph made anew beside the old one."""
         store = self.folder.graph.with_name(f"renewed{TEMPORARY}")
         shutil.rmtree(store, ignore_errors=True)
-        command = [sys.executable, "-P", "-m", "fmar_node.renewal", str(self.folder.root), str(store)]
+        command = [sys.executable, "-P", "-m", "fmar_node.keeping.renewal", str(self.folder.root), str(store)]
         with subprocess.Popen(command, env=surroundings(PYTHONPATH=str(PACKAGE.parent)), stdin=subprocess.DEVNULL) as child:  # noqa: S603
             while child.poll() is None:
                 if self.is_ending():

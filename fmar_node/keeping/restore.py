@@ -23,9 +23,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from fmar_node.backup import JOURNAL, KEPT, SLICE, SUBJECT_KEYS, Manifest, Progress, remember, sha256_of, silent
 from fmar_node.clock import stamp
-from fmar_node.derived import remake_state
 from fmar_node.errors import Broken, Conflict, Malformed, OutOfRoom
 from fmar_node.folder import Folder, overwrite, sync
 from fmar_node.followers.projector import Projector
@@ -37,8 +35,10 @@ from fmar_node.journal.handover import CUT, Chain, Handover, parse_handovers
 from fmar_node.journal.journal import FORMAT, refused
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import ProofError, tree_root
-from fmar_node.maintenance import open_register, rebuild_graph, verify_entries
-from fmar_node.rotation import rotate
+from fmar_node.keeping.backup import JOURNAL, KEPT, SLICE, SUBJECT_KEYS, Manifest, Progress, remember, sha256_of, silent
+from fmar_node.keeping.derived import remake_state
+from fmar_node.keeping.maintenance import open_register, rebuild_graph, verify_entries
+from fmar_node.keeping.rotation import rotate
 from fmar_node.store.graph import Graph
 from fmar_node.vocabulary import Vocabulary
 

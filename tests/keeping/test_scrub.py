@@ -12,11 +12,11 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from fmar_node.checkup import check_node
 from fmar_node.cli.main import app
 from fmar_node.folder import Folder
-from fmar_node.maintenance import open_register, verify_journal
-from fmar_node.scrub import pending
+from fmar_node.keeping.checkup import check_node
+from fmar_node.keeping.maintenance import open_register, verify_journal
+from fmar_node.keeping.scrub import pending
 from tests.live import LD_JSON, Live
 from tests.market import mpan
 
