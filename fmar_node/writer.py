@@ -1,8 +1,10 @@
 """The writer process: the only one that writes the journal and the graph.
 
 Threads: one commits submissions in batches that share an fsync, one lets the projector follow, one makes snapshots, one
-scrubs after erasures, one looks for what may no longer be kept. Rules kept here: an answer goes out after the journal's commit, never before; the graph may lag behind
-by a bounded number of entries, then commits wait; a snapshot never stands in the way of a commit.
+scrubs after erasures, one looks for what may no longer be kept, one reports. Rules kept here: an answer goes out after the
+journal's commit, never before; the graph may lag behind by a bounded number of entries, then commits wait; a snapshot never
+stands in the way of a commit; what could not be written is tried again until it can, and said to be so meanwhile; a thread
+that ends by a defect ends the process, and the node starts another.
 
 Run as a module by `fmar_node.links` (arguments: socket descriptor, data folder; first frame: settings, and whether no
 query worker of this node runs yet); it ends when the node hangs up.
@@ -37,7 +39,7 @@ from fmar_node.judge import Judgement, refusal_as_json
 from fmar_node.keeping import retention
 from fmar_node.keeping.scrub import Scrub, pending
 from fmar_node.settings import Settings
-from fmar_node.store.graph import opened
+from fmar_node.store.graph import Graph, opened
 from fmar_node.store.snapshot import put_in_place, sweep
 from fmar_node.submit import enter
 from fmar_node.vitals import Pulse
@@ -69,10 +71,13 @@ class WriterProcess:
         self.sending = threading.Lock()
         self.is_ending = False
         self.held = -2
+        self.troubles: dict[str, str] = {}
+        """What failed last and has not worked since, by the part that it befell."""
         self.pulse = Pulse(folder.journal / "journal.db", folder.graph, self.journal.tree.size)
 
     def run(self) -> None:
-        threads = [threading.Thread(target=each, daemon=True) for each in (self._receive, self._follow, self._snapshot, self._report, self._scrub, self._retain)]
+        work = (self._receive, self._follow, self._snapshot, self._report, self._scrub, self._retain)
+        threads = [threading.Thread(target=self._work, args=(each,), daemon=True) for each in work]
         for thread in threads:
             thread.start()
         while (order := self.orders.get()) is not None:
@@ -87,6 +92,14 @@ class WriterProcess:
             thread.join()
         self.journal.close()
         self.graph.close()
+
+    def _work(self, thread: Chore) -> None:
+        try:
+            thread()
+        except BaseException:  # an engine's panic is no Exception
+            log.exception("the writer ends: %s failed", thread.__name__)
+            self.orders.put(None)
+            raise
 
     def _receive(self) -> None:
         try:
@@ -128,7 +141,10 @@ class WriterProcess:
                 answers = [self._settle(batch, *order) for order in orders]
             if self.journal.tree.size > size:
                 self.pulse.committed(self.journal.tree.size - size, time.monotonic() - started, self.journal.tree.size)
+                self.troubles.pop("journal", None)
         except FmarError as error:
+            if isinstance(error, OutOfRoom):
+                self.troubles["journal"] = error.detail
             answers = [{"refusal": refusal_as_json(error)} for _ in orders]
         except Exception as error:
             log.exception("a batch failed")
@@ -166,14 +182,31 @@ class WriterProcess:
             try:
                 with self.following:
                     applied = self.projector.catch_up() if self.projector.applied >= 0 else self.projector.fill()
-            except Exception:
+                self.troubles.pop("graph", None)
+            except Exception as error:
                 log.exception("the graph could not follow the journal; it is tried again")
-                applied = 0
-                time.sleep(1)
+                self.troubles["graph"] = f"the graph could not be written: {error}"
+                applied = self._open_again()
             with self.moved:
                 self.moved.notify_all()
                 if not applied and not self.is_ending:
                     self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.journal.tree.size - 1, timeout=1)
+
+    def _open_again(self) -> int:
+        """Closes and opens the graph: a store that has failed to write once may refuse to until then. No entry is applied by it."""
+        with self.moved:
+            self.moved.wait_for(lambda: self.is_ending, timeout=1)
+        try:
+            with self.following, self.copying:
+                self.graph.close()
+                self._take_up(opened(self.folder.graph))
+        except (OSError, FmarError) as error:
+            log.error("the graph could not be opened again: %s", error)
+        return 0
+
+    def _take_up(self, graph: Graph) -> None:
+        self.graph = graph
+        self.projector = Projector(self.reading, graph, self.vocabulary, self.settings.base_url)
 
     def _snapshot(self) -> None:
         """A snapshot whenever the graph has moved, not oftener than the interval and, in a flood, ten times its duration.
@@ -189,8 +222,10 @@ class WriterProcess:
                     self.graph.snapshot(target)
                 self._send({"event": "snapshot", "path": str(target)})
                 self.pulse.snapped(time.monotonic() - started)
-            except OSError as error:
+                self.troubles.pop("snapshot", None)
+            except (OSError, ValueError) as error:
                 log.error("no snapshot could be made: %s", error)
+                self.troubles["snapshot"] = f"no snapshot could be made: {error}"
                 self.held = -2
             took = time.monotonic() - started
             with self.moved:
@@ -207,8 +242,7 @@ class WriterProcess:
             self.graph.close()
             try:
                 put_in_place(fresh, self.folder.graph)
-                self.graph = opened(self.folder.graph)
-                self.projector = Projector(self.reading, self.graph, self.vocabulary, self.settings.base_url)
+                self._take_up(opened(self.folder.graph))
             except BaseException:
                 self.orders.put(None)
                 raise
@@ -248,12 +282,18 @@ class WriterProcess:
                 self.moved.wait_for(lambda: self.is_ending, timeout=1 if due else self.settings.retention_seconds)
 
     def _report(self) -> None:
-        """Tells the node how the writer is, once a second."""
+        """Tells the node how the writer is, once a second, and finds out whether a journal that could not be written can be again."""
         while not self.is_ending:
-            vitals = self.pulse.vitals(self.journal.tree.size, self.projector.applied, getattr(self, "trouble", ""))
+            if "journal" in self.troubles:
+                self.orders.put(self._try_journal)
+            vitals = self.pulse.vitals(self.journal.tree.size, self.projector.applied, "; ".join(self.troubles.values()))
             self._send({"event": "vitals", "vitals": vitals.as_json()})
             with self.moved:
                 self.moved.wait_for(lambda: self.is_ending, timeout=1)
+
+    def _try_journal(self) -> None:
+        self.journal.try_to_write()
+        self.troubles.pop("journal", None)
 
     def _is_level(self) -> bool:
         """Whether the graph holds everything that the journal does."""

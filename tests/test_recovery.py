@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.killing import WRITER, children, kill
 from tests.live import LD_JSON, Live
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found through /proc")
 ASSETS = "PREFIX fmar: <https://w3id.org/fmar/ns#> SELECT ?asset { ?asset a fmar:Asset }"
-WRITER = "fmar_node.writer"
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +26,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     two: dict[str, dict[str, Any]] = {"fsp-a": {"roles": ["FSP"]}, "fsp-b": {"roles": ["FSP"]}}
     with Live(tmp_path_factory.mktemp("recovery"), two, FMAR_SNAPSHOT_SECONDS="0.2") as made:
         yield made
-
-
-def kill_writer(node: Live) -> int:
-    """The process id of the node's writer, which is no more."""
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError, ValueError, IndexError):
-            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            if parent == node.process.pid and WRITER in (entry / "cmdline").read_bytes().decode().split("\0"):
-                os.kill(int(entry.name), signal.SIGKILL)
-                return int(entry.name)
-    raise AssertionError("the node has no writer")
 
 
 def register(node: Live, document: dict[str, Any], seconds: float = 30.0) -> httpx.Response:
@@ -52,7 +39,7 @@ def register(node: Live, document: dict[str, Any], seconds: float = 30.0) -> htt
 
 def test_the_graph_follows_the_writer_that_comes_after(node: Live) -> None:
     for _ in range(3):
-        kill_writer(node)
+        kill(children(node, WRITER))
 
         made = register(node, node.battery())
 
@@ -63,7 +50,7 @@ def test_the_graph_follows_the_writer_that_comes_after(node: Live) -> None:
 def test_queries_are_answered_while_there_is_no_writer(node: Live) -> None:
     made = register(node, node.battery())
     node.rows("fsp-a", ASSETS, after=int(made.headers["Fmar-Journal-Index"]))
-    kill_writer(node)
+    kill(children(node, WRITER))
 
     answers = [node.rows("fsp-a", ASSETS) for _ in range(30)]
 
@@ -80,7 +67,7 @@ def test_the_snapshot_under_a_query_outlives_the_writer(node: Live) -> None:
         running = pool.submit(node.client("fsp-b").get, "/sparql", params={"query": heavy, "timeout": "6"})
         time.sleep(0.5)
         read = {each.name for each in snapshots.iterdir()}
-        kill_writer(node)
+        kill(children(node, WRITER))
         register(node, node.battery())
         is_running, left = not running.done(), {each.name for each in snapshots.iterdir()}
 
@@ -89,7 +76,7 @@ def test_the_snapshot_under_a_query_outlives_the_writer(node: Live) -> None:
 
 
 def test_who_writes_while_there_is_no_writer_is_told_when_to_come_again(node: Live) -> None:
-    kill_writer(node)
+    kill(children(node, WRITER))
 
     response = node.client("fsp-a").post("/assets", json=node.battery(), headers=LD_JSON)
 

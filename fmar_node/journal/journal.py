@@ -21,7 +21,7 @@ from pathlib import Path
 
 from fmar_node.clock import stamp
 from fmar_node.errors import Broken, OutOfRoom, Unavailable
-from fmar_node.identity import new_key, new_salt
+from fmar_node.identity import new_key, new_salt, new_token
 from fmar_node.journal import upgrade
 from fmar_node.journal.checkpoint import Checkpoint, NoteError, SigningKey, sign_checkpoint
 from fmar_node.journal.cipher import SubjectKey, at_rest
@@ -301,6 +301,11 @@ class Journal:
         """Idempotency keys of requests that became entries before this one are not known any more."""
         with self.batch():
             self.connection.execute("DELETE FROM idempotency WHERE idx < ?", (before,))
+
+    def try_to_write(self) -> None:
+        """OutOfRoom or Unavailable while nothing can be written; what it writes means nothing."""
+        with self.batch():
+            self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('tried', ?)", (new_token(),))
 
     def close(self) -> None:
         self.connection.close()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,10 +99,12 @@ class Graph:
         """A consistent copy for readers, of hard links; may hold more than `applied` said when it began.
 
         Takes 10 to 200 ms, seconds in a flood of writes: call it in a thread of its own, and again not before
-        ten times its duration. FileExistsError when `target` exists. Leftovers beside it are removed.
+        ten times its duration. FileExistsError when `target` exists, ValueError when the graph is closed. Leftovers beside it are removed.
         """
         if target.exists():
             raise FileExistsError(target)
+        if "store" not in vars(self):
+            raise ValueError("the graph is closed")
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target.parent)
         unfinished = target.with_name(target.name + TEMPORARY)
@@ -109,9 +112,10 @@ class Graph:
         unfinished.rename(target)
 
     def close(self) -> None:
-        """Flush and let go of the folder."""
-        self.store.flush()
-        del self.store
+        """Flush and let go of the folder. What cannot be flushed is applied again from the journal. Nothing happens the second time."""
+        if store := vars(self).pop("store", None):
+            with suppress(OSError):
+                store.flush()
 
 
 def opened(path: Path) -> Graph:

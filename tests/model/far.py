@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 
 from fmar_node.clock import SystemClock, today
+from tests.killing import AGAIN, WRITER, assert_sound, children, kill, kill_node, wait_for_others
 from tests.live import LD_JSON, Live
 from tests.model.near import fields
 from tests.model.oracle import Answer, Document, Oracle, Request, refused
 from tests.model.subject import linked, plain
-from tests.test_crash import AGAIN, WRITER, assert_sound, children, kill, kill_node, wait_for_others
 
 PARTICIPANTS: dict[str, dict[str, Any]] = {
     "fsp-a": {"roles": ["FSP"]},

@@ -10,31 +10,18 @@ import re
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fmar_node import logs
 from fmar_node.errors import Malformed, OutOfRoom
+from tests.killing import JUDGE, children, wait_until
 from tests.live import LD_JSON, Live
 from tests.market import organisation
 
 MARK = "Xanthippe"
 SECRETS = (MARK, "xanthippe", "2000000000777", "ZE3 9QQ", "+447700900456", "07700900456")
-
-
-def children(pid: int, module: str) -> list[int]:
-    """The children of a process that run a module of the package."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rsplit(") ", 1)[1].split()[1])
-            if parent == pid and module in (folder / "cmdline").read_text():
-                found.append(int(folder.name))
-        except (OSError, IndexError):
-            continue
-    return found
 
 
 def document(live: Live, **changes: Any) -> dict[str, Any]:
@@ -67,14 +54,14 @@ def test_no_line_of_any_process_holds_a_personal_value(own: Live) -> None:
 
 def test_a_judge_that_crashes_over_a_document_says_nothing_of_it(own: Live) -> None:
     start = own.log.stat().st_size
-    for pid in children(own.process.pid, "fmar_node.judge"):
+    for pid in children(own, JUDGE):
         os.kill(pid, signal.SIGSEGV)
 
     response = own.client("fsp-a").post("/assets", json=document(own), headers=LD_JSON)
 
-    said = own.log.read_bytes()[start:].decode()
+    wait_until(lambda: b"judge ended" in own.log.read_bytes()[start:], "nothing is said of the judge")
     assert response.status_code in (201, 422, 503)
-    assert "judge ended" in said and MARK not in said
+    assert MARK not in own.log.read_bytes()[start:].decode()
 
 
 def test_a_query_worker_that_dies_says_nothing_of_the_query(own: Live) -> None:

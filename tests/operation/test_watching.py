@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from fmar_node.errors import PROBLEMS, Unauthenticated
 from fmar_node.vitals import Pulse, Spread, Vitals
 from fmar_node.web.metrics import REASONS, histogram, reason_of
+from tests.killing import WRITER, children
 from tests.live import Live
-from tests.operation.test_logs import children
 
 PROJECT = Path(__file__).parents[2]
 OPERATION = PROJECT / "examples" / "operation"
@@ -105,7 +105,7 @@ def test_the_writer_tells_of_its_commits(own: Live) -> None:
 
 def test_a_writer_that_is_killed_is_counted_and_readiness_says_so(own: Live) -> None:
     before = exposed(own)["fmar_child_restarts_total role=writer"]
-    (pid,) = children(own.process.pid, "fmar_node.writer")
+    (pid,) = children(own, WRITER)
 
     os.kill(pid, signal.SIGKILL)
     said = []
