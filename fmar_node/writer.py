@@ -144,7 +144,8 @@ class WriterProcess:
                 self.troubles.pop("journal", None)
         except FmarError as error:
             if isinstance(error, OutOfRoom):
-                self.troubles["journal"] = error.detail
+                self.troubles["journal"] = "the journal could not be written"
+                log.error("the journal could not be written; it is tried again: %s", error)
             answers = [{"refusal": refusal_as_json(error)} for _ in orders]
         except Exception as error:
             log.exception("a batch failed")
@@ -181,28 +182,40 @@ class WriterProcess:
         while not self.is_ending:
             try:
                 with self.following:
+                    self.graph.check_open()
                     applied = self.projector.catch_up() if self.projector.applied >= 0 else self.projector.fill()
                 self.troubles.pop("graph", None)
-            except Exception as error:
+            except OSError as error:
+                self._complain("graph", "the graph could not be written", error)
+                applied = 0
+                self._open_again()
+            except Exception:
                 log.exception("the graph could not follow the journal; it is tried again")
-                self.troubles["graph"] = f"the graph could not be written: {error}"
-                applied = self._open_again()
+                self.troubles["graph"] = "the graph could not follow the journal"
+                applied = 0
+                self._open_again()
             with self.moved:
                 self.moved.notify_all()
                 if not applied and not self.is_ending:
                     self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.journal.tree.size - 1, timeout=1)
 
-    def _open_again(self) -> int:
-        """Closes and opens the graph: a store that has failed to write once may refuse to until then. No entry is applied by it."""
+    def _complain(self, part: str, what: str, error: OSError) -> None:
+        """Anybody may hear what does not work; the log alone has the engine's words, which name files."""
+        log.error("%s; it is tried again: %s", what, OutOfRoom("storage-full", str(error)))
+        self.troubles[part] = what
+
+    def _open_again(self) -> None:
+        """Closes and opens the graph: a store that has failed to write once may refuse to until then."""
         with self.moved:
             self.moved.wait_for(lambda: self.is_ending, timeout=1)
         try:
             with self.following, self.copying:
                 self.graph.close()
                 self._take_up(opened(self.folder.graph))
-        except (OSError, FmarError) as error:
+        except OSError as error:
+            self._complain("graph", "the graph could not be opened again", error)
+        except FmarError as error:
             log.error("the graph could not be opened again: %s", error)
-        return 0
 
     def _take_up(self, graph: Graph) -> None:
         self.graph = graph
@@ -223,9 +236,9 @@ class WriterProcess:
                 self._send({"event": "snapshot", "path": str(target)})
                 self.pulse.snapped(time.monotonic() - started)
                 self.troubles.pop("snapshot", None)
-            except (OSError, ValueError) as error:
-                log.error("no snapshot could be made: %s", error)
-                self.troubles["snapshot"] = f"no snapshot could be made: {error}"
+            except OSError as error:
+                self._complain("snapshot", "no snapshot could be made", error)
+                self._open_again()
                 self.held = -2
             took = time.monotonic() - started
             with self.moved:

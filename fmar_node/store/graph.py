@@ -99,17 +99,21 @@ class Graph:
         """A consistent copy for readers, of hard links; may hold more than `applied` said when it began.
 
         Takes 10 to 200 ms, seconds in a flood of writes: call it in a thread of its own, and again not before
-        ten times its duration. FileExistsError when `target` exists, ValueError when the graph is closed. Leftovers beside it are removed.
+        ten times its duration. FileExistsError when `target` exists, OSError when the graph is closed or cannot be written. Leftovers beside it are removed.
         """
         if target.exists():
             raise FileExistsError(target)
-        if "store" not in vars(self):
-            raise ValueError("the graph is closed")
+        self.check_open()
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target.parent)
         unfinished = target.with_name(target.name + TEMPORARY)
         self.store.backup(unfinished)
         unfinished.rename(target)
+
+    def check_open(self) -> None:
+        """OSError when it is closed."""
+        if "store" not in vars(self):
+            raise OSError("the graph is closed")
 
     def close(self) -> None:
         """Flush and let go of the folder. What cannot be flushed is applied again from the journal. Nothing happens the second time."""
