@@ -139,7 +139,7 @@ def rebuild(data: Path = DATA) -> None:
     open_register(folder).size()
     if is_held(folder.graph):
         fail("a node is running on this folder", "stop it first; its graph cannot be made anew under it")
-    shutil.rmtree(folder.graph.parent, ignore_errors=True)
+    shutil.rmtree(folder.snapshots, ignore_errors=True)
     count = rebuild_graph(folder, out.status("rebuilding the graph") if out.is_terminal else None)
     out.print(f"rebuilt the graph from {count} journal entries")
 

@@ -34,7 +34,6 @@ def erase_records(folder: Folder, versions: Sequence[Version], note: Mapping[str
     with closing(open_journal(folder)) as journal, journal.batch() as batch:
         for version in versions:
             _erase(batch, version, json_bytes(note), folder.settings())
-    shutil.rmtree(folder.graph)
     shutil.rmtree(folder.snapshots, ignore_errors=True)
     rebuild_graph(folder)
     with closing((register := open_register(folder)).connection):

@@ -6,6 +6,7 @@ Rules kept here: nothing is repaired silently.
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -21,6 +22,7 @@ from fmar_node.journal.tree import CompactRange, ProofError, tree_root
 from fmar_node.keeping.derived import check_state
 from fmar_node.keeping.renewal import renew
 from fmar_node.keeping.rotation import authority_in
+from fmar_node.store.snapshot import TEMPORARY, put_in_place
 from fmar_node.vocabulary import Vocabulary
 
 BATCH = 1_000
@@ -131,6 +133,10 @@ def _check_head(register: Register, index: int) -> None:
 
 
 def rebuild_graph(folder: Folder, status: AbstractContextManager[Any] | None = None) -> int:
-    """Makes the graph anew from the journal; how many entries it holds then."""
+    """Makes the graph of a stopped node anew from the journal, and puts it in the place of the old one; how many entries it holds then."""
+    fresh = folder.graph.with_name(f"fresh{TEMPORARY}")
+    shutil.rmtree(fresh, ignore_errors=True)
     with status or nullcontext():
-        return renew(folder, open_register(folder), folder.graph)
+        entries = renew(folder, open_register(folder), fresh)
+    put_in_place(fresh, folder.graph)
+    return entries
