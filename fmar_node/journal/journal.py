@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from fmar_node.clock import stamp
-from fmar_node.errors import Broken, OutOfRoom, Unavailable
+from fmar_node.errors import Broken, FmarError, OutOfRoom, Unavailable
 from fmar_node.identity import new_key, new_salt, new_token
 from fmar_node.journal import upgrade
 from fmar_node.journal.checkpoint import Checkpoint, NoteError, SigningKey, sign_checkpoint
@@ -34,6 +34,8 @@ from fmar_node.vocabulary import Term
 FORMAT = "2"
 LEAST_BYTES = 512
 """A smaller file is no SQLite database, and may be taken for a new one."""
+TRIED = "INSERT OR REPLACE INTO meta VALUES ('tried', ?)"
+"""A write that means nothing."""
 log = logging.getLogger("fmar.journal")
 
 
@@ -126,7 +128,8 @@ class Journal:
             self.tree = CompactRange.read(self.register, self.register.size())
             self._check_signed()
             newest = self.connection.execute("SELECT recorded_at FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
-        except Broken:
+            self.try_to_write()  # a file that could not be opened for writing is read-only for as long as it is open
+        except FmarError:
             self.connection.close()
             raise
         except (sqlite3.DatabaseError, UnicodeDecodeError, ProofError) as error:
@@ -148,7 +151,7 @@ class Journal:
         """The journal still holds the tree that was last signed."""
         chain = self._chain()
         note = kept_note(self.signed.parent)
-        if not note:  # a power cut may have left the file empty; the database's own checkpoint still stands
+        if not note:  # the database's own checkpoint still stands
             return
         try:
             last = chain.open(note)
@@ -182,7 +185,7 @@ class Journal:
         try:
             yield batch
             tree, note = self._seal(batch)
-            self._execute("COMMIT")
+            self._commit()
         except BaseException as error:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
@@ -198,6 +201,25 @@ class Journal:
             self.connection.execute(statement)
         except sqlite3.OperationalError as error:
             raise refused(error) from error
+
+    def _commit(self) -> None:
+        """Refuses in words that are true of what is on disk.
+
+        Where the sync alone has failed, the whole commit stands in the log, and would come back at the next start; so something
+        else is written over it. Where that fails too, nobody knows.
+        """
+        try:
+            self.connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname == "SQLITE_IOERR_FSYNC":
+                try:
+                    if self.connection.in_transaction:
+                        self.connection.execute("ROLLBACK")
+                    self.connection.execute(TRIED, (new_token(),))
+                except sqlite3.OperationalError:
+                    detail = f"the journal could not be synced ({error}); whether it was written shows when you ask again with the same Idempotency-Key"
+                    raise Unavailable("unavailable", detail, headers={"Retry-After": "1"}) from error
+            raise
 
     def _seal(self, batch: Batch) -> tuple[CompactRange, str]:
         """Stores the tree's new hashes and signs its head, inside the transaction."""
@@ -305,16 +327,17 @@ class Journal:
     def try_to_write(self) -> None:
         """OutOfRoom or Unavailable while nothing can be written; what it writes means nothing."""
         with self.batch():
-            self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('tried', ?)", (new_token(),))
+            self.connection.execute(TRIED, (new_token(),))
 
     def close(self) -> None:
         self.connection.close()
 
 
 def kept_note(folder: Path) -> str:
-    """The signed checkpoint that is kept beside the journal; empty when there is none."""
+    """The signed checkpoint that is kept beside the journal; empty when there is none, or a loss of power has left zeros in its place."""
     file = folder / "checkpoint"
-    return file.read_bytes().decode("utf-8", "replace") if file.exists() else ""
+    held = file.read_bytes() if file.exists() else b""
+    return "" if b"\0" in held else held.decode("utf-8", "replace")
 
 
 def unusable(error: sqlite3.DatabaseError | UnicodeDecodeError | ProofError) -> OutOfRoom | Broken:

@@ -1,8 +1,8 @@
 """A process that appends to a journal while the calls that it makes fail one after another; prints what it saw as JSON.
 
 Run as `python -m tests.faults.appending FOLDER ERROR HOW` with the shim loaded; HOW is `once`, `until` (all calls from there on
-fail, until the fault is gone), `torn` (the first of those writes half), or a number: all from this call on, and the process ends
-without a word to its journal.
+fail, until the fault is gone), `torn` (the first of those writes half), or NUMBER,TIMES: so many from this call on, and the process
+ends without a word to its journal. With ERROR `trace` nothing fails; HOW is how many batches it appends.
 """
 
 from __future__ import annotations
@@ -54,6 +54,18 @@ class Appending:
             self.journal.close()
         self.journal = None
 
+    def told(self, batches: int) -> None:
+        """Appends, and writes into a file `told` how many entries it was told are kept: a mark in the trace. The log is emptied
+        into the database often, and the journal closed and opened again."""
+        told = os.open(self.folder / "journal" / "told", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for number in range(batches):
+            if number % 5 == 4:
+                self.close()
+            self.append()
+            os.write(told, f"{len(self.kept)}\n".encode())
+            assert self.journal
+            self.journal.connection.execute("PRAGMA wal_autocheckpoint = 40")
+
     def faults(self, error: int, how: str, is_closed: bool) -> list[list[Any]]:
         """Each call of a batch fails in its turn; at each place what was said, and what was said once the fault was gone."""
         seen = []
@@ -73,9 +85,13 @@ class Appending:
 if __name__ == "__main__":
     root, name, way = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     work = Appending(root, Shim(Path(os.environ["LD_PRELOAD"]), Path(os.environ["FAULTS_CONTROL"]), root / "journal"))
+    if name == "trace":
+        work.told(batches=int(way))
+        os._exit(0)
     work.append()
-    if way.isdigit():
-        work.shim.arm(ERRORS[name], int(way))
+    if "," in way:
+        place, times = map(int, way.split(","))
+        work.shim.arm(ERRORS[name], place, times or FOREVER)
         code = work.append()
         print(json.dumps({"code": code, "kept": work.kept, "refused": work.refused}), flush=True)
         os._exit(0)
