@@ -344,7 +344,7 @@ def check_cut(folder: Path, whole: tuple[bytes, bytes, list[bytes]], cut: int) -
 def test_a_log_cut_at_any_byte_leaves_a_whole_prefix(tmp_path: Path) -> None:
     whole = crashed(tmp_path / "whole")
     ends = [0, 1, 31, 32, 33, len(whole[1]) - 1, len(whole[1])]
-    cuts = sorted({*ends, *random.Random(7).sample(range(len(whole[1])), 40)})
+    cuts = sorted({*ends, *random.Random(7).sample(range(len(whole[1])), 60)})
 
     sizes = [check_cut(tmp_path / f"cut-{cut}", whole, cut) for cut in cuts]
 
@@ -594,9 +594,9 @@ def test_a_full_disk_writes_nothing_and_is_got_over(tmp_path: Path, how: str) ->
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="root has to give up a capability")
-@pytest.mark.parametrize(("how", "size"), [("folder", -1), ("file", 0)])
-def test_a_journal_that_can_only_be_read_is_no_damaged_one(tmp_path: Path, how: str, size: int) -> None:
-    assert starved(tmp_path, how) == [["OutOfRoom", "storage-full", size]]
+@pytest.mark.parametrize("how", ["folder", "file"])
+def test_a_journal_that_can_only_be_read_is_no_damaged_one(tmp_path: Path, how: str) -> None:
+    assert starved(tmp_path, how) == [["OutOfRoom", "storage-full", -1]]
 
     journal = opened(tmp_path)
     with journal.batch() as batch:
