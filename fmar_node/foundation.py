@@ -5,6 +5,7 @@ The first organisation cannot have been registered by another one: it is the one
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from fmar_node.access.caller import Caller, Role
@@ -14,7 +15,7 @@ from fmar_node.client import Profile, new_key, public_part
 from fmar_node.clock import Clock, SystemClock, today
 from fmar_node.drafting import Submission, draft_of, recorded
 from fmar_node.errors import Invalid, Severity
-from fmar_node.folder import Folder
+from fmar_node.folder import Folder, sync
 from fmar_node.identity import new_record_id
 from fmar_node.journal.journal import Draft, Journal
 from fmar_node.judge import Judgement, Paper, judge
@@ -28,7 +29,7 @@ FOUNDER = Caller(roles=frozenset({Role.OPERATOR}), state="ACTIVE")
 
 
 def make_node(root: Path, base_url: str, operator: Document, clock: Clock | None = None) -> Profile:
-    """Makes a node's folder with the operator's organisation and credential; the operator's profile.
+    """Makes a node's folder with the operator's organisation and credential; the operator's profile. All is on disk then.
 
     `operator` is a document of the operator's organisation. Malformed where there is a node already, Invalid
     where the document breaks a rule; then nothing is left behind but an empty folder.
@@ -48,6 +49,10 @@ def make_node(root: Path, base_url: str, operator: Document, clock: Clock | None
     iri = f"{base_url}/organisations/{draft.id}"
     profile = Profile(base_url, base_url, f"{base_url}/oauth/token", OPERATOR_CLIENT, iri, key)
     profile.save(folder.participants / OPERATOR_CLIENT)
+    for path in (*root.rglob("*"), root):
+        sync(path)
+    with suppress(PermissionError):  # a folder that may be written to and not read
+        sync(root.absolute().parent)
     return profile
 
 

@@ -17,13 +17,13 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from fmar_node.access.jose import ALGORITHMS, UnacceptableError, read_compact, text_claim, time_claim
-from fmar_node.access.key import KeyDirectory, PublicKey, SigningKeys
-from fmar_node.access.proof import Proof, ProofCheck, ProofError
+from fmar_node.access.key import KeyDirectory, SigningKeys
+from fmar_node.access.proof import ProofCheck, ProofError
 from fmar_node.access.replay import ReplayCache
 from fmar_node.access.token import SCOPE, TOKEN_TYPE
 from fmar_node.clock import Clock
@@ -55,12 +55,11 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class _Accepted:
-    """A token whose signature and claims held; `key` is the proof key once it has been seen."""
+    """A token whose signature and claims held."""
 
     credential: Credential
     bound_to: str
     expires: float
-    key: PublicKey | None = None
 
 
 class Verifier:
@@ -191,17 +190,11 @@ class Verifier:
             raise self._token_refused("the application key behind this access token has been revoked")
 
     def _check_proof(self, accepted: _Accepted, token: str, method: str, url: str, dpop: Sequence[str]) -> None:
-        proof = self._proofs.read(dpop, accepted.key)
+        proof = self._proofs.read(dpop)
         if not hmac.compare_digest(proof.key.thumbprint, accepted.bound_to):
             raise self._token_refused("the access token is bound to another key than the one that signed the DPoP proof")
         self._proofs.check(proof, method, url, token)
         self._proofs.spend(proof)
-        self._keep_key(accepted, token, proof)
-
-    def _keep_key(self, accepted: _Accepted, token: str, proof: Proof) -> None:
-        if accepted.key is None:
-            mark = hashlib.sha256(token.encode("ascii")).digest()
-            self._remember(mark, replace(accepted, key=proof.key))
 
     def _token_refused(self, detail: str) -> Unauthenticated:
         return self._refusal("invalid-token", "invalid_token", detail)

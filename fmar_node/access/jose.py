@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from joserfc import jws
@@ -28,6 +30,8 @@ from joserfc.jwk import Key
 ALGORITHMS = ("ES256", "Ed25519", "EdDSA", "PS256")
 FOREIGN = frozenset({"jku", "x5u", "x5c", "crit", "b64", "zip"})
 COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+HEADS = 1_024
+"""Headers that are remembered, decoded."""
 LATEST = 2**53  # seconds; every integer below it is exact as a JSON number (RFC 8259, section 6)
 
 
@@ -49,7 +53,8 @@ _REGISTRY = _Registry(algorithms=ALGORITHMS)
 class Compact:
     """A compact JWS that is well formed; nothing in it is to be believed before `check_signature`."""
 
-    header: dict[str, Any]
+    head: str
+    header: Mapping[str, Any]
     payload: bytes
     signed: bytes
     signature: bytes
@@ -67,9 +72,15 @@ def read_compact(text: str, most: int, *, may_bring_key: bool = False) -> Compac
         raise UnacceptableError("is not a signed JWT in compact form (three base64url parts)")
     signed, _, signature = text.rpartition(".")
     head, _, payload = signed.partition(".")
+    return Compact(head, read_header(head, may_bring_key), decode(payload, "payload"), signed.encode("ascii"), decode(signature, "signature"))
+
+
+@functools.lru_cache(HEADS)
+def read_header(head: str, may_bring_key: bool) -> Mapping[str, Any]:
+    """The first part of a compact JWS, decoded and checked; remembered, since a client's JWS all begin alike. UnacceptableError otherwise."""
     header = json_object(decode(head, "header"), "header")
     _check_header(header, may_bring_key)
-    return Compact(header, decode(payload, "payload"), signed.encode("ascii"), decode(signature, "signature"))
+    return MappingProxyType(header)
 
 
 def _check_header(header: dict[str, Any], may_bring_key: bool) -> None:

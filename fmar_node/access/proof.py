@@ -10,6 +10,7 @@ Rules kept here, each from section 4.3 unless it says otherwise:
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import re
@@ -18,8 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from fmar_node.access.jose import UnacceptableError, encode, read_compact, text_claim, time_claim
-from fmar_node.access.key import PublicKey, public_key, public_members, thumbprint
+from fmar_node.access.jose import HEADS, UnacceptableError, encode, read_compact, read_header, text_claim, time_claim
+from fmar_node.access.key import PublicKey, public_key
 from fmar_node.access.replay import ReplayCache
 from fmar_node.clock import Clock
 from fmar_node.settings import Settings
@@ -57,21 +58,18 @@ class ProofCheck:
     clock: Clock
     replay: ReplayCache
 
-    def read(self, headers: Sequence[str], known: PublicKey | None = None) -> Proof:
-        """The one proof in the DPoP header. `known` saves importing that key again. ProofError otherwise."""
+    def read(self, headers: Sequence[str]) -> Proof:
+        """The one proof in the DPoP header. ProofError otherwise."""
         if len(headers) != 1:
             raise ProofError(f"exactly one DPoP header is needed, there are {len(headers)}")
         try:
-            return self._read(headers[0], known)
+            return self._read(headers[0])
         except UnacceptableError as error:
             raise ProofError(f"the DPoP proof {error}") from error
 
-    def _read(self, text: str, known: PublicKey | None) -> Proof:
+    def _read(self, text: str) -> Proof:
         compact = read_compact(text, self.settings.header_bytes, may_bring_key=True)
-        if compact.header.get("typ") != PROOF_TYPE:
-            raise UnacceptableError(f"has a typ other than {PROOF_TYPE}")
-        members = public_members(compact.header.get("jwk"))
-        key = known if known is not None and known.thumbprint == thumbprint(members) else public_key(members)
+        key = _brought(compact.head)
         key.check(compact)
         return Proof(key, compact.claims())
 
@@ -121,6 +119,15 @@ class ProofCheck:
     def _ask_for_nonce(self, fault: str) -> ProofError:
         nonce = {"DPoP-Nonce": self.replay.nonce()}
         return ProofError(f"the DPoP proof {fault}; make a new one with the nonce in DPoP-Nonce", "use_dpop_nonce", nonce)
+
+
+@functools.lru_cache(HEADS)
+def _brought(head: str) -> PublicKey:
+    """The key in the header of a proof that is well formed; a client's proofs all bring the same."""
+    header = read_header(head, may_bring_key=True)
+    if header.get("typ") != PROOF_TYPE:
+        raise UnacceptableError(f"has a typ other than {PROOF_TYPE}")
+    return public_key(header.get("jwk"))
 
 
 def token_hash(token: str) -> str:

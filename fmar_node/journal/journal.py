@@ -36,6 +36,8 @@ LEAST_BYTES = 512
 """A smaller file is no SQLite database, and may be taken for a new one."""
 TRIED = "INSERT OR REPLACE INTO meta VALUES ('tried', ?)"
 """A write that means nothing."""
+CUT_OFF = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
+"""Errors after which a batch is not whole in the log."""
 log = logging.getLogger("fmar.journal")
 
 
@@ -205,21 +207,24 @@ class Journal:
     def _commit(self) -> None:
         """Refuses in words that are true of what is on disk.
 
-        Where the sync alone has failed, the whole commit stands in the log, and would come back at the next start; so something
-        else is written over it. Where that fails too, nobody knows.
+        Where anything but a write has failed, such as the sync, the whole batch stands in the log, and would come back at the next
+        start; so something else is written over it. Where that fails too, nobody knows.
         """
         try:
             self.connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorname == "SQLITE_IOERR_FSYNC":
-                try:
-                    if self.connection.in_transaction:
-                        self.connection.execute("ROLLBACK")
-                    self.connection.execute(TRIED, (new_token(),))
-                except sqlite3.OperationalError:
-                    detail = f"the journal could not be synced ({error}); whether it was written shows when you ask again with the same Idempotency-Key"
-                    raise Unavailable("unavailable", detail, headers={"Retry-After": "1"}) from error
+            if error.sqlite_errorname not in CUT_OFF:
+                self._write_over(error)
             raise
+
+    def _write_over(self, trouble: sqlite3.OperationalError) -> None:
+        try:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            self.connection.execute(TRIED, (new_token(),))
+        except sqlite3.OperationalError:
+            detail = f"the journal could not be synced ({trouble}); whether it was written shows when you ask again with the same Idempotency-Key"
+            raise Unavailable("unavailable", detail, headers={"Retry-After": "1"}) from trouble
 
     def _seal(self, batch: Batch) -> tuple[CompactRange, str]:
         """Stores the tree's new hashes and signs its head, inside the transaction."""

@@ -88,10 +88,10 @@ class Shim:
         """The calls that failed since `arm`."""
         return int(self.control.hits)
 
-    def arm(self, error: int, after: int = 1, times: int = FOREVER, torn: bool = False) -> None:
-        """From the `after`th call from now on, so many calls fail; a torn one writes half first."""
+    def arm(self, error: int, after: int = 1, times: int = FOREVER, torn: bool = False, kinds: Call | None = None) -> None:
+        """From the `after`th call from now on, so many calls fail, of those that can fail so or of these kinds; a torn one writes half first."""
         self.disarm()
-        self.control.kinds = int(HANDLES if error == errno.EMFILE else WRITES)
+        self.control.kinds = int(kinds or (HANDLES if error == errno.EMFILE else WRITES))
         self.control.error, self.control.torn, self.control.hits = error, torn, 0
         first = self.control.count + after
         self.control.last = min(first + times - 1, FOREVER)
