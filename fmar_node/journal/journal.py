@@ -259,7 +259,7 @@ class Journal:
         )
         if draft.erases:
             self._erase(draft.id, index)
-        subject = self._subject_key(draft.id)
+        subject = self._new_subject_key(draft.id) if draft.number == 1 else self._subject_key(draft.id)
         salts, bodies = at_rest(subject.key, index, sealed.salts, sealed.bodies)
         places = ", ".join("?" * (3 + len(SECTIONS)))
         run(f"INSERT INTO section VALUES ({places})", (index, b"".join(sealed.commitments), salts, *bodies))
@@ -269,8 +269,8 @@ class Journal:
             (draft.kind, draft.id, index, draft.state, draft.manager, draft.owner, draft.area, draft.is_live, draft.is_public),
         )
         self._identify(draft)
-        organisation_keys = [(client, key, draft.id, jwk, active) for client, key, jwk, active in draft.keys]
-        self.connection.executemany("INSERT OR REPLACE INTO application_key VALUES (?, ?, ?, ?, ?)", organisation_keys)
+        for client, key, jwk, active in draft.keys:
+            run("INSERT OR REPLACE INTO application_key VALUES (?, ?, ?, ?, ?)", (client, key, draft.id, jwk, active))
         if draft.idempotency:
             self.remember(draft.idempotency, draft.id, index)
 
@@ -282,8 +282,9 @@ class Journal:
 
     def _subject_key(self, record: str) -> SubjectKey:
         """The key of a record's personal sections, made with its first entry."""
-        if found := self.register.subject_key(record):
-            return found
+        return self.register.subject_key(record) or self._new_subject_key(record)
+
+    def _new_subject_key(self, record: str) -> SubjectKey:
         made = SubjectKey(new_key())
         self.connection.execute("INSERT INTO subject_key VALUES (?, ?, ?)", (record, made.key, made.erased_before))
         return made
@@ -303,7 +304,7 @@ class Journal:
     def _count(self, draft: Draft) -> None:
         """Keeps the tally, before the record's own row is replaced."""
         run = self.connection.execute
-        row = run("SELECT state FROM record WHERE kind = ? AND id = ?", (draft.kind, draft.id)).fetchone()
+        row = draft.number > 1 and run("SELECT state FROM record WHERE kind = ? AND id = ?", (draft.kind, draft.id)).fetchone()
         if row and row[0] == draft.state:
             return
         if row:
@@ -317,12 +318,13 @@ class Journal:
             ("claim", {blind(scope, value) for scope, value in draft.claims}),
             ("handle", {blind(f"handle:{scheme}", value) for scheme, value in draft.handles}),
         ):
-            rows = self.connection.execute(f"SELECT digest FROM {table} WHERE record = ?", (draft.id,))
-            before = {row[0] for row in rows}
-            gone = [(digest, draft.id) for digest in before - values]
-            self.connection.executemany(f"DELETE FROM {table} WHERE digest = ? AND record = ?", gone)
-            new = [(digest, draft.id) for digest in values - before]
-            self.connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", new)
+            before = set()
+            if draft.number > 1:
+                before = {row[0] for row in self.connection.execute(f"SELECT digest FROM {table} WHERE record = ?", (draft.id,))}
+            if gone := [(digest, draft.id) for digest in before - values]:
+                self.connection.executemany(f"DELETE FROM {table} WHERE digest = ? AND record = ?", gone)
+            if new := [(digest, draft.id) for digest in values - before]:
+                self.connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", new)
 
     def forget_requests(self, before: int) -> None:
         """Idempotency keys of requests that became entries before this one are not known any more."""
