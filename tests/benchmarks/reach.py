@@ -74,7 +74,7 @@ class Reach:
             "commit": self.commit, "restart": self.restart, "runaway": self.runaway,
         }  # fmt: skip
 
-    def population(self, providers: int = 20) -> Population:
+    def population(self, providers: int = 30) -> Population:
         return self.shelf.register(Plan(self.size, providers))
 
     def figure(self, name: str, what: str, node: str, beside: str, ratio: float | None, wanted: str) -> Figure:
@@ -185,7 +185,7 @@ class Reach:
 
     def runaway(self) -> Iterator[Figure]:
         """20 light callers at an easy pace, alone and beside one whose query never ends."""
-        population = self.shelf.register(Plan(self.size, 30))
+        population = self.population()
         with served(population) as node:
             signers = [(Signer(population.profiles[f"fsp-{place}"]), population.assets_of(place) or population.assets) for place in range(1, 21)]
             late: list[float] = []
