@@ -344,7 +344,7 @@ def kept_note(folder: Path) -> str:
     """The signed checkpoint that is kept beside the journal; empty when there is none, or a loss of power has left zeros in its place."""
     file = folder / "checkpoint"
     held = file.read_bytes() if file.exists() else b""
-    return held.strip(b"\0").decode("utf-8", "replace")
+    return "" if b"\0" in held else held.decode("utf-8", "replace")
 
 
 def unusable(error: sqlite3.DatabaseError | UnicodeDecodeError | ProofError) -> OutOfRoom | Broken:

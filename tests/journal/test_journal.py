@@ -232,7 +232,7 @@ def ill_signed(folder: Path, _: bytes) -> None:
 
 
 def not_a_note(folder: Path, _: bytes) -> None:
-    (folder / "journal" / "checkpoint").write_bytes(b"\xff\x00\xfe")
+    (folder / "journal" / "checkpoint").write_bytes(b"\xff\x01\xfe")
 
 
 def of_another_journal(folder: Path, _: bytes) -> None:
