@@ -147,12 +147,15 @@ class JudgePool:
         self.idle: asyncio.Queue[Child] = asyncio.Queue()
         self.count = 0
         self.waiting = 0
-        self.replacing: set[asyncio.Task[None]] = set()
+        self.starting: set[asyncio.Task[None]] = set()
         self.members: set[Child] = set()
         self.restarts = 0
 
     async def start(self) -> None:
-        await asyncio.gather(*(self._add() for _ in range(self.settings.judges)))
+        """Waits for the first judge; the others start while it works."""
+        await self._add()
+        for _ in range(self.settings.judges - 1):
+            self._start_another()
 
     async def _add(self) -> None:
         child = await Child.start("fmar_node.judge")
@@ -186,9 +189,10 @@ class JudgePool:
         except TimeoutError:
             is_late = True
         except (EOFError, OSError):
-            log.warning("a judge ended")
+            pass
         finally:
             if frame is None:
+                log.warning("a judge ended")
                 self.count -= 1
                 child.is_condemned = True
                 end = await child.stop(seconds=0 if is_late else 1)
@@ -220,11 +224,14 @@ class JudgePool:
     def _replace(self) -> None:
         """Starts another judge beside the requests, again and again until one has started."""
         self.restarts += 1
-        task = asyncio.create_task(self._restart())
-        self.replacing.add(task)
-        task.add_done_callback(self.replacing.discard)
+        self._start_another()
 
-    async def _restart(self) -> None:
+    def _start_another(self) -> None:
+        task = asyncio.create_task(self._insist())
+        self.starting.add(task)
+        task.add_done_callback(self.starting.discard)
+
+    async def _insist(self) -> None:
         pause = FIRST_PAUSE
         while True:
             try:
@@ -235,7 +242,7 @@ class JudgePool:
                 pause = min(2 * pause, SLOWEST_RESTART)
 
     async def close(self) -> None:
-        for task in self.replacing:
+        for task in self.starting:
             task.cancel()
         while not self.idle.empty():
             await self.idle.get_nowait().stop(seconds=1)
