@@ -10,6 +10,7 @@ entry costs does not grow with the organisations that have nothing to do with it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -180,8 +181,14 @@ class Projector:
             if "/views/" in view:
                 self.graph.clear(view)
         self._admit_all(index)
-        for block in _blocks(self._lines(index)):
-            self.graph.load_quads(block)
+        with ThreadPoolExecutor(1) as loader:  # the engine loads one block while the next is made
+            loading: Future[None] | None = None
+            for block in _blocks(self._lines(index)):
+                if loading:
+                    loading.result()
+                loading = loader.submit(self.graph.load_quads, block)
+            if loading:
+                loading.result()
         self._apply([], index)
         return index + 1
 
