@@ -29,6 +29,7 @@ def renew(folder: Folder, register: Register, store: Path) -> int:
     load_vocabulary(graph, base_url, folder.graph.parent / "vocabulary")
     projector = Projector(register, graph, Vocabulary.load(), base_url)
     projector.fill()
+    graph.compact()
     while projector.catch_up():
         pass
     graph.close()

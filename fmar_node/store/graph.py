@@ -75,6 +75,13 @@ class Graph:
         """Add many quads, N-Quads without blank nodes, for filling an empty graph: fast, without touching the index."""
         self.store.bulk_load(text, format=ox.RdfFormat.N_QUADS)
 
+    def compact(self) -> None:
+        """Sort everything that was loaded into one run of files: half the bytes, and queries in half the time (docs/benchmarks.md).
+
+        Takes a quarter of the time that the loading took. A graph that grows by `apply` does not need it.
+        """
+        self.store.optimize()
+
     def triples(self, view: str) -> Iterator[Triple]:
         """What a view holds, in no order."""
         for quad in self.store.quads_for_pattern(None, None, None, ox.NamedNode(view)):
