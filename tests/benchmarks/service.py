@@ -28,6 +28,8 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.made: dict[Plan, Population] = {}
+        self.rates: dict[Plan, float] = {}
+        """Entries per second of the graphs that were made."""
 
     def register(self, plan: Plan, with_graph: bool = True) -> Population:
         if plan not in self.made:
@@ -39,8 +41,8 @@ class Shelf:
         if with_graph and not population.folder.graph.exists():
             started = time.perf_counter()
             entries = rebuild_graph(population.folder)
-            seconds = time.perf_counter() - started
-            print(f"  graph of {entries:,} entries in {seconds:.0f} s ({entries / seconds:,.0f}/s)", flush=True)
+            self.rates[plan] = entries / (time.perf_counter() - started)
+            print(f"  graph of {entries:,} entries ({self.rates[plan]:,.0f}/s)", flush=True)
         return population
 
 
