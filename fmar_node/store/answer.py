@@ -20,6 +20,8 @@ from fmar_node.process import End
 from fmar_node.settings import Settings
 from fmar_node.store.crew import Worker
 
+HEAVY_SECONDS = 0.1
+"""A query that takes longer gives way to others from then on."""
 REFUSALS: Mapping[str, type[FmarError]] = {
     "query-malformed": Malformed,
     "query-failed": Malformed,
@@ -79,6 +81,7 @@ class Delivery(AsyncIterator[bytes]):
         self.blobs: list[bytes] = []
         self.end = _End(worker, release)
         loop = asyncio.get_running_loop()
+        self.demotion = loop.call_later(HEAVY_SECONDS, worker.demote)
         self.timer = loop.call_later(settings.query_delivery_seconds, functools.partial(_overdue, weakref.ref(self)))
         self.finalizer = weakref.finalize(self, loop.call_soon_threadsafe, self.end.stop, "client-gone")
         self.finalizer.atexit = False
@@ -161,6 +164,7 @@ class Delivery(AsyncIterator[bytes]):
 
     def _settle(self, reason: str, settle: Callable[[str], None] | None = None) -> None:
         self.timer.cancel()
+        self.demotion.cancel()
         self.finalizer.detach()
         (settle or self.end.settle)(reason)
 

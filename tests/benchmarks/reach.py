@@ -164,7 +164,7 @@ class Reach:
 
     def commit(self) -> Iterator[Figure]:
         """The journal alone: entries per second when 32 submissions share a commit, beside one in each."""
-        with _Drafts(self.scratch / "commit") as (journal, drafts):
+        with _Drafts(self.scratch / f"commit-{self.size}") as (journal, drafts):
             def many() -> float:
                 return _commits(journal, drafts, 20, 32)
 

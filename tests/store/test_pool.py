@@ -20,7 +20,7 @@ import pytest
 from fmar_node.errors import FmarError, Malformed, NotAcceptable, TooLarge, TooMany, Unavailable
 from fmar_node.settings import Settings
 from fmar_node.store import rows, state
-from fmar_node.store.crew import hire
+from fmar_node.store.crew import NICENESS, hire
 from fmar_node.store.gate import admit
 from fmar_node.store.graph import Change, Graph
 from fmar_node.store.pool import QueryPool
@@ -637,3 +637,36 @@ def test_worker_of_no_snapshot_only_says_whether_it_is_locked():
         return said
 
     assert asyncio.run(run()) == {"ready": False, "index": -1, "locked": True}
+
+
+# giving way
+
+
+@pytest.mark.parametrize("may_be_raised", [True, False])
+def test_a_query_that_takes_long_gives_way_and_the_next_is_as_quick_as_any(pooling, monkeypatch, may_be_raised):
+    """Where a priority cannot be raised again, the worker is replaced."""
+    if may_be_raised and os.geteuid() != 0:
+        pytest.skip("this user may not raise a priority again")
+    setting = os.setpriority
+
+    def unprivileged(which: int, who: int, niceness: int) -> None:
+        if niceness < os.getpriority(which, who):
+            raise PermissionError
+        setting(which, who, niceness)
+
+    if not may_be_raised:
+        monkeypatch.setattr(os, "setpriority", unprivileged)
+
+    async def run():
+        async with pooling(query_seconds=60.0) as pool:
+            await until(lambda: len(pool.status().pids) == 2)
+            before, own = set(pool.status().pids), os.getpriority(os.PRIO_PROCESS, 0)
+            work = asyncio.create_task(ask(pool, "SELECT (COUNT(*) AS ?n) { VALUES ?x { 0 1 2 3 4 5 6 7 8 9 } ?a ?b ?c . ?d ?e ?f }"))
+            await until(lambda: any(os.getpriority(os.PRIO_PROCESS, pid) == own + NICENESS for pid in before))
+            await work
+            await until(lambda: len(pool.status().pids) == 2 and all(os.getpriority(os.PRIO_PROCESS, pid) == own for pid in pool.status().pids))
+            return before, set(pool.status().pids)
+
+    before, after = asyncio.run(run())
+
+    assert (before == after) is may_be_raised
