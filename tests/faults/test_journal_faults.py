@@ -62,7 +62,7 @@ def test_a_failed_call_refuses_a_batch_whole_and_the_next_is_taken(tmp_path: Pat
     assert len(seen["kept"]) % EACH == 0
 
 
-@pytest.mark.parametrize("error", ["EIO", *(pytest.param(name, marks=pytest.mark.campaign) for name in ERRORS if name != "EIO")])
+@pytest.mark.parametrize("error", ["EIO", *(pytest.param(name, marks=pytest.mark.campaign) for name in ("ENOSPC", "EROFS"))])
 def test_what_the_log_has_whole_but_was_refused_does_not_come_back(tmp_path: Path, library: Path, error: str) -> None:
     """The process ends before another batch has gone over it."""
     unsynced = suffered(tmp_path / "1", library, "stop", error, int(Call.SYNC), 1, 1)
