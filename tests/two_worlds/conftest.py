@@ -9,8 +9,8 @@ import pytest
 from tests.two_worlds.pairs import Worlds
 
 SEED = 1
-QUESTIONS = 145
-"""For each viewer; 1,015 together."""
+QUESTIONS = 70
+"""For each viewer; 490 together."""
 
 
 @pytest.fixture(scope="session")
