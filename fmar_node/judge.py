@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -146,12 +147,13 @@ def main(descriptor: str) -> None:
     sock = frames.inherited(descriptor)
     settings, vocabulary = Settings(), Vocabulary.load()
     shapes = Shapes(vocabulary)
-    while (frame := frames.receive(sock)) is not None:
-        header, (body,) = frame
-        if "settings" in header:
-            settings = Settings(**header["settings"])
-            logs.set_level(settings.log_level)
-        frames.send(sock, _answer(header, body, vocabulary, shapes, settings))
+    with suppress(ConnectionError):  # a node that was killed hangs up less politely
+        while (frame := frames.receive(sock)) is not None:
+            header, (body,) = frame
+            if "settings" in header:
+                settings = Settings(**header["settings"])
+                logs.set_level(settings.log_level)
+            frames.send(sock, _answer(header, body, vocabulary, shapes, settings))
 
 
 def _answer(header: Mapping[str, Any], body: bytes, vocabulary: Vocabulary, shapes: Shapes, settings: Settings) -> dict[str, Any]:
