@@ -182,7 +182,7 @@ class TooMany(FmarError):
 
 
 class Unavailable(FmarError):
-    """Cannot be done right now; nothing was written."""
+    """Cannot be done right now; nothing was written, or nobody knows (then `detail` says so)."""
 
 
 class OutOfRoom(FmarError):
