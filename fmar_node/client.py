@@ -340,9 +340,14 @@ class Attempts:
         if isinstance(error, CredentialError):
             return not error.is_passing
         if isinstance(error, httpx.ConnectError):
-            return False
+            return is_not_believed(error)
         is_unsent = bool(isinstance(error, LOST) and error.request.extensions.get("is_token_request"))
         return not (isinstance(error, LOST) and (self._is_safe or is_unsent))
+
+
+def is_not_believed(error: httpx.HTTPError) -> bool:
+    """Whether the node's certificate was not accepted: asking again changes nothing."""
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)
 
 
 def _seconds(text: str) -> float:
@@ -417,5 +422,10 @@ def trusted(profile: Profile) -> ssl.SSLContext | bool:
     if not profile.node.startswith("https:"):
         return True
     if profile.ca:
-        return ssl.create_default_context(cafile=profile.ca)
+        try:
+            return ssl.create_default_context(cafile=profile.ca)
+        except ssl.SSLError as error:
+            raise ValueError(f"{profile.ca}, the ca of the profile, holds no certificate in PEM") from error
+        except OSError as error:
+            raise ValueError(f"{profile.ca}, the ca of the profile: {error.strerror}") from error
     return ssl.create_default_context() if os.environ.get("SSL_CERT_FILE") else True

@@ -196,3 +196,8 @@ class Broken(FmarError):
 def by_name(name: str) -> type[FmarError]:
     """The error class of that name: errors travel between processes by name."""
     return {kind.__name__: kind for kind in FmarError.__subclasses__()}[name]
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """So many of something, in words that agree: `1 entry`, `2 entries`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"

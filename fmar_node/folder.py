@@ -1,7 +1,7 @@
 """A node's data folder: where its keys, journal, graph and participants are, and how it is made.
 
-Rules kept here: private keys are files that only their owner may read; the base URL is fixed when the node
-is made, because it stands in every IRI.
+Rules kept here: private keys are files that only their owner may read, and a node does not start on others; the base URL
+is fixed when the node is made, because it stands in every IRI.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fmar_node.errors import Malformed
 from fmar_node.journal.checkpoint import SigningKey, origin_of
 from fmar_node.settings import Settings
+
+KEY_BYTES = 32
+PUT_BACK = "put the file back from a backup of this very node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,14 @@ class Folder:
         return self.root / "keys" / "token.jwks"
 
     @property
+    def journal_key_file(self) -> Path:
+        return self.keys / "journal.key"
+
+    @property
+    def lookup_key_file(self) -> Path:
+        return self.keys / "lookup.key"
+
+    @property
     def is_made(self) -> bool:
         return self.settings_file.exists() and self.token_keys.exists()
 
@@ -71,8 +84,27 @@ class Folder:
         """Malformed with what to do where this is no node's folder."""
         if self.incomplete.exists():
             raise Malformed("malformed-request", f"{self.root} was being restored and is not whole; remove it and restore again")
-        if not self.is_made:
+        if not self.settings_file.exists():
             raise Malformed("malformed-request", f"{self.root} is not a node's data folder; make one with: fmar init {self.root}")
+
+    def wrong_keys(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with the files of the node's own keys, each with what to do about it; their content is not looked at."""
+        for file in (self.journal_key_file, self.lookup_key_file, self.token_keys):
+            remedy = PUT_BACK
+            if file == self.journal_key_file:
+                remedy += "; where there is none, the journal goes on under a new key: fmar key rotate-journal --lost"
+            if not file.is_file():
+                yield f"{file} is missing", remedy
+                continue
+            if file != self.token_keys and (size := file.stat().st_size) != KEY_BYTES:
+                yield f"{file} has {size} bytes instead of {KEY_BYTES}", remedy
+            if is_open(file):
+                yield readable(file)
+
+    def check_keys(self) -> None:
+        """Malformed with what to do where a key is missing, cut short, or readable by others."""
+        for what, remedy in self.wrong_keys():
+            raise Malformed("malformed-request", f"{what}; {remedy}")
 
     def settings(self, config: Path | None = None, base_url: str | None = None) -> Settings:
         """The settings, refusing another base URL than the one that the folder was made for."""
@@ -88,28 +120,43 @@ class Folder:
 
     def lookup_key(self) -> bytes:
         """The key that identifiers are hashed with in the journal's tables."""
-        return (self.root / "keys" / "lookup.key").read_bytes()
+        return self._key(self.lookup_key_file)
 
     def journal_key(self, base_url: str) -> SigningKey:
         """The Ed25519 key that signs the journal's checkpoints."""
-        raw = (self.root / "keys" / "journal.key").read_bytes()
-        return SigningKey(origin_of(base_url), Ed25519PrivateKey.from_private_bytes(raw))
+        return SigningKey(origin_of(base_url), Ed25519PrivateKey.from_private_bytes(self._key(self.journal_key_file)))
+
+    def _key(self, file: Path) -> bytes:
+        if not file.is_file() or file.stat().st_size != KEY_BYTES:
+            self.check_keys()
+        return file.read_bytes()
 
     def make(self, base_url: str) -> None:
         """Folders, settings and keys. Malformed where there is a node already."""
         if self.is_made or self.journal.exists() or self.incomplete.exists():
             raise Malformed("malformed-request", f"{self.root} has a node already")
-        for folder in (self.root / "keys", self.journal, self.graph.parent, self.snapshots, self.participants):
+        if self.root.exists() and not self.root.is_dir():
+            raise Malformed("malformed-request", f"{self.root} is a file; give a folder")
+        for folder in (self.root, self.keys, self.journal, self.graph.parent, self.snapshots, self.participants):
             folder.mkdir(parents=True, exist_ok=True)
-        for folder in (self.root, self.root / "keys"):
             folder.chmod(0o700)
-        write_private(self.root / "keys" / "journal.key", Ed25519PrivateKey.generate().private_bytes_raw())
-        write_private(self.root / "keys" / "lookup.key", secrets.token_bytes(32))
+        write_private(self.journal_key_file, Ed25519PrivateKey.generate().private_bytes_raw())
+        write_private(self.lookup_key_file, secrets.token_bytes(KEY_BYTES))
         self.settings_file.write_text(
             "# Settings of this node; docs/reference/settings.md lists all of them.\n"
             f"# The base URL stands in the IRI of every record and cannot be changed.\nbase_url = {json.dumps(base_url)}\n",
             "utf-8",
         )
+
+
+def is_open(file: Path) -> bool:
+    """Whether others than its owner may read, write or enter a file or folder."""
+    return os.name == "posix" and bool(stat.S_IMODE(file.stat().st_mode) & 0o077)
+
+
+def readable(file: Path) -> tuple[str, str]:
+    """What is wrong with a key that others may read, and what to do."""
+    return f"{file} may be read by others than its owner", f"chmod 600 {file}; if anybody may have read it, exchange the key"
 
 
 def write_private(file: Path, data: bytes) -> None:

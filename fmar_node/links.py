@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -140,31 +140,64 @@ class WriterLink:
 
 
 class JudgePool:
-    """Warm judge processes; each judges one document at a time, and is replaced when it has ended."""
+    """Warm judge processes; each judges one document at a time, and is replaced when it has ended, whatever it was doing."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.idle: asyncio.Queue[Child] = asyncio.Queue()
-        self.count = 0
-        self.waiting = 0
-        self.starting: set[asyncio.Task[None]] = set()
         self.members: set[Child] = set()
+        self.waiting = 0
+        self.keepers: set[asyncio.Task[None]] = set()
+        self.is_ending = False
         self.restarts = 0
+
+    @property
+    def count(self) -> int:
+        """Judges that run."""
+        return sum(child.is_running for child in self.members)
 
     async def start(self) -> None:
         """Waits for the first judge; the others start while it works."""
-        await self._add()
+        first = await self._made()
+        self._look_after(self._keep(first))
         for _ in range(self.settings.judges - 1):
-            self._start_another()
+            self._look_after(self._keep())
 
-    async def _add(self) -> None:
+    async def _made(self) -> Child:
         child = await Child.start("fmar_node.judge")
         await child.send({"settings": self.settings.model_dump()}, b"")
         if await child.receive() is None:
             raise Unavailable("unavailable", "a judge process did not start; see the log")
-        self.count += 1
-        self.members = {each for each in self.members if each.is_running} | {child}
-        self.idle.put_nowait(child)
+        return child
+
+    async def _keep(self, child: Child | None = None) -> None:
+        """One judge at work, and another one whenever it has ended."""
+        while True:
+            child = child or await self._insist()
+            self.members.add(child)
+            self.idle.put_nowait(child)
+            await child.process.wait()
+            self.members.discard(child)
+            if self.is_ending:
+                return
+            log.warning("a judge ended")
+            self.restarts += 1
+            child = None
+
+    async def _insist(self) -> Child:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self._made()
+            except TROUBLE as error:
+                log.error("a judge does not start: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, SLOWEST_RESTART)
+
+    def _look_after(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self.keepers.add(task)
+        task.add_done_callback(self.keepers.discard)
 
     async def judge(self, paper: Paper) -> Judgement:
         """The judgement; FmarError for a refusal. Where the judge was killed meanwhile, another one tries, once."""
@@ -188,15 +221,12 @@ class JudgePool:
             frame = await asyncio.wait_for(child.receive(), self.settings.judge_seconds)
         except TimeoutError:
             is_late = True
-        except (EOFError, OSError):
-            pass
+        except (EOFError, OSError):  # it has ended; how, is found out below
+            frame = None
         finally:
             if frame is None:
-                log.warning("a judge ended")
-                self.count -= 1
                 child.is_condemned = True
                 end = await child.stop(seconds=0 if is_late else 1)
-                self._replace()
             else:
                 self.idle.put_nowait(child)
         if frame is None and (is_late or end is not End.KILLED):
@@ -211,38 +241,18 @@ class JudgePool:
         try:
             async with asyncio.timeout(self.settings.judge_seconds):
                 while not (child := await self.idle.get()).is_running:
-                    log.warning("an idle judge ended")
-                    self.count -= 1
                     child.hang_up()
-                    self._replace()
                 return child
         except TimeoutError:
             raise Unavailable("unavailable", "no judge became free; nothing was written", headers={"Retry-After": "1"}) from None
         finally:
             self.waiting -= 1
 
-    def _replace(self) -> None:
-        """Starts another judge beside the requests, again and again until one has started."""
-        self.restarts += 1
-        self._start_another()
-
-    def _start_another(self) -> None:
-        task = asyncio.create_task(self._insist())
-        self.starting.add(task)
-        task.add_done_callback(self.starting.discard)
-
-    async def _insist(self) -> None:
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                return await self._add()
-            except TROUBLE as error:
-                log.error("a judge does not start: %s", error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, SLOWEST_RESTART)
-
     async def close(self) -> None:
-        for task in self.starting:
+        self.is_ending = True
+        for child in tuple(self.members):
+            child.hang_up()
+        for child in tuple(self.members):
+            await child.stop(seconds=1)
+        for task in self.keepers:
             task.cancel()
-        while not self.idle.empty():
-            await self.idle.get_nowait().stop(seconds=1)

@@ -107,7 +107,7 @@ class Node:
         keys, directory = SigningKeys.load(self.folder.token_keys), Directory(self.register)
         base_url, settings = self.settings.base_url, self.settings
         replay = ReplayCache(settings, self.clock)
-        self.keys = keys
+        self.keys, self.verifier_key = keys, self.folder.journal_key(base_url).verifier
         self.tokens = TokenService(base_url, keys, settings, self.clock, directory, replay)
         self.verifier = Verifier(base_url, keys, settings, self.clock, directory, replay)
 

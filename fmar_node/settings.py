@@ -100,7 +100,10 @@ class Settings(BaseModel):
     @classmethod
     def read(cls, file: Path | None = None, environment: Mapping[str, str] | None = None, **given: Any) -> Self:
         """Settings from `file`, then the environment, then `given` (those that are not None)."""
-        values: dict[str, Any] = tomllib.loads(file.read_text("utf-8")) if file and file.exists() else {}
+        try:
+            values: dict[str, Any] = tomllib.loads(file.read_text("utf-8")) if file and file.exists() else {}
+        except ValueError as error:
+            raise Malformed("malformed-request", f"settings: {file} cannot be read: {error}") from error
         surroundings = os.environ if environment is None else environment
         for name in cls.model_fields:
             if (value := surroundings.get(f"FMAR_{name.upper()}")) is not None:

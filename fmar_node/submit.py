@@ -35,6 +35,7 @@ from fmar_node.errors import (
     PreconditionMissing,
     Severity,
     Stale,
+    counted,
 )
 from fmar_node.journal.journal import Batch, Draft
 from fmar_node.journal.register import Register
@@ -184,7 +185,7 @@ def _refusal(blocking: list[Fault], found: list[Fault]) -> FmarError:
     if all(fault.code == "consent-not-available" for fault in rejected) and rejected:
         return Invalid("consent-not-available", rejected[0].message, shown)
     count = len(blocking)
-    return Invalid("validation-failed", f"{count} fault{'s' if count > 1 else ''} to mend or justify", shown)
+    return Invalid("validation-failed", f"{counted(count, 'fault')} to mend or justify", shown)
 
 
 def current_caller(caller: Caller, register: Register) -> Caller:

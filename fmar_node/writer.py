@@ -37,6 +37,7 @@ from fmar_node.journal.journal import Batch, Journal, refused
 from fmar_node.journal.register import Register, connect
 from fmar_node.judge import Judgement, refusal_as_json
 from fmar_node.keeping import retention
+from fmar_node.keeping.derived import has_its_lookup_key
 from fmar_node.keeping.scrub import Scrub, pending
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph, opened
@@ -49,6 +50,8 @@ log = logging.getLogger("fmar.writer")
 Order = tuple[dict[str, Any], list[bytes]]
 Chore = Callable[[], None]
 """What is done by the thread that commits, between two commits."""
+NOT_WRITTEN = "the journal could not be written"
+NOT_THERE = "the journal's files are not in their place any more; put them back, or stop the node"
 
 
 class WriterProcess:
@@ -62,6 +65,9 @@ class WriterProcess:
         self.graph = opened(folder.graph)
         self.journal = Journal(folder.journal, key.name, key, terms, lookup_key)
         reading = Register(connect(folder.journal / "journal.db"), terms, lookup_key)
+        if not has_its_lookup_key(reading):
+            detail = "keys/lookup.key is not the key of this journal: nothing would be found by its identifiers; put this node's own key back from a backup"
+            raise Broken("internal-error", detail)
         load_vocabulary(self.graph, settings.base_url, folder.graph.parent / "vocabulary")
         self.reading = reading
         self.projector = Projector(reading, self.graph, self.vocabulary, settings.base_url)
@@ -141,11 +147,10 @@ class WriterProcess:
                 answers = [self._settle(batch, *order) for order in orders]
             if self.journal.tree.size > size:
                 self.pulse.committed(self.journal.tree.size - size, time.monotonic() - started, self.journal.tree.size)
-                self.troubles.pop("journal", None)
+                self._recover("journal")
         except FmarError as error:
             if isinstance(error, OutOfRoom):
-                self.troubles["journal"] = "the journal could not be written"
-                log.error("the journal could not be written; it is tried again: %s", error)
+                self._complain("journal", NOT_WRITTEN if self.journal.is_in_place else NOT_THERE, error)
             answers = [{"refusal": refusal_as_json(error)} for _ in orders]
         except Exception as error:
             log.exception("a batch failed")
@@ -184,9 +189,9 @@ class WriterProcess:
                 with self.following:
                     self.graph.check_open()
                     applied = self.projector.catch_up() if self.projector.applied >= 0 else self.projector.fill()
-                self.troubles.pop("graph", None)
+                self._recover("graph")
             except OSError as error:
-                self._complain("graph", "the graph could not be written", error)
+                self._complain("graph", "the graph could not be written", _engine(error))
                 applied = 0
                 self._open_again()
             except Exception:
@@ -199,10 +204,15 @@ class WriterProcess:
                 if not applied and not self.is_ending:
                     self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.journal.tree.size - 1, timeout=1)
 
-    def _complain(self, part: str, what: str, error: OSError) -> None:
-        """Anybody may hear what does not work; the log alone has the engine's words, which name files."""
-        log.error("%s; it is tried again: %s", what, OutOfRoom("storage-full", str(error)))
+    def _complain(self, part: str, what: str, error: FmarError) -> None:
+        """Said once until it works again; anybody may hear what does not work, the log alone has the words that name files."""
+        if self.troubles.get(part) != what:
+            log.error("%s; it is tried again: %s", what, error)
         self.troubles[part] = what
+
+    def _recover(self, part: str) -> None:
+        if self.troubles.pop(part, None):
+            log.warning("the %s works again", part)
 
     def _open_again(self) -> None:
         """Closes and opens the graph: a store that has failed to write once may refuse to until then."""
@@ -213,7 +223,7 @@ class WriterProcess:
                 self.graph.close()
                 self._take_up(opened(self.folder.graph))
         except OSError as error:
-            self._complain("graph", "the graph could not be opened again", error)
+            self._complain("graph", "the graph could not be opened again", _engine(error))
         except FmarError as error:
             log.error("the graph could not be opened again: %s", error)
 
@@ -235,9 +245,9 @@ class WriterProcess:
                     self.graph.snapshot(target)
                 self._send({"event": "snapshot", "path": str(target)})
                 self.pulse.snapped(time.monotonic() - started)
-                self.troubles.pop("snapshot", None)
+                self._recover("snapshot")
             except OSError as error:
-                self._complain("snapshot", "no snapshot could be made", error)
+                self._complain("snapshot", "no snapshot could be made", _engine(error))
                 self._open_again()
                 self.held = -2
             took = time.monotonic() - started
@@ -297,7 +307,7 @@ class WriterProcess:
     def _report(self) -> None:
         """Tells the node how the writer is, once a second, and finds out whether a journal that could not be written can be again."""
         while not self.is_ending:
-            if "journal" in self.troubles:
+            if "journal" in self.troubles or not self.journal.is_in_place:
                 self.orders.put(self._try_journal)
             vitals = self.pulse.vitals(self.journal.tree.size, self.projector.applied, "; ".join(self.troubles.values()))
             self._send({"event": "vitals", "vitals": vitals.as_json()})
@@ -305,8 +315,11 @@ class WriterProcess:
                 self.moved.wait_for(lambda: self.is_ending, timeout=1)
 
     def _try_journal(self) -> None:
-        self.journal.try_to_write()
-        self.troubles.pop("journal", None)
+        try:
+            self.journal.try_to_write()
+            self._recover("journal")
+        except OutOfRoom as error:
+            self._complain("journal", NOT_WRITTEN if self.journal.is_in_place else NOT_THERE, error)
 
     def _is_level(self) -> bool:
         """Whether the graph holds everything that the journal does."""
@@ -318,6 +331,10 @@ class WriterProcess:
                 frames.send(self.sock, dict(header))
             except OSError:
                 log.warning("the node did not take an answer")
+
+
+def _engine(error: OSError) -> OutOfRoom:
+    return OutOfRoom("storage-full", str(error))
 
 
 def main(descriptor: str, data: str) -> None:
@@ -339,7 +356,7 @@ def main(descriptor: str, data: str) -> None:
         frames.send(sock, {"event": "failed", "refusal": refusal_as_json(error)})
         return
     except OSError as error:
-        frames.send(sock, {"event": "failed", "refusal": refusal_as_json(OutOfRoom("storage-full", str(error)))})
+        frames.send(sock, {"event": "failed", "refusal": refusal_as_json(_engine(error))})
         return
     frames.send(sock, {"event": "ready", "size": process.journal.tree.size})
     process.run()

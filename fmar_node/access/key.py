@@ -137,7 +137,10 @@ class SigningKeys:
         """The keys in `file`. PermissionError where others may read it, ValueError where it holds no ES256 key."""
         if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
             raise PermissionError(f"{file} may be read by others than its owner; run: chmod 600 {file}")
-        held = json.loads(file.read_text("utf-8"))
+        try:
+            held = json.loads(file.read_text("utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{file} is not a JWKS: {error}") from error
         jwks = held.get("keys") if isinstance(held, dict) else None
         if not isinstance(jwks, list) or not jwks or not all(map(_is_signing_key, jwks)):
             raise ValueError(f"{file} is not a JWKS of private P-256 keys with kid")

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fmar_node.client import CredentialError, Profile, connect
+from fmar_node.client import CredentialError, Profile, connect, is_not_believed
 from fmar_node.errors import PROBLEMS, FmarError
 
 WIDE = 160
@@ -29,7 +29,12 @@ err = Console(stderr=True, highlight=False, emoji=False, width=None if sys.stder
 PATIENCE = 3.0
 """Seconds for which a command waits for a node that does not answer, as while it starts again."""
 NO_HINT = frozenset({"malformed-request", "internal-error", "storage-full", "unavailable"})
-"""Codes whose remedy speaks to those who send requests; their detail says it all to others."""
+"""Codes of a node's answer whose detail says it all."""
+HINTED = frozenset({"sandbox-missing"})
+"""Codes of this machine's own refusals whose remedy says more than their detail."""
+
+
+PRIVATE_AUTHORITY = 'where a private authority signed it, name its PEM file in profile.json, as in "ca": "/etc/ssl/our-authority.pem"'
 
 
 class Refused(Exception):
@@ -63,14 +68,12 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
         except FmarError as error:
             for fault in error.faults:
                 err.print(f"  {fault.code}  {escaped(fault.pointer or '/')}  {escaped(fault.message)}")
-            fail(error.detail or error.title, "" if error.code in NO_HINT else PROBLEMS[error.code].remedy)
+            fail(error.detail or error.title, PROBLEMS[error.code].remedy if error.code in HINTED else "")
         except Refused as refusal:
             show_problem(refusal.problem)
             raise typer.Exit(1) from None
-        except CredentialError as error:
-            fail(str(error), "is the key registered, and the organisation active?")
         except httpx.HTTPError as error:
-            fail(f"the node does not answer: {error}", "is it running? start it with: fmar serve --data DIR")
+            fail(*_unanswered(error))
         except httpx.InvalidURL as error:
             fail(f"not a URL: {error}", "it reads like https://fmar.example.org or http://127.0.0.1:8080")
         except (OSError, ValueError, SyntaxError) as error:
@@ -83,6 +86,15 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
             fail(f"{type(error).__name__}: {error}", "this was not foreseen; please report it with what you did")
 
     return guarded
+
+
+def _unanswered(error: httpx.HTTPError) -> tuple[str, str]:
+    """Why a node gave no answer, and what to do."""
+    if isinstance(error, CredentialError):
+        return str(error), "is the key registered, and the organisation active?"
+    if is_not_believed(error):
+        return f"the node's certificate is not believed: {error}", PRIVATE_AUTHORITY
+    return f"the node does not answer: {error}", "is it running? start it with: fmar serve --data DIR"
 
 
 def _told_of_file(error: OSError) -> str:

@@ -8,6 +8,7 @@ import shutil
 import signal
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer
@@ -16,6 +17,9 @@ from fmar_node import logs
 from fmar_node.cli.console import escaped, fail, out, print_json, told
 from fmar_node.errors import FmarError
 from fmar_node.folder import Folder
+
+if TYPE_CHECKING:
+    from fmar_node.access.key import PublicKey
 
 DATA = typer.Option(Path("fmar-data"), "--data", help="The node's data folder.")
 JSON = typer.Option(False, "--json", help="Print JSON.")
@@ -73,7 +77,7 @@ def checked(base_url: str) -> str:
 def serve(
     data: Path = DATA,
     host: str = typer.Option("", help="Address to listen on (default: the base URL's)."),
-    port: int = typer.Option(0, help="Port to listen on (default: the base URL's)."),
+    port: int = typer.Option(0, min=0, max=65_535, help="Port to listen on (default: the base URL's)."),
     base_url: str = typer.Option("", help="Refused unless it is the one that the folder was made for."),
     config: Path | None = typer.Option(None, help="A settings file instead of the folder's node.toml."),
 ) -> None:
@@ -89,6 +93,7 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
 
     folder = Folder(data)
     folder.check_made()
+    folder.check_keys()
     if config and not config.is_file():
         fail(f"there is no settings file {config}")
     settings = folder.settings(config, base_url=base_url)
@@ -167,20 +172,22 @@ def verify(
     as_json: bool = JSON,
 ) -> None:
     """Verify a receipt offline, or every entry, hash and signature of a journal."""
-    from fmar_node.access.authority import operator_key as read_operator_key
     from fmar_node.journal.handover import nobody
     from fmar_node.journal.receipt import parse_receipt, verify_receipt
     from fmar_node.journal.tree import ProofError
     from fmar_node.keeping.maintenance import verify_journal
-    from fmar_node.keeping.rotation import operator_authority
+    from fmar_node.keeping.operators import operator_authority
 
     try:
         if receipt is not None:
-            verifier = Path(key).read_text("utf-8") if key and Path(key).exists() else key
+            if not key:
+                fail("which key has signed it?", "give --key: what the node says at /journal/key, or a file that holds it")
+            verifier = Path(key).read_text("utf-8") if Path(key).exists() else key
             chain = handovers.read_text("utf-8") if handovers else None
-            authority = operator_authority(read_operator_key(operator_key.read_text("utf-8"))) if operator_key else nobody
+            authority = operator_authority(_read_key(operator_key)) if operator_key else nobody
             passed = verify_receipt(parse_receipt(receipt.read_bytes()), verifier.strip(), None, chain, authority)
         elif data is not None:
+            Folder(data).check_made()
             passed = verify_journal(Folder(data))
         else:
             fail("nothing to verify", "give --receipt FILE --key KEY, or --data DIR")
@@ -193,3 +200,13 @@ def verify(
         print_json({"verified": True, "checks": passed})
     else:
         out.print("[green]verified[/]: " + ", ".join(passed))
+
+
+def _read_key(file: Path) -> PublicKey:
+    from fmar_node.access.authority import operator_key
+    from fmar_node.access.jose import UnacceptableError
+
+    try:
+        return operator_key(file.read_text("utf-8"))
+    except UnacceptableError as error:
+        return fail(f"{file} {error}", "it is what fmar key public prints at the operator")

@@ -47,6 +47,7 @@ def add_to(app: typer.Typer) -> None:
     key = typer.Typer(help="Rotate and revoke keys.", no_args_is_help=True)
     key.command("rotate")(rotate_key)
     key.command("revoke")(revoke_key)
+    key.command("public")(public_key)
     key.command("rotate-journal")(rotate_journal)
     app.add_typer(key, name="key")
     asset = typer.Typer(help="Register assets.", no_args_is_help=True)
@@ -131,15 +132,24 @@ def rotate_key(as_: str = AS, data: Path | None = DATA) -> None:
 
 
 @told
+def public_key(as_: str = AS, data: Path | None = DATA) -> None:
+    """Print the public part of an application's key (JWK): what is registered at a node, and what others verify by."""
+    print_json(public_part(profile_of(as_, data).key))
+
+
+@told
 def revoke_key(
     client_id: str = typer.Argument(..., help="The application."),
     key_id: str = typer.Option("", help="One key (default: all keys of the application)."),
-    organisation_iri: str = typer.Option("", "--organisation", help="The organisation (default: the profile's own)."),
+    organisation_iri: str = typer.Option("", "--organisation", help="The organisation (default: that of the participant of this name beside --data, or your own)."),
     as_: str = AS,
     data: Path | None = DATA,
 ) -> None:
     """Revoke an application's key; it is refused from the next request on."""
     profile = profile_of(as_, data)
+    known = data / "participants" / client_id / "profile.json" if data else None
+    if not organisation_iri and known and known.exists():
+        organisation_iri = str(json.loads(known.read_text("utf-8")).get("organisation", ""))
     note = {"clientId": client_id, **({"keyId": key_id} if key_id else {})}
     with connect(profile) as client:
         answered(client.post(f"{organisation_iri or profile.organisation}/key-revocation", json=note, headers=LD_JSON))
@@ -285,9 +295,12 @@ def export(
 
 
 @told
-def agent(as_: str = AS, data: Path | None = DATA, port: int = typer.Option(8081, help="The loopback port to listen on.")) -> None:
+def agent(as_: str = AS, data: Path | None = DATA, port: int = typer.Option(8081, min=0, max=65_535, help="The loopback port to listen on.")) -> None:
     """A loopback proxy that adds your credential, so that any plain HTTP or SPARQL tool can use the node."""
     from fmar_node.cli.agent import serve_agent
 
     profile = profile_of(as_, data)
-    serve_agent(profile, port, lambda address: out.print(f"{profile.client_id} at {profile.node} through {address}  (Ctrl-C ends)"))
+    try:
+        serve_agent(profile, port, lambda address: out.print(f"{profile.client_id} at {profile.node} through {address}  (Ctrl-C ends)"))
+    except OSError as error:
+        fail(f"the agent cannot listen on port {port}: {error.strerror or error}", "--port takes another one; 0 is any free one")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from contextlib import closing, nullcontext
 from pathlib import Path
 
+import httpx
 import typer
 
 from fmar_node.cli.console import answered, client_of, escaped, fail, out, print_json, told
+from fmar_node.errors import counted
 from fmar_node.folder import Folder
 from fmar_node.record import Version
 
@@ -31,7 +32,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @told
-def find(text: str = typer.Argument(..., help="A name, e-mail address, MPAN, ...; - reads it from standard input."), data: Path = DATA, as_json: bool = JSON) -> None:
+def find(text: str = typer.Argument(..., help="A name, e-mail address, ... or SCHEME:VALUE as in MPAN:2000000000006; - reads it from standard input."), data: Path = DATA, as_json: bool = JSON) -> None:
     """List the records that have a text among their personal values, now or in the past."""
     from fmar_node.keeping.maintenance import open_register
     from fmar_node.keeping.subject import mentioning
@@ -46,26 +47,26 @@ def find(text: str = typer.Argument(..., help="A name, e-mail address, MPAN, ...
         return
     for iri, state in found:
         out.print(f"{escaped(iri)}  {state}", soft_wrap=True)
-    out.print(f"{len(found)} record{'' if len(found) == 1 else 's'}; a record that was erased is not found by what was erased")
+    out.print(f"{counted(len(found), 'record')}; a record that was erased is not found by what was erased")
 
 
 @told
 def export(subject: str = SUBJECT, to: Path | None = typer.Option(None, "--out", help="A file instead of standard output."), data: Path = DATA) -> None:
     """Export everything that is held about a subject: every version, every section, and who sees it (subject access)."""
+    from fmar_node.keeping.backup import remembered
     from fmar_node.keeping.maintenance import open_register
     from fmar_node.keeping.subject import held, named
 
     folder = Folder(data)
     with closing((register := open_register(folder)).connection):
         report = [held(register, version) for version in named(register, subject)]
-    backups = folder.backups.read_text("utf-8").splitlines() if folder.backups.exists() else []
-    whole = {"subject": subject, "records": report, "backups": backups}
+    whole = {"subject": subject, "records": report, "backups": [str(place) for place in remembered(folder)]}
     if to is None:
         print_json(whole)
         return
     to.touch(0o600)
     to.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    out.print(f"wrote what is held about {len(report)} record{'' if len(report) == 1 else 's'} to {escaped(str(to))}", soft_wrap=True)
+    out.print(f"wrote what is held about {counted(len(report), 'record')} to {escaped(str(to))}", soft_wrap=True)
 
 
 @told
@@ -88,7 +89,7 @@ def erase(
     with closing((register := open_register(folder)).connection):
         versions = named(register, subject)
     for version in versions:
-        out.print(f"{escaped(version.iri)}  {version.state}, {version.number} version{'' if version.number == 1 else 's'}", soft_wrap=True)
+        out.print(f"{escaped(version.iri)}  {version.state}, {counted(version.number, 'version')}", soft_wrap=True)
     if not yes:
         typer.confirm("Destroy the personal values of past versions?" if past else "Destroy all personal values of the above?", abort=True)
     note = {"erasureReason": reason, "erasureScope": "PAST" if past else "EVERYTHING"}
@@ -107,7 +108,7 @@ def _here(folder: Folder, versions: list[Version], note: dict[str, str]) -> None
 
     with out.status("erasing, and making the graph anew") if out.is_terminal else nullcontext():
         erase_records(folder, versions, note)
-    out.print(f"erased {len(versions)} record{'' if len(versions) == 1 else 's'} from journal, graph, snapshots and log of the database")
+    out.print(f"erased {counted(len(versions), 'record')} from journal, graph, snapshots and log of the database")
     _tell_of_backups(folder)
 
 
@@ -116,27 +117,28 @@ def _beside(folder: Folder, versions: list[Version], note: dict[str, str]) -> No
     with client_of("operator", folder.root) as client:
         for version in versions:
             answered(client.post(f"{version.iri}/erasure", json=note, headers=LD_JSON))
-    out.print(f"erased {len(versions)} record{'' if len(versions) == 1 else 's'}; the node removes what its files still hold")
-    with out.status("waiting until it has") if out.is_terminal else nullcontext():
-        _wait_for_scrub(folder)
+        out.print(f"erased {counted(len(versions), 'record')}; the node removes what its files still hold")
+        with out.status("waiting until it has") if out.is_terminal else nullcontext():
+            _wait_for_scrub(folder, client)
     out.print("its files are scrubbed: graph, snapshots, log of the database")
     _tell_of_backups(folder)
 
 
-def _wait_for_scrub(folder: Folder) -> None:
+def _wait_for_scrub(folder: Folder, client: httpx.Client) -> None:
+    """Until the node has scrubbed its files; ends the command where it takes too long, or the node has ended."""
     from fmar_node.keeping.maintenance import open_register
     from fmar_node.keeping.scrub import pending
 
-    with closing((register := open_register(folder)).connection):
-        _wait(lambda: pending(register) < 0)
-
-
-def _wait(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not is_so():
-        if time.monotonic() > deadline:
-            fail("the node has not scrubbed its files yet", "its log says why; fmar check tells when it is done")
-        time.sleep(0.2)
+    with closing((register := open_register(folder)).connection):
+        while pending(register) >= 0:
+            if time.monotonic() > deadline:
+                fail("the node has not scrubbed its files yet", "its log says why; fmar check tells when it is done")
+            try:
+                client.get("/healthz")
+            except httpx.HTTPError:
+                fail("the node has ended: the values are erased, and its files not scrubbed yet", "start it again: it scrubs them then; fmar check tells when it is done")
+            time.sleep(0.5)
 
 
 def _tell_of_backups(folder: Folder) -> None:

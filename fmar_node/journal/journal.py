@@ -6,6 +6,7 @@ Rules kept here:
   neighbours alone;
 - never two checkpoints that contradict each other: the newest is also kept beside the database, and a
   journal that has become shorter than it, or other than it, is not written to;
+- what is written stands where the next start looks for it: a journal whose files were moved or removed takes nothing;
 - recorded time never runs backwards.
 """
 
@@ -121,7 +122,11 @@ class Journal:
         if kept_note(folder) and (not file.exists() or file.stat().st_size < LEAST_BYTES):
             raise Broken("internal-error", "the journal is gone, though its checkpoint is there; restore it from a backup")
         try:
+            if not file.exists():
+                file.touch(0o600)
             self.connection = connect(file, writable=True)
+        except OSError as error:
+            raise OutOfRoom("storage-full", f"the journal could not be made: {error.strerror}") from error
         except sqlite3.OperationalError as error:
             raise refused(error) from error
         self.register = Register(self.connection, terms, lookup_key)
@@ -130,6 +135,7 @@ class Journal:
             self.tree = CompactRange.read(self.register, self.register.size())
             self._check_signed()
             newest = self.connection.execute("SELECT recorded_at FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
+            self.held = {path: _identity(path) for path in (file, file.with_name(f"{file.name}-wal"))}
             self.try_to_write()  # a file that could not be opened for writing is read-only for as long as it is open
         except FmarError:
             self.connection.close()
@@ -198,6 +204,11 @@ class Journal:
         if note:
             self._keep(note)
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the files that are written are those that the next start would find."""
+        return all(_identity(path) == identity for path, identity in self.held.items())
+
     def _execute(self, statement: str) -> None:
         try:
             self.connection.execute(statement)
@@ -210,6 +221,8 @@ class Journal:
         Where anything but a write has failed, such as the sync, the whole batch stands in the log, and would come back at the next
         start; so something else is written over it. Where that fails too, nobody knows.
         """
+        if not self.is_in_place:
+            raise OutOfRoom("storage-full", "the journal's files are not in their place any more; nothing was written")
         try:
             self.connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
@@ -304,11 +317,11 @@ class Journal:
     def _count(self, draft: Draft) -> None:
         """Keeps the tally, before the record's own row is replaced."""
         run = self.connection.execute
-        row = draft.number > 1 and run("SELECT state FROM record WHERE kind = ? AND id = ?", (draft.kind, draft.id)).fetchone()
-        if row and row[0] == draft.state:
-            return
-        if row:
-            run("UPDATE tally SET records = records - 1 WHERE kind = ? AND state = ?", (draft.kind, row[0]))
+        if draft.number > 1:
+            (before,) = run("SELECT state FROM record WHERE kind = ? AND id = ?", (draft.kind, draft.id)).fetchone()
+            if before == draft.state:
+                return
+            run("UPDATE tally SET records = records - 1 WHERE kind = ? AND state = ?", (draft.kind, before))
         run("INSERT INTO tally VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET records = records + 1", (draft.kind, draft.state))
 
     def _identify(self, draft: Draft) -> None:
@@ -345,6 +358,15 @@ def kept_note(folder: Path) -> str:
     file = folder / "checkpoint"
     held = file.read_bytes() if file.exists() else b""
     return "" if b"\0" in held else held.decode("utf-8", "replace")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file this is; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def unusable(error: sqlite3.DatabaseError | UnicodeDecodeError | ProofError) -> OutOfRoom | Broken:

@@ -53,8 +53,8 @@ class Window:
 
 
 def connect(path: Path, *, writable: bool = False) -> sqlite3.Connection:
-    """A connection to the journal's file, read-only unless it is the writer's."""
-    mode = "rwc" if writable else "ro"
+    """A connection to the journal's file, which is there; read-only unless it is the writer's."""
+    mode = "rw" if writable else "ro"
     connection = sqlite3.connect(f"file:{path}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA busy_timeout = 5000")

@@ -91,31 +91,55 @@ def make_backup(folder: Folder, place: Path, *, with_keys: bool = True, progress
     there is no room; Broken where the journal contradicts its checkpoint.
     """
     folder.check_made()
-    place = place.absolute()
-    if place.is_relative_to(folder.root.absolute()):
+    place = place.resolve()
+    if place.is_relative_to(folder.root.resolve()):
         raise Malformed("malformed-request", f"{place} is inside the data folder, and would be lost with it; give another disk's folder")
     with _told(place), _held(place):
         remember(folder, place)
         _sweep(place)
         with closing(_opened(folder)) as register:
-            return _Copy(folder, place, register, progress, clock or SystemClock()).make(with_keys)
+            copy = _Copy(folder, place, register, progress, clock or SystemClock())
+            made = copy.make(with_keys)
+        remember(folder, place, copy.reached)
+        return made
 
 
-def remember(folder: Folder, place: Path) -> None:
-    """Adds a folder with backups to those that an erasure reaches."""
-    known = remembered(folder)
-    if place not in known:
-        fresh = folder.backups.with_suffix(".new")
-        fresh.write_text("".join(f"{each}\n" for each in (*known, place)), "utf-8")
-        fresh.chmod(0o600)
-        sync(fresh)
-        fresh.replace(folder.backups)
-        sync(folder.root)
+def remember(folder: Folder, place: Path, reached: int = 0) -> None:
+    """Adds a folder with backups to those that an erasure reaches; there the keys of erasures up to `reached` are destroyed."""
+    with _alone(folder.root):
+        known = _known(folder)
+        if known.get(place, -1) < reached:
+            _write_known(folder, {**known, place: reached})
 
 
 def remembered(folder: Folder) -> list[Path]:
     """The folders with backups of this node."""
-    return [Path(line) for line in folder.backups.read_text("utf-8").splitlines() if line] if folder.backups.exists() else []
+    return list(_known(folder))
+
+
+def doubt(folder: Folder) -> None:
+    """Forgets which erasures have reached the backups: what a restored journal calls an erasure may be another one."""
+    with _alone(folder.root):
+        _write_known(folder, dict.fromkeys(_known(folder), 0))
+
+
+def _known(folder: Folder) -> dict[Path, int]:
+    """The folders with backups, each with the journal index up to which erasures have reached it: a path and an index a line, or a path alone."""
+    known = {}
+    for line in folder.backups.read_text("utf-8").splitlines() if folder.backups.exists() else ():
+        path, _, reached = line.rpartition("\t") if "\t" in line else (line, "", "0")
+        if path:
+            known[Path(path)] = int(reached)
+    return known
+
+
+def _write_known(folder: Folder, known: dict[Path, int]) -> None:
+    fresh = folder.backups.with_suffix(".new")
+    fresh.write_text("".join(f"{place}\t{reached}\n" for place, reached in known.items()), "utf-8")
+    fresh.chmod(0o600)
+    sync(fresh)
+    fresh.replace(folder.backups)
+    sync(folder.root)
 
 
 def forget(folder: Folder) -> list[str]:
@@ -131,24 +155,31 @@ def forget(folder: Folder) -> list[str]:
                 _sweep(place)
                 _check_origin(place, origin)
                 _forget(place / SUBJECT_KEYS, erased)
+            remember(folder, place, _newest(erased))
         except (FmarError, OSError, sqlite3.Error) as error:
             missed.append(f"{place}: {error.detail if isinstance(error, FmarError) else error}")
     return missed
 
 
 def unreached(folder: Folder) -> list[str]:
-    """The folders with backups where the key of an erased record may still be, and why."""
+    """The folders with backups where the key of an erased record may still be, and why; one that is away and was reached since is none of them."""
     erased, _ = _erased(folder)
     found = []
-    for place in remembered(folder):
+    for place, reached in _known(folder).items() if erased else ():
         try:
             with closing(_keys_of(place)) as keys:
                 held = {row[0]: row[1] for row in keys.execute("SELECT record, key FROM subject_key")}
             if any(held.get(record, key) != key for record, key, _ in erased):
                 found.append(f"{place}: it has the key of an erased record still")
         except (FmarError, OSError, sqlite3.Error) as error:
-            found.append(f"{place}: {error.detail if isinstance(error, FmarError) else error}")
+            if reached < _newest(erased):
+                found.append(f"{place}: {error.detail if isinstance(error, FmarError) else error}")
     return found
+
+
+def _newest(erased: list[tuple[str, bytes, int]]) -> int:
+    """The journal index of the newest erasure; 0 where there was none."""
+    return max((before for _, _, before in erased), default=0)
 
 
 def sha256_of(file: Path) -> str:
@@ -162,6 +193,8 @@ class _Copy:
     def __init__(self, folder: Folder, place: Path, register: Register, progress: Progress, clock: Clock) -> None:
         self.folder, self.place, self.register, self.progress, self.clock = folder, place, register, progress, clock
         self.base_url = folder.settings().base_url
+        self.reached = 0
+        """The newest erasure in the journal that was copied."""
 
     def make(self, with_keys: bool) -> Path:
         instant = self.clock.now()
@@ -235,6 +268,7 @@ class _Copy:
         for statement in upgrade.statements(("meta", "subject_key")):
             run(statement.replace("TABLE ", "TABLE subjects.", 1))
         run("INSERT INTO subjects.subject_key SELECT * FROM source.subject_key")
+        self.reached = run("SELECT coalesce(max(erased_before), 0) FROM source.subject_key").fetchone()[0]
         origin = self.folder.journal_key(self.base_url).name
         run("INSERT INTO subjects.meta VALUES ('format', ?), ('origin', ?)", (str(BACKUP_FORMAT), origin))
         if held:
@@ -359,6 +393,17 @@ def _held(place: Path) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise Unavailable("unavailable", f"another backup is being made in {place}") from error
             time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else is in a block of this kind for the same folder meanwhile; these blocks are short."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

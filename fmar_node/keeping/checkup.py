@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,26 +20,32 @@ from fmar_node.access.key import SigningKeys
 from fmar_node.certificate import read_certificate
 from fmar_node.clock import Clock, SystemClock, parse_stamp
 from fmar_node.errors import FmarError
-from fmar_node.folder import Folder
+from fmar_node.folder import PUT_BACK, Folder, is_open, readable
 from fmar_node.followers.projector import Projector
 from fmar_node.journal.register import Register
 from fmar_node.journal.tree import ProofError
 from fmar_node.keeping.backup import MANIFEST, Manifest, remembered, unreached
-from fmar_node.keeping.derived import newest, rows_of
-from fmar_node.keeping.maintenance import open_register, verify_journal
+from fmar_node.keeping.derived import has_its_lookup_key
+from fmar_node.keeping.maintenance import open_register, verify_entries, verify_journal
 from fmar_node.keeping.scrub import pending
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
 from fmar_node.vitals import bytes_of
 from fmar_node.vocabulary import Vocabulary
 
-KEY_BYTES = 32
 LEAST_FREE, SCARCE_SHARE = 1 << 30, 0.1
-"""Below so many bytes a disk is full for a register; below that share it should be looked after."""
+"""Below that share a disk should be looked after; below so many bytes as well it is full for a register."""
 SOON_DAYS, OLD_BACKUP_DAYS = 14, 7
-SAMPLE = 50
-"""Records whose identifiers are looked up to see whether the lookup key is the journal's."""
-RESTORE = "restore the data folder from a backup; do not write to this one"
+RESTORE = "restore the data folder from a backup (fmar restore); do not write to this one"
+KEY_CODES = ("unknown-signer", "bad-signature", "wrong-successor")
+WRONG_KEY = (
+    f"{PUT_BACK}; a change of keys that was cut off is finished by: fmar key rotate-journal; "
+    "where the key is lost, move this one away: fmar key rotate-journal --lost"
+)
+WRONG_CHECKPOINT = (
+    "compare it with checkpoints that were kept elsewhere: where the journal has become shorter, restore it from a backup; "
+    "where only the file is damaged, remove it, and the next entry makes it anew"
+)
 LOCKING = "from fmar_node.store.sandbox import *; lock_network(); raise SystemExit(not is_locked())"
 
 
@@ -62,7 +68,7 @@ def check_node(folder: Folder, clock: Clock | None = None) -> list[Finding]:
         folder.check_made()
     settings, said = _settings(folder)
     keys = list(_keys(folder))
-    findings = [said, *keys, _disk(folder.root)]
+    findings = [said, *keys, _folder(folder), _disk(folder.root)]
     if settings is None:
         return findings
     findings += [_sandbox(settings), _certificate(settings, folder, clock or SystemClock())]
@@ -85,37 +91,31 @@ def _settings(folder: Folder) -> tuple[Settings | None, Finding]:
 
 def _keys(folder: Folder) -> Iterator[Finding]:
     """The node's own keys: there, readable by their owner only, of the right form; and the participants' kept here."""
-    secret = folder.token_keys.parent
-    wrong = [finding for file in (secret / "journal.key", secret / "lookup.key", folder.token_keys) for finding in _key(file)]
-    held = sorted({*secret.glob("*"), *folder.participants.glob("*/key.jwk")})
-    wrong += [_readable(file) for file in held if file.is_file() and stat.S_IMODE(file.stat().st_mode) & 0o077]
+    wrong = [Finding("keys", False, what, remedy) for what, remedy in folder.wrong_keys()]
+    if folder.token_keys.is_file() and not is_open(folder.token_keys):
+        try:
+            SigningKeys.load(folder.token_keys)
+        except (OSError, ValueError) as error:
+            wrong.append(Finding("keys", False, str(error), PUT_BACK))
+    own = {folder.journal_key_file, folder.lookup_key_file, folder.token_keys}
+    others = sorted({*folder.keys.glob("*"), *folder.participants.glob("*/key.jwk")} - own)
+    wrong += [Finding("keys", False, *readable(file)) for file in others if file.is_file() and is_open(file)]
     yield from wrong or [Finding("keys", True, "there, and readable by their owner only")]
 
 
-def _readable(file: Path) -> Finding:
-    return Finding("keys", False, f"{file} may be read by others than its owner", f"chmod 600 {file}; if anybody may have read it, exchange the key")
-
-
-def _key(file: Path) -> Iterator[Finding]:
-    put_back = "put the file back from a backup of this very node"
-    if not file.is_file():
-        yield Finding("keys", False, f"{file} is missing", put_back)
-    elif file.suffix == ".key" and file.stat().st_size != KEY_BYTES:
-        yield Finding("keys", False, f"{file} has {file.stat().st_size} bytes instead of {KEY_BYTES}", put_back)
-    elif file.suffix == ".jwks":
-        try:
-            SigningKeys.load(file)
-        except PermissionError:
-            return
-        except (OSError, ValueError) as error:
-            yield Finding("keys", False, f"{file}: {error}", put_back)
+def _folder(folder: Folder) -> Finding:
+    """Others may look into files that are open to them where the folder itself is."""
+    open_to_others = [file for file in (folder.journal, folder.journal / "journal.db", folder.graph) if file.exists() and is_open(file)]
+    if is_open(folder.root) and open_to_others:
+        return Finding("folder", False, f"{open_to_others[0]} may be read by others than its owner", f"chmod -R go= {folder.root}")
+    return Finding("folder", True, "readable by its owner only")
 
 
 def _disk(root: Path) -> Finding:
     usage = shutil.disk_usage(root)
     left = f"{usage.free / LEAST_FREE:.1f} GiB of {usage.total / LEAST_FREE:.0f} GiB are free"
     make_room = "make room or move the data folder to a larger disk; a node without room refuses to write"
-    if usage.free < LEAST_FREE:
+    if usage.free < min(LEAST_FREE, SCARCE_SHARE * usage.total):
         return Finding("disk", False, left, make_room)
     return Finding("disk", True, left, make_room if usage.free < SCARCE_SHARE * usage.total else "")
 
@@ -145,16 +145,28 @@ def _certificate(settings: Settings, folder: Folder, clock: Clock) -> Finding:
 
 def _journal(folder: Folder) -> Finding:
     try:
-        passed = verify_journal(folder)
+        return Finding("journal", True, ", ".join(verify_journal(folder)))
     except ProofError as error:
-        if error.code in ("unknown-signer", "bad-signature"):
-            return Finding("journal", False, f"keys/journal.key is not the key that signed this journal ({error})", "put this node's own key back from a backup")
-        if error.code == "state-mismatch" and not _has_its_lookup_key(folder):
-            return Finding("journal", False, "keys/lookup.key is not the key of this journal: no asset is found by its identifiers", "put this node's own key back from a backup")
-        return Finding("journal", False, str(error), RESTORE)
+        return Finding("journal", False, *_told(folder, error))
     except (FmarError, OSError) as error:
         return Finding("journal", False, str(error), RESTORE)
-    return Finding("journal", True, ", ".join(passed))
+
+
+def _told(folder: Folder, error: ProofError) -> tuple[str, str]:
+    """What a proof that failed means, and what to do: the fault may lie with a key or with the kept checkpoint."""
+    if error.code == "state-mismatch":
+        with closing((register := open_register(folder)).connection):
+            if not has_its_lookup_key(register):
+                return "keys/lookup.key is not the key of this journal: nothing is found by its identifiers", PUT_BACK
+    try:
+        verify_entries(folder, folder.journal_key(folder.settings().base_url).verifier, with_kept=False)
+    except ProofError as without:
+        if without.code in KEY_CODES:
+            return f"keys/journal.key is not the key that this journal goes on under ({error})", WRONG_KEY
+        if without.code == "wrong-origin":
+            return f"the journal was made for another base URL than {folder.settings().base_url}", f"put the right base_url into {folder.settings_file}"
+        return str(error), RESTORE
+    return f"journal/checkpoint is not of this journal, which is whole in itself: {error}", WRONG_CHECKPOINT
 
 
 def _state(folder: Folder, settings: Settings, clock: Clock) -> Iterator[Finding]:
@@ -232,17 +244,3 @@ def _snapshots(directory: Path) -> Finding:
         return Finding("snapshots", True, "none are left over")
     size = sum(map(bytes_of, left)) / 2**20
     return Finding("snapshots", True, f"{len(left)} left over from a node that was killed, {size:.0f} MiB at most", "nothing to do: they are removed at the next start")
-
-
-def _has_its_lookup_key(folder: Folder) -> bool:
-    """Whether identifiers are found under the key at hand: those of the first record that has any."""
-    register = open_register(folder)
-    for number, version in enumerate(newest(register)):
-        rows = rows_of(version, register)
-        for table in ("claim", "handle"):
-            for digest, record in rows[table]:
-                sql = f"SELECT count(*) FROM {table} WHERE digest = ? AND record = ?"
-                return bool(register.connection.execute(sql, (digest, record)).fetchone()[0])
-        if number >= SAMPLE:
-            break
-    return True

@@ -18,6 +18,8 @@ from fmar_node.record import Version
 Rows = dict[str, set[tuple[object, ...]]]
 RECORD_COLUMN = {"record": "id", "claim": "record", "handle": "record", "application_key": "organisation"}
 """The tables with rows of one record, and the column that names it."""
+SAMPLE = 20
+"""Rows that are looked at to see whether a key is the right one, before a damaged table is taken for a wrong key."""
 Progress = Callable[[int], None]
 
 
@@ -51,6 +53,18 @@ def remake_state(register: Register, progress: Progress = lambda _: None) -> Non
         tally[version.kind, str(state_of(version.document, version.kind)["state"])] += 1
         progress(number)
     run.executemany("INSERT INTO tally VALUES (?, ?, ?)", ((kind, state, count) for (kind, state), count in tally.items()))
+
+
+def has_its_lookup_key(register: Register) -> bool:
+    """Whether the key at hand is the one that the identifiers in the tables were hashed with; true where there are none."""
+    tried = False
+    for table in ("claim", "handle"):
+        sql = f"SELECT t.digest, r.kind, r.id FROM {table} t JOIN record r ON r.id = t.record LIMIT ?"
+        for digest, kind, id_ in register.connection.execute(sql, (SAMPLE,)).fetchall():
+            version, tried = register.current(kind, id_), True
+            if version and (digest, id_) in rows_of(version, register)[table]:
+                return True
+    return not tried
 
 
 def newest(register: Register) -> Iterator[Version]:

@@ -11,7 +11,7 @@ import sqlite3
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from fmar_node.errors import Broken
+from fmar_node.errors import Broken, counted
 from fmar_node.folder import Folder
 from fmar_node.journal.checkpoint import VerifierKey
 from fmar_node.journal.entry import Entry
@@ -20,8 +20,8 @@ from fmar_node.journal.journal import FORMAT, Journal, kept_note
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import CompactRange, ProofError, tree_root
 from fmar_node.keeping.derived import check_state
+from fmar_node.keeping.operators import authority_in
 from fmar_node.keeping.renewal import renew
-from fmar_node.keeping.rotation import authority_in
 from fmar_node.store.snapshot import TEMPORARY, put_in_place
 from fmar_node.vocabulary import Vocabulary
 
@@ -63,9 +63,9 @@ def verify_journal(folder: Folder) -> list[str]:
     return verify_entries(folder, key.verifier)
 
 
-def verify_entries(folder: Folder, key: VerifierKey) -> list[str]:
-    """The same for whoever has the public key only."""
-    kept = kept_note(folder.journal)  # first: a running node keeps it after the commit, so that the entries below are not older
+def verify_entries(folder: Folder, key: VerifierKey, *, with_kept: bool = True) -> list[str]:
+    """The same for whoever has the public key only; `with_kept` compares the checkpoint that is kept beside the database too."""
+    kept = kept_note(folder.journal) if with_kept else ""  # first: a running node keeps it after the commit, so that the entries below are not older
     register = open_register(folder)
     try:
         register.connection.execute("BEGIN")  # one view of the journal, whatever is appended meanwhile
@@ -90,9 +90,8 @@ def verify_entries(folder: Folder, key: VerifierKey) -> list[str]:
         raise ProofError("damaged-file", f"the database cannot be read: {error}") from error
     finally:
         register.connection.close()
-    count_of = len(chain.handovers)
-    handed_over = [f"{count_of} hand-over{'s' if count_of > 1 else ''}"] if count_of else []
-    return [f"{count} entries", "commitments", "leaves", "root", "signature", *handed_over, "current state"]
+    handed_over = [counted(len(chain.handovers), "hand-over")] if chain.handovers else []
+    return [counted(count, "entry", "entries"), "commitments", "leaves", "root", "signature", *handed_over, "current state"]
 
 
 def _recomputed(register: Register) -> tuple[CompactRange, int]:

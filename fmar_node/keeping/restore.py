@@ -31,14 +31,25 @@ from fmar_node.identity import new_key
 from fmar_node.journal import upgrade
 from fmar_node.journal.checkpoint import Checkpoint, VerifierKey
 from fmar_node.journal.cipher import decrypt
-from fmar_node.journal.handover import CUT, Chain, Handover, parse_handovers
+from fmar_node.journal.handover import Chain, Handover, parse_handovers
 from fmar_node.journal.journal import FORMAT, refused
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import ProofError, tree_root
-from fmar_node.keeping.backup import JOURNAL, KEPT, SLICE, SUBJECT_KEYS, Manifest, Progress, remember, sha256_of, silent
+from fmar_node.keeping.backup import (
+    JOURNAL,
+    KEPT,
+    SLICE,
+    SUBJECT_KEYS,
+    Manifest,
+    Progress,
+    doubt,
+    remember,
+    sha256_of,
+    silent,
+)
 from fmar_node.keeping.derived import remake_state
 from fmar_node.keeping.maintenance import open_register, rebuild_graph, verify_entries
-from fmar_node.keeping.rotation import rotate
+from fmar_node.keeping.rotation import go_on_after_cut
 from fmar_node.store.graph import Graph
 from fmar_node.vocabulary import Vocabulary
 
@@ -119,6 +130,7 @@ class _Restoration:
     def run(self) -> Restored:
         self._copy_files()
         key = VerifierKey.parse(self.manifest.verifierKey) if not (self.folder.keys / "journal.key").exists() else self._own_key()
+        (self.folder.journal / JOURNAL).touch(0o600)
         with closing(connect(self.folder.journal / JOURNAL, writable=True)) as connection:
             register = Register(connection, Vocabulary.load().terms, self.folder.lookup_key())
             with closing(_read_only(self.wish.backup / JOURNAL)) as source:
@@ -169,6 +181,8 @@ class _Restoration:
             raise Broken("internal-error", f"the {entries} entries are not those that were signed; take another backup")
         if self.wish.checkpoint:
             self.lost = _beyond(source, chain, self.wish.checkpoint)
+        if isinstance(self.wish.at, datetime) and stamp(self.wish.at) > max(self.manifest.madeAt, self.manifest.recordedAt):
+            raise Malformed("malformed-request", f"the backup was made at {self.manifest.madeAt}, and does not know what came later; take a later backup")
         size = _cut_at(source, self.wish.at)
         self.cut = entries - size
         if self.lost and not self.wish.new_key:
@@ -257,11 +271,12 @@ class _Restoration:
         has_key = (self.folder.keys / "journal.key").exists()
         must_change = bool(self.cut or self.lost or self.wish.new_key or self.later)
         if must_change and has_key:
-            key = rotate(self.folder, CUT).new
+            key = go_on_after_cut(self.folder)
         verified = verify_entries(self.folder, key)
         for room in (self.folder.graph.parent, self.folder.snapshots, self.folder.participants):
             room.mkdir(parents=True, exist_ok=True)
-        place = self.wish.backup.absolute().parent
+        doubt(self.folder)
+        place = self.wish.backup.resolve().parent
         if (place / SUBJECT_KEYS).exists():
             remember(self.folder, place)
         for path in sorted(self.folder.root.rglob("*"), reverse=True):
@@ -322,6 +337,8 @@ def _cut_at(source: Register, at: int | datetime | None) -> int:
     """The size of the newest checkpoint at or before an entry or an instant. Malformed where there was none yet."""
     if at is None:
         return source.size()
+    if isinstance(at, int) and at >= source.size():
+        raise Malformed("malformed-request", f"the backup ends with entry {source.size() - 1}: entry {at} is not in it; take a later backup")
     if isinstance(at, datetime):
         sql = "SELECT max(c.size) FROM checkpoint c JOIN entry e ON e.idx = c.size - 1 WHERE e.recorded_at <= ?"
         found = source.connection.execute(sql, (stamp(at),)).fetchone()[0]

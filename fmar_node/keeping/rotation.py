@@ -13,23 +13,21 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fmar_node.access.authority import authorise, check_authorised, key_id_of
-from fmar_node.access.caller import Role, caller_of
-from fmar_node.access.jose import UnacceptableError
-from fmar_node.access.key import PublicKey
+from fmar_node.access.authority import authorise
 from fmar_node.client import Profile
-from fmar_node.errors import Broken, Forbidden, Malformed
+from fmar_node.errors import Broken, Conflict, Forbidden, Malformed
 from fmar_node.folder import Folder, destroy, overwrite, sync, write_private
-from fmar_node.journal.checkpoint import Checkpoint, NoteError, SigningKey, VerifierKey, sign_checkpoint
-from fmar_node.journal.handover import LOSS, ROTATION, Authority, Chain, Handover
+from fmar_node.journal.checkpoint import SigningKey, VerifierKey, sign_checkpoint
+from fmar_node.journal.handover import CUT, LOSS, ROTATION, Chain, Handover
 from fmar_node.journal.journal import refused
 from fmar_node.journal.register import Register, connect
-from fmar_node.journal.tree import ProofError, tree_root
-from fmar_node.kinds.organisation import registered_key
+from fmar_node.journal.tree import ProofError
+from fmar_node.keeping.maintenance import verify_entries
+from fmar_node.keeping.operators import operator_keys
 from fmar_node.vocabulary import Vocabulary
 
 
-def rotate(folder: Folder, reason: str = ROTATION) -> Handover:
+def rotate(folder: Folder) -> Handover:
     """The journal goes on under a new key, and the old one is destroyed. The caller sees to it that no node runs.
 
     Malformed where the journal is empty, Broken where it does not verify under the old key.
@@ -37,20 +35,30 @@ def rotate(folder: Folder, reason: str = ROTATION) -> Handover:
     old = folder.journal_key(folder.settings().base_url)
     with closing(_register(folder)) as connection:
         register = _reading(connection, folder)
-        return _hand_over(folder, register, _head(register, old.verifier), old, reason)
+        _verify(folder, register, old.verifier)
+        return _hand_over(folder, register, old.verifier, ROTATION, old)
 
 
 def replace_lost(folder: Folder, lost: VerifierKey, operator: Profile) -> Handover:
     """The same where the private key is gone: `lost` is its public part, and the operator's application key authorises.
 
-    Forbidden where that key is not one of an operator's organisation.
+    Conflict where the private key is not gone, Forbidden where the operator's key is not one of an operator's organisation.
     """
+    if (key := folder.keys / "journal.key").exists():
+        raise Conflict("conflict", f"{key} is there, and not lost; where it is not this journal's key, move it away first")
     with closing(_register(folder)) as connection:
         register = _reading(connection, folder)
-        head = _head(register, lost)
-        if operator.key_id not in operator_keys(register, head.size):
+        _verify(folder, register, lost)
+        if operator.key_id not in operator_keys(register, register.size()):
             raise Forbidden("not-permitted", f"the key of {operator.client_id} is not one that the operator's organisation has registered")
-        return _hand_over(folder, register, head, lost, LOSS, operator)
+        return _hand_over(folder, register, lost, LOSS, operator=operator)
+
+
+def go_on_after_cut(folder: Folder) -> VerifierKey:
+    """The new key of a journal whose newest entries were cut off. The caller has verified what is left, or will."""
+    old = folder.journal_key(folder.settings().base_url)
+    with closing(_register(folder)) as connection:
+        return _hand_over(folder, _reading(connection, folder), old.verifier, CUT, old).new
 
 
 def finish(folder: Folder) -> VerifierKey | None:
@@ -72,46 +80,6 @@ def finish(folder: Folder) -> VerifierKey | None:
     return handovers[-1].new
 
 
-def authority_in(register: Register) -> Authority:
-    """Says who may replace a lost key by the operator's keys that the journal itself records."""
-
-    def check(handover: Handover) -> None:
-        keys = operator_keys(register, handover.size)
-        try:
-            key = keys.get(key_id_of(handover.authorisation))
-            if key is None:
-                raise UnacceptableError("is not of a key that the operator had then")
-            check_authorised(handover.authorisation, handover.text, key)
-        except UnacceptableError as error:
-            raise NoteError("loss-not-authorised", f"the authorisation of the key {handover.new.id.hex()} {error}") from error
-
-    return check
-
-
-def operator_authority(key: PublicKey) -> Authority:
-    """Says it by a key of the operator that a verifier has from elsewhere."""
-
-    def check(handover: Handover) -> None:
-        try:
-            check_authorised(handover.authorisation, handover.text, key)
-        except UnacceptableError as error:
-            raise NoteError("loss-not-authorised", f"the authorisation of the key {handover.new.id.hex()} {error}") from error
-
-    return check
-
-
-def operator_keys(register: Register, size: int) -> dict[str, PublicKey]:
-    """The active application keys of operators as the first `size` entries have them, by key id."""
-    found: dict[str, PublicKey] = {}
-    for version in register.as_of("organisations", size - 1):
-        if caller_of(version.document).has(Role.OPERATOR):
-            for each in version.document.get("applicationKey", ()):
-                key, _ = registered_key(each["publicKey"])
-                if key and each["keyStatus"] == "ACTIVE":
-                    found[key.thumbprint] = key
-    return found
-
-
 def _register(folder: Folder) -> sqlite3.Connection:
     connection = connect(folder.journal / "journal.db", writable=True)
     connection.execute("PRAGMA synchronous = FULL")
@@ -123,25 +91,25 @@ def _reading(connection: sqlite3.Connection, folder: Folder) -> Register:
     return Register(connection, Vocabulary.load().terms, folder.lookup_key())
 
 
-def _head(register: Register, key: VerifierKey) -> Checkpoint:
-    """The newest checkpoint, which is the journal's, and signed by the key that hands over."""
+def _verify(folder: Folder, register: Register, key: VerifierKey) -> None:
+    """A key is never given up for a journal that it cannot be shown to have signed, all of it."""
     if not register.size():
         raise Malformed("malformed-request", "the journal is empty: there is nothing to hand over")
     try:
-        head = Chain.leading(register.handovers(), key).open(register.checkpoint())
-        if head.size != register.size() or tree_root(register, head.size) != head.root:
-            raise ProofError("wrong-root", f"the {register.size()} entries are not those that were signed at {head.size}")
+        verify_entries(folder, key)
     except ProofError as error:
-        raise Broken("internal-error", f"the journal does not verify under the key {key.id.hex()}: {error}; nothing was signed") from error
-    return head
+        detail = f"the journal does not verify under the key {key.id.hex()}: {error}; nothing was signed, no key destroyed; fmar check looks closer"
+        raise Broken("internal-error", detail) from error
 
 
-def _hand_over(folder: Folder, register: Register, head: Checkpoint, old: SigningKey | VerifierKey, reason: str, operator: Profile | None = None) -> Handover:
+def _hand_over(
+    folder: Folder, register: Register, outgoing: VerifierKey, reason: str, old: SigningKey | None = None, operator: Profile | None = None
+) -> Handover:
+    head = Chain.leading(register.handovers(), outgoing).open(register.checkpoint())
     new, fresh = SigningKey(head.origin, Ed25519PrivateKey.generate()), _fresh(folder)
     if fresh.exists():
         destroy(fresh)
-    signers = [old, new] if isinstance(old, SigningKey) else [new]
-    outgoing = old.verifier if isinstance(old, SigningKey) else old
+    signers = [old, new] if old else [new]
     handover = Handover(head.origin, head.size, head.root, outgoing, new.verifier, reason).signed(*signers)
     if operator:
         handover = Handover.parse(f"{handover}\n{authorise(handover.text, operator.key)}\n")

@@ -7,6 +7,7 @@ Rules kept here: nothing is changed; everything is told, to the operator alone, 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,17 +23,13 @@ from fmar_node.record import Version
 from fmar_node.vocabulary import Tier
 
 PAGE = 500
+SCHEME = re.compile(r"[A-Z][A-Z0-9_]+")
 
 
 def named(register: Register, subject: str) -> list[Version]:
     """The records that a subject names: an IRI, `assets/UUID`, or SCHEME:VALUE as in lookups (MPAN:2000000000006). NotFound for none."""
     *_, kind, id_ = ["", *subject.rstrip("/").split("/")]
-    if kind in KINDS and is_uuid(id_):
-        found = [register.current(kind, id_)]
-    else:
-        scheme, _, value = subject.partition(":")
-        ids = register.found(scheme.upper(), normal(scheme.upper(), value)) if value else []
-        found = [register.current(kind, id_) for kind in KINDS for id_ in ids]
+    found = [register.current(kind, id_)] if kind in KINDS and is_uuid(id_) else _carrying(register, subject)
     versions = [version for version in found if version is not None]
     if not versions:
         raise NotFound("not-found", "no record has this IRI, or carries this identifier now; fmar subject find looks into the past too")
@@ -40,16 +37,29 @@ def named(register: Register, subject: str) -> list[Version]:
 
 
 def mentioning(register: Register, text: str) -> Iterator[Version]:
-    """The records of which some version has the text among its personal values, in whatever case; each once, as it is now."""
-    wanted, seen, index = text.casefold(), set(), -1
+    """The records of which some version has the text among its personal values, in whatever case; each once, as it is now.
+
+    SCHEME:VALUE, as in lookups (MPAN:2000000000006), finds those that carry the identifier now, and those that have ever had the value.
+    """
+    scheme, _, value = text.partition(":")
+    wanted = {each.strip().casefold() for each in ((text, value) if SCHEME.fullmatch(scheme) else (text,)) if each.strip()}
+    carrying = _carrying(register, text)
+    yield from carrying
+    seen, index = {(version.kind, version.id) for version in carrying}, -1
     while versions := register.since(index, PAGE):
         for version in versions:
-            if (version.kind, version.id) not in seen and wanted in _personal(register, version.index):
+            if (version.kind, version.id) not in seen and _mentions(register, version.index, wanted):
                 seen.add((version.kind, version.id))
                 current = register.current(version.kind, version.id)
                 assert current is not None
                 yield current
         index = versions[-1].index
+
+
+def _carrying(register: Register, identifier: str) -> list[Version]:
+    scheme, _, value = identifier.partition(":")
+    ids = register.found(scheme.upper(), normal(scheme.upper(), value)) if value else []
+    return [version for kind in KINDS for id_ in ids if (version := register.current(kind, id_))]
 
 
 def held(register: Register, version: Version) -> dict[str, Any]:
@@ -93,8 +103,9 @@ def _seen_by(register: Register, version: Version) -> Iterator[dict[str, Any]]:
             yield {"organisation": other.iri, "name": other.document.get("organisationLegalName"), "tiers": shown, "personal": Tier.PERSONAL in open_tiers}
 
 
-def _personal(register: Register, index: int) -> str:
+def _mentions(register: Register, index: int, wanted: set[str]) -> bool:
     entry = register.entry(index)
     assert entry is not None
     bodies = (entry.body("personal"), entry.body("submission"))
-    return " ".join(body.decode("utf-8", "replace") for body in bodies if body).casefold()
+    held = " ".join(body.decode("utf-8", "replace") for body in bodies if body).casefold()
+    return any(each in held for each in wanted)

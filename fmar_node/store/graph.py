@@ -76,7 +76,7 @@ class Graph:
         self.store.bulk_load(text, format=ox.RdfFormat.N_QUADS)
 
     def compact(self) -> None:
-        """Sort everything that was loaded into one run of files: half the bytes, and queries in half the time (docs/benchmarks.md).
+        """Sort everything that was loaded into one run of files: half the bytes, and queries in half the time (docs/growth.md).
 
         Takes a quarter of the time that the loading took. A graph that grows by `apply` does not need it.
         """
@@ -105,8 +105,9 @@ class Graph:
     def snapshot(self, target: Path) -> None:
         """A consistent copy for readers, of hard links; may hold more than `applied` said when it began.
 
-        Takes 10 to 200 ms, seconds in a flood of writes: call it in a thread of its own, and again not before
-        ten times its duration. FileExistsError when `target` exists, OSError when the graph is closed or cannot be written. Leftovers beside it are removed.
+        Takes 10 to 200 ms, seconds in a flood of writes: call it in a thread of its own, and again not before ten times
+        its duration. Leftovers beside it are removed. FileExistsError when `target` exists, OSError when the graph is
+        closed or cannot be written.
         """
         if target.exists():
             raise FileExistsError(target)
@@ -142,7 +143,7 @@ def opened(path: Path) -> Graph:
             if "LOCK" not in str(error):
                 raise
             if time.monotonic() > deadline:
-                raise Unavailable("unavailable", f"another node is running on this folder: {error}") from error
+                raise Unavailable("unavailable", "another node is running on this folder; stop it first") from error
         except RuntimeError as error:
             raise Broken("internal-error", f"the graph is damaged ({error}); make it anew from the journal: fmar rebuild") from error
         time.sleep(0.05)

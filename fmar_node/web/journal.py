@@ -27,8 +27,7 @@ async def checkpoint(request: Request) -> Response:
 
 async def key(request: Request) -> Response:
     """The verifier key of the checkpoints, `<origin>+<key id>+<base64>`; pin it, do not fetch it with each proof."""
-    node = exchange_of(request).node
-    return PlainTextResponse(f"{node.folder.journal_key(node.settings.base_url).verifier}\n")
+    return PlainTextResponse(f"{exchange_of(request).node.verifier_key}\n")
 
 
 async def handovers(request: Request) -> Response:

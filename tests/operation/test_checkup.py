@@ -90,7 +90,7 @@ def lost_certificate(folder: Folder) -> None:
     (unreadable, "settings", "cannot be read"), (unknown, "settings", "query_secnds"),
     (open_key, "keys", "lookup.key may be read by others"), (open_participant, "keys", "key.jwk may be read by others"),
     (lost_key, "keys", "lookup.key is missing"), (lost_tokens, "keys", "token.jwks is missing"), (cut_key, "keys", "5 bytes instead of 32"),
-    (broken_tokens, "keys", "is not a JWKS"), (foreign_signature, "journal", "not the key that signed this journal"),
+    (broken_tokens, "keys", "is not a JWKS"), (foreign_signature, "journal", "not the key that this journal goes on under"),
     (lost_certificate, "certificate", "No such file"),
 ])  # fmt: skip
 def test_what_is_wrong_is_found_and_nothing_else_is_blamed(folder: Folder, change: Callable[[Folder], None], what: str, words: str) -> None:
