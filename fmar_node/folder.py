@@ -52,7 +52,7 @@ class Folder:
 
     @property
     def token_keys(self) -> Path:
-        return self.root / "keys" / "token.jwks"
+        return self.keys / "token.jwks"
 
     @property
     def journal_key_file(self) -> Path:

@@ -140,12 +140,17 @@ def _compared(deviations: tuple[str, ...], differing: tuple[str, ...], reason: s
 def upgrade(data: Path = DATA) -> None:
     """Take a stopped node's journal, made by an earlier version, to the present format."""
     from fmar_node.journal.journal import FORMAT
-    from fmar_node.keeping.maintenance import upgrade_journal
+    from fmar_node.journal.tree import ProofError
+    from fmar_node.keeping.maintenance import upgrade_journal, verify_journal
 
     folder = Folder(data)
     with _stopped(folder):
         upgrade_journal(folder)
-    out.print(f"the journal has format {FORMAT}")
+    try:
+        verified = verify_journal(folder)
+    except ProofError as error:
+        fail(f"the journal has format {FORMAT}, and does not verify: {error}", "fmar check says what is wrong, and what to do")
+    out.print(f"the journal has format {FORMAT}; verified: {', '.join(verified)}")
 
 
 @told
@@ -158,7 +163,7 @@ def rotate_journal(
     """Give a stopped node's journal a new signing key, destroy the old one, and leave a signed hand-over."""
     from fmar_node.journal.checkpoint import VerifierKey
     from fmar_node.journal.tree import ProofError
-    from fmar_node.keeping.rotation import finish, replace_lost, rotate
+    from fmar_node.keeping.rotation import check_lost, finish, replace_lost, rotate
 
     folder = Folder(data)
     with _stopped(folder):
@@ -166,10 +171,9 @@ def rotate_journal(
             out.print(f"finished the change of keys that was cut off; the journal's key is {finished}", soft_wrap=True)
             return
         if not lost:
-            if not (folder.keys / "journal.key").exists():
-                fail("keys/journal.key is not there", "put it back from a backup, or give --lost --key with the verifier key that participants have")
             handover = rotate(folder)
         else:
+            check_lost(folder)
             said = Path(key).read_text("utf-8") if key and Path(key).exists() else key or _known(folder)
             try:
                 verifier = VerifierKey.parse(said.strip())

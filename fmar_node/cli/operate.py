@@ -178,6 +178,8 @@ def verify(
     from fmar_node.keeping.maintenance import verify_journal
     from fmar_node.keeping.operators import operator_authority
 
+    if receipt is None and data is not None:
+        Folder(data).check_made()
     try:
         if receipt is not None:
             if not key:
@@ -187,7 +189,6 @@ def verify(
             authority = operator_authority(_read_key(operator_key)) if operator_key else nobody
             passed = verify_receipt(parse_receipt(receipt.read_bytes()), verifier.strip(), None, chain, authority)
         elif data is not None:
-            Folder(data).check_made()
             passed = verify_journal(Folder(data))
         else:
             fail("nothing to verify", "give --receipt FILE --key KEY, or --data DIR")

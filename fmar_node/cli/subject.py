@@ -82,17 +82,23 @@ def erase(
     Beside a running node this goes through it, as the operator; on a stopped one it is done here.
     """
     from fmar_node.keeping.maintenance import open_register
-    from fmar_node.keeping.subject import named
+    from fmar_node.keeping.subject import is_erased, named
+    from fmar_node.kinds.erasure import EVERYTHING, PAST
 
     folder = Folder(data)
     folder.check_made()
+    scope = PAST if past else EVERYTHING
     with closing((register := open_register(folder)).connection):
         versions = named(register, subject)
     for version in versions:
-        out.print(f"{escaped(version.iri)}  {version.state}, {counted(version.number, 'version')}", soft_wrap=True)
+        said = ", erased already" if is_erased(version, scope) else ""
+        out.print(f"{escaped(version.iri)}  {version.state}, {counted(version.number, 'version')}{said}", soft_wrap=True)
+    versions = [version for version in versions if not is_erased(version, scope)]
+    if not versions:
+        return
     if not yes:
         typer.confirm("Destroy the personal values of past versions?" if past else "Destroy all personal values of the above?", abort=True)
-    note = {"erasureReason": reason, "erasureScope": "PAST" if past else "EVERYTHING"}
+    note = {"erasureReason": reason, "erasureScope": scope}
     (_beside if _is_running(folder) else _here)(folder, versions, note)
 
 

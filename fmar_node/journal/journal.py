@@ -164,7 +164,8 @@ class Journal:
         try:
             last = chain.open(note)
         except NoteError as error:
-            raise Broken("internal-error", f"the kept checkpoint does not verify: {error}") from error
+            detail = f"journal/checkpoint does not verify under keys/journal.key: {error}; fmar check says which of them is wrong, and what to do"
+            raise Broken("internal-error", detail) from error
         if last.size > self.tree.size or tree_root(self.register, last.size) != last.root:
             raise Broken(
                 "internal-error",

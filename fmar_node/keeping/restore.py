@@ -129,7 +129,7 @@ class _Restoration:
 
     def run(self) -> Restored:
         self._copy_files()
-        key = VerifierKey.parse(self.manifest.verifierKey) if not (self.folder.keys / "journal.key").exists() else self._own_key()
+        key = VerifierKey.parse(self.manifest.verifierKey) if not self.folder.journal_key_file.exists() else self._own_key()
         (self.folder.journal / JOURNAL).touch(0o600)
         with closing(connect(self.folder.journal / JOURNAL, writable=True)) as connection:
             register = Register(connection, Vocabulary.load().terms, self.folder.lookup_key())
@@ -268,7 +268,7 @@ class _Restoration:
 
     def _finished(self, key: VerifierKey, size: int) -> Restored:
         """A new key where it must be, the proof, and only then a folder that counts."""
-        has_key = (self.folder.keys / "journal.key").exists()
+        has_key = self.folder.journal_key_file.exists()
         must_change = bool(self.cut or self.lost or self.wish.new_key or self.later)
         if must_change and has_key:
             key = go_on_after_cut(self.folder)

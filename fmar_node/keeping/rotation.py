@@ -44,14 +44,19 @@ def replace_lost(folder: Folder, lost: VerifierKey, operator: Profile) -> Handov
 
     Conflict where the private key is not gone, Forbidden where the operator's key is not one of an operator's organisation.
     """
-    if (key := folder.keys / "journal.key").exists():
-        raise Conflict("conflict", f"{key} is there, and not lost; where it is not this journal's key, move it away first")
+    check_lost(folder)
     with closing(_register(folder)) as connection:
         register = _reading(connection, folder)
         _verify(folder, register, lost)
         if operator.key_id not in operator_keys(register, register.size()):
             raise Forbidden("not-permitted", f"the key of {operator.client_id} is not one that the operator's organisation has registered")
         return _hand_over(folder, register, lost, LOSS, operator=operator)
+
+
+def check_lost(folder: Folder) -> None:
+    """Conflict where the private key is not gone."""
+    if folder.journal_key_file.exists():
+        raise Conflict("conflict", f"{folder.journal_key_file} is there, and not lost; where it is not this journal's key, move it away first")
 
 
 def go_on_after_cut(folder: Folder) -> VerifierKey:
@@ -133,12 +138,11 @@ def _hand_over(
 
 def _install(folder: Folder) -> None:
     """The new key in the old one's place, which is overwritten first."""
-    key = folder.keys / "journal.key"
-    if key.exists():
-        overwrite(key)
-    _fresh(folder).replace(key)
+    if folder.journal_key_file.exists():
+        overwrite(folder.journal_key_file)
+    _fresh(folder).replace(folder.journal_key_file)
     sync(folder.keys)
 
 
 def _fresh(folder: Folder) -> Path:
-    return folder.keys / "journal.key.new"
+    return folder.journal_key_file.with_suffix(".key.new")

@@ -18,6 +18,7 @@ from fmar_node.identity import is_uuid
 from fmar_node.journal.entry import SECTIONS
 from fmar_node.journal.register import Register
 from fmar_node.kinds import KINDS
+from fmar_node.kinds.erasure import ERASURE, PAST
 from fmar_node.read import normal
 from fmar_node.record import Version
 from fmar_node.vocabulary import Tier
@@ -60,6 +61,12 @@ def _carrying(register: Register, identifier: str) -> list[Version]:
     scheme, _, value = identifier.partition(":")
     ids = register.found(scheme.upper(), normal(scheme.upper(), value)) if value else []
     return [version for kind in KINDS for id_ in ids if (version := register.current(kind, id_))]
+
+
+def is_erased(version: Version, scope: str) -> bool:
+    """Whether an erasure of this scope would find nothing: the newest entry of the record is one of this scope, or of a wider one."""
+    done = version.document.get("erasureScope") if version.action == ERASURE else None
+    return done is not None and scope in (done, PAST)
 
 
 def held(register: Register, version: Version) -> dict[str, Any]:

@@ -635,7 +635,7 @@ def tampered(folder: Folder, change: str) -> None:
 
 # -- check and rebuild
 
-EVERYTHING = ("settings", "keys", "disk", "sandbox", "certificate", "journal", "clock", "backups", "graph", "views", "snapshots")
+EVERYTHING = ("settings", "keys", "folder", "disk", "sandbox", "certificate", "journal", "clock", "backups", "graph", "views", "snapshots")
 
 def test_check_finds_a_stopped_node_whole(at_rest: Folder) -> None:
     findings = json.loads(succeeded(fmar("check", "--data", at_rest.root, "--json")))

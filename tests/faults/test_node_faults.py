@@ -7,6 +7,7 @@ turn: make test ARGS="-m campaign tests/faults/test_node_faults.py"
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -20,7 +21,17 @@ import pytest
 
 from fmar_node.clock import parse_stamp
 from tests.faults.shim import ERRORS, KILL, Shim
-from tests.killing import PATIENCE, WRITER, Told, assert_sound, children, insist, stop_level, wait_until
+from tests.killing import (
+    PATIENCE,
+    WRITER,
+    Told,
+    assert_sound,
+    children,
+    insist,
+    stop_level,
+    wait_for_others,
+    wait_until,
+)
 from tests.live import LD_JSON, Live
 
 ASSETS = "PREFIX fmar: <https://w3id.org/fmar/ns#> SELECT ?asset { ?asset a fmar:Asset }"
@@ -142,6 +153,34 @@ def test_while_the_graph_cannot_be_written_records_are_taken_and_shown_afterward
     assert children(node, WRITER) == writers
 
 
+def test_a_folder_that_is_moved_away_takes_nothing_until_it_is_back(node: Suffering) -> None:
+    writers, journal = children(node, WRITER), node.folder / "journal"
+    for part in (journal, journal / "journal.db", journal / "journal.db-wal"):
+        node.offer()
+        part.rename(away := node.folder / "away")
+
+        assert [node.offer().status_code for _ in range(3)] == [507] * 3
+        wait_until(lambda: "not in their place" in node.readiness().get("detail", ""), "nothing is said of the files")
+
+        away.rename(part)
+        node.recovers()
+    assert children(node, WRITER) == writers
+
+
+def test_a_journal_in_the_place_of_another_takes_nothing(node: Suffering, tmp_path: Path) -> None:
+    journal, writers = node.folder / "journal", children(node, WRITER)
+    shutil.copytree(journal, tmp_path / "other")
+    journal.rename(away := node.folder / "away")
+    (tmp_path / "other").rename(journal)
+
+    assert [node.offer().status_code for _ in range(3)] == [507] * 3
+
+    shutil.rmtree(journal)
+    away.rename(journal)
+    node.recovers()
+    assert children(node, WRITER) == writers
+
+
 def test_a_follower_that_dies_between_commit_and_graph_goes_on_where_it_was(node: Suffering) -> None:
     for place in (1, 2, 3):
         writers = children(node, WRITER)
@@ -151,7 +190,7 @@ def test_a_follower_that_dies_between_commit_and_graph_goes_on_where_it_was(node
         made = node.insist()
 
         assert made.status_code == 201
-        wait_until(lambda writers=writers: not children(node, WRITER) & writers, "the writer lives")  # type: ignore[misc]
+        wait_for_others(node, WRITER, writers)
         node.recovers()
         rows = node.rows("fsp-a", ASSETS, after=int(made.headers["Fmar-Journal-Index"]))
         assert made.json()["id"] in {row["asset"] for row in rows}

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,15 @@ def test_a_node_remembers_where_its_backups_are(story: Story) -> None:
     assert remembered(story.folder) == [story.place, story.place.with_name("second")]
 
 
+@pytest.mark.parametrize("name", ["data/place", "link/place", "place/../data/x", "link"])
+def test_a_backup_is_not_put_into_the_folder_that_it_is_of(story: Story, name: str) -> None:
+    (story.folder.root.parent / "link").symlink_to(story.folder.root)
+
+    refuses(Malformed, "inside the data folder", lambda: make_backup(story.folder, story.folder.root.parent / name))
+
+    assert remembered(story.folder) == [story.place]
+
+
 def test_each_backup_is_a_whole_prefix_while_others_write(market: Market, tmp_path_factory: pytest.TempPathFactory) -> None:
     tmp_path = tmp_path_factory.mktemp("hot")
     folder, provider, acknowledged, is_over = market.node_folder(), market.callers["fsp-a"], [], threading.Event()
@@ -347,6 +357,11 @@ def test_a_receipt_of_what_was_cut_off_does_not_count_any_more(story: Story) -> 
     assert (refusal.value.code, index) == ("not-continued", sizes_of(story.folder)[-1])
 
 
+@pytest.mark.parametrize("at", [99, datetime(2200, 1, 1, tzinfo=UTC)])
+def test_what_came_after_the_backup_cannot_be_restored(story: Story, at: int | datetime) -> None:
+    refuses(Malformed, "take a later backup", lambda: restored(story, at=at))
+
+
 def test_before_the_first_commit_there_is_nothing_to_restore(story: Story) -> None:
     refuses(Malformed, "no commit", lambda: restored(story, at=-1))
 
@@ -413,6 +428,30 @@ def test_places_that_cannot_be_reached_are_named(story: Story) -> None:
     assert [str(story.place) in each for each in (*missed, *unreached(story.folder))] == [True, True]
     story.place.with_name("away").rename(story.place)
     assert forget(story.folder) == []
+
+
+@pytest.mark.parametrize("reach", [forget, lambda folder: make_backup(folder, folder.root.parent / "place")])
+def test_places_that_have_been_reached_may_be_away(story: Story, reach: Callable[[Folder], object]) -> None:
+    story.place.rename(away := story.place.with_name("away"))
+    assert unreached(story.folder) == []  # nothing was ever erased
+    away.rename(story.place)
+    erase(story.folder, story.assets[0], 4)
+    reach(story.folder)
+    story.place.rename(away)
+
+    assert unreached(story.folder) == []
+
+    erase(story.folder, story.assets[1], 15)
+    assert [str(story.place) in each for each in unreached(story.folder)] == [True]
+
+
+def test_a_restored_node_believes_no_backup_to_be_reached(story: Story) -> None:
+    erase(story.folder, story.assets[0], 4)
+    forget(story.folder)
+    folder, _ = restored(story, backup=make_backup(story.folder, story.place))
+    story.place.rename(story.place.with_name("away"))
+
+    assert [str(story.place) in each for each in unreached(folder)] == [True]
 
 
 # -- refused restores

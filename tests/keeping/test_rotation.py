@@ -151,6 +151,35 @@ def test_a_key_that_was_not_the_journals_is_not_lost(folder: Folder) -> None:
         replace_lost(folder, other, operator_of(folder))
 
 
+def tamper(folder: Folder) -> None:
+    """The tree still is what was signed, and an entry is not what stands in it."""
+    with closing(connect(folder.journal / "journal.db", writable=True)) as connection:
+        assert connection.execute("UPDATE section SET open = zeroblob(10) WHERE idx = 0").rowcount == 1
+
+
+def test_no_key_is_given_up_for_a_journal_that_does_not_verify(folder: Folder) -> None:
+    key = key_of(folder)
+    tamper(folder)
+
+    assert "no key destroyed" in refused("key", "rotate-journal", "--data", folder.root)
+    assert "does not verify" in refused("upgrade", "--data", folder.root)
+    assert (key_of(folder), open_register(folder).handovers()) == (key, [])
+
+    lose(folder)
+    with pytest.raises(Broken, match="wrong-commitment"):
+        replace_lost(folder, key, operator_of(folder))
+    assert [file.name for file in folder.keys.glob("journal.key*")] == []
+
+
+def test_a_key_that_is_there_is_not_lost(folder: Folder) -> None:
+    key = key_of(folder)
+
+    said = refused("key", "rotate-journal", "--lost", "--key", key, "--data", folder.root)
+
+    assert "is there, and not lost" in said
+    assert (key_of(folder), open_register(folder).handovers()) == (key, [])
+
+
 def test_an_empty_journal_is_not_handed_over(folder: Folder) -> None:
     with closing(connect(folder.journal / "journal.db", writable=True)) as connection:
         for table in ("section", "entry", "checkpoint"):
@@ -301,7 +330,8 @@ def test_a_node_goes_on_after_a_rotation_a_loss_and_a_cut(node: Live, tmp_path: 
     first, place, operators = node.register(), tmp_path / "place", tmp_path / "operator.jwk"
     key, old = node.client().get("/journal/key").text, receipt_of(node, first.headers["Location"], tmp_path / "old.json")
     assert node.client().get("/journal/handovers").text == ""
-    operators.write_text(json.dumps(public_part(node.profiles["operator"].key)))
+    operators.write_text(fmar("key", "public", "--as", "operator", "--data", node.folder))
+    assert json.loads(operators.read_text()) == public_part(node.profiles["operator"].key)
     assert "a node is running" in refused("key", "rotate-journal", "--data", node.folder)
     assert "a node is running" in refused("upgrade", "--data", node.folder)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +111,30 @@ def test_a_node_killed_before_it_has_scrubbed_does_it_at_its_next_start(running:
     assert [where for where, found in left(running.folder).items() if MAIL.encode() not in found] == []
 
 
+def test_who_waits_for_a_node_that_is_killed_is_told(running: Live) -> None:
+    asset = personal(running)
+    command = [sys.executable, "-u", "-m", "fmar_node.cli", "erase", asset["id"], "--yes", "--data", str(running.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stdout and waiting.stderr
+        assert [asset["id"] in line or "erased 1 record" in line for line in (waiting.stdout.readline(), waiting.stdout.readline())] == [True, True]
+        running.process.kill()
+        running.process.wait()
+        said = waiting.stderr.read()
+
+    assert (waiting.returncode, "the node has ended" in said) == (1, True)
+
+
+def test_what_was_erased_is_not_erased_again(running: Live) -> None:
+    asset = personal(running)
+    fmar("erase", asset["id"], "--yes", "--data", str(running.folder))
+    size = open_register(Folder(running.folder)).size()
+
+    assert "erased already" in fmar("erase", asset["id"], "--yes", "--data", str(running.folder))
+    assert "erased already" in fmar("erase", asset["id"], "--past", "--yes", "--data", str(running.folder))
+
+    assert open_register(Folder(running.folder)).size() == size
+
+
 def test_a_stopped_node_is_scrubbed(running: Live) -> None:
     asset = personal(running)
     running.stop()
@@ -126,7 +152,8 @@ def test_a_stopped_node_is_scrubbed(running: Live) -> None:
 def test_the_operator_is_told_what_is_held_and_then_that_it_is_gone(running: Live, tmp_path: Path) -> None:
     asset, report = personal(running), tmp_path / "report.json"
 
-    assert asset["id"] in fmar("subject", "find", LATER.upper(), "--data", str(running.folder))
+    for known in (LATER.upper(), f"MPAN:{MPANS[0]}", MPANS[1], "ERASED-SERIAL-4711"):
+        assert asset["id"] in fmar("subject", "find", known, "--data", str(running.folder))
     fmar("subject", "export", asset["id"], "--out", str(report), "--data", str(running.folder))
 
     (record,) = json.loads(report.read_text("utf-8"))["records"]

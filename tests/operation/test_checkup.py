@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,7 +88,21 @@ def lost_certificate(folder: Folder) -> None:
         settings.write('tls_certificate = "tls.crt"\ntls_key = "tls.key"\n')
 
 
+def junk_checkpoint(folder: Folder) -> None:
+    (folder.journal / "checkpoint").write_text("junk")
+
+
+def other_address(folder: Folder) -> None:
+    folder.settings_file.write_text('base_url = "https://other.example"')
+
+
+def open_folder(folder: Folder) -> None:
+    folder.root.chmod(0o755)
+    (folder.journal / "journal.db").chmod(0o644)
+
+
 @pytest.mark.parametrize(("change", "what", "words"), [
+    (junk_checkpoint, "journal", "which is whole in itself"), (other_address, "journal", "another base URL"), (open_folder, "folder", "journal.db may be read"),
     (unreadable, "settings", "cannot be read"), (unknown, "settings", "query_secnds"),
     (open_key, "keys", "lookup.key may be read by others"), (open_participant, "keys", "key.jwk may be read by others"),
     (lost_key, "keys", "lookup.key is missing"), (lost_tokens, "keys", "token.jwks is missing"), (cut_key, "keys", "5 bytes instead of 32"),
@@ -125,14 +141,19 @@ def test_leftovers_are_noted_and_no_fault(folder: Folder) -> None:
     assert finding.is_ok and "1 left over" in finding.detail and finding.remedy
 
 
-@pytest.mark.parametrize(("free", "is_ok"), [(2**29, False), (2**33, True)])
-def test_a_disk_that_is_nearly_full_is_found(folder: Folder, monkeypatch: pytest.MonkeyPatch, free: int, is_ok: bool) -> None:
-    total = 2**40
+@pytest.mark.parametrize(("total", "free", "is_ok"), [(2**40, 2**29, False), (2**40, 2**33, True), (2**30, 2**26, False), (2**33, 2**29, False)])
+def test_a_disk_that_is_nearly_full_is_found(folder: Folder, monkeypatch: pytest.MonkeyPatch, total: int, free: int, is_ok: bool) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(total, total - free, free))
 
     (finding,) = [each for each in check_node(folder) if each.what == "disk"]
 
     assert finding.is_ok is is_ok and finding.remedy
+
+
+def test_a_small_disk_with_room_is_no_fault(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**29, 2**29))
+
+    assert bad(folder) == {}
 
 
 def test_a_node_that_takes_records_meanwhile_is_checked_without_false_alarm(own: Live) -> None:
@@ -154,3 +175,21 @@ def test_a_foreign_lookup_key_is_told_from_a_damaged_journal(own: Live, tmp_path
     (tmp_path / "data" / "keys" / "lookup.key").write_bytes(secrets.token_bytes(32))
 
     assert "lookup.key is not the key of this journal" in bad(Folder(tmp_path / "data"))["journal"].detail
+    assert "lookup.key is not the key of this journal" in refusal(tmp_path / "data")
+
+
+def refusal(folder: Path) -> str:
+    """What `fmar serve` says, which does not start."""
+    done = subprocess.run([sys.executable, "-m", "fmar_node.cli", "serve", "--data", str(folder)], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    return done.stderr
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (open_key, "lookup.key may be read by others"), (cut_key, "journal.key has 5 bytes"), (lost_tokens, "token.jwks is missing"),
+    (broken_tokens, "token.jwks is not a JWKS"), (foreign_signature, "fmar check"), (unreadable, "node.toml cannot be read"), (junk_checkpoint, "fmar check"),
+])  # fmt: skip
+def test_a_node_does_not_start_on_what_is_wrong(folder: Folder, change: Callable[[Folder], None], words: str) -> None:
+    change(folder)
+
+    assert words in refusal(folder.root)

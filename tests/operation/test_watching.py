@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fmar_node.errors import PROBLEMS, Unauthenticated
 from fmar_node.vitals import Pulse, Spread, Vitals
 from fmar_node.web.metrics import REASONS, histogram, reason_of
-from tests.killing import WRITER, children
+from tests.killing import JUDGE, WRITER, children, is_ready, wait_until
 from tests.live import Live
 
 PROJECT = Path(__file__).parents[2]
@@ -118,6 +118,19 @@ def test_a_writer_that_is_killed_is_counted_and_readiness_says_so(own: Live) -> 
     assert broken and all(answer.json()["detail"] and answer.headers["Retry-After"] for answer in broken)
     assert any(answer.json()["detail"].startswith("writer: ") for answer in broken)
     assert exposed(own)["fmar_child_restarts_total role=writer"] == before + 1
+
+
+def test_judges_that_are_killed_while_they_wait_are_missed_at_once_and_replaced(own: Live) -> None:
+    before = exposed(own)["fmar_child_restarts_total role=judge"]
+    killed = children(own, JUDGE)
+
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+
+    wait_until(lambda: not httpx.get(f"{own.url}/readyz").json()["judges"], "readiness says nothing of the judges")
+    wait_until(lambda: is_ready(own) and len(children(own, JUDGE)) == len(killed), "the judges were not replaced")
+    assert exposed(own)["fmar_child_restarts_total role=judge"] == before + len(killed)
+    assert own.register().status_code == 201
 
 
 def test_a_refused_credential_is_counted_by_its_reason(own: Live) -> None:

@@ -34,6 +34,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Folder
     """A folder of an earlier format, and what its node said."""
     source = HERE / request.param
     shutil.copytree(source / "data", tmp_path / "data")
+    (tmp_path / "data").chmod(0o700)
     for private in (*(tmp_path / "data" / "keys").iterdir(), *tmp_path.glob("data/participants/*/key.jwk")):  # git keeps no modes
         private.chmod(0o600)
     yield Folder(tmp_path / "data"), json.loads((source / "expected.json").read_text("utf-8"))
