@@ -26,7 +26,7 @@ from fmar_node.client import new_key, public_part
 from fmar_node.clock import SetClock, today
 from fmar_node.drafting import Submission, digest_of, draft_of, recorded
 from fmar_node.errors import Fault, FmarError, Severity
-from fmar_node.folder import Folder
+from fmar_node.folder import Folder, write_private
 from fmar_node.followers.projector import Projector
 from fmar_node.foundation import first_draft
 from fmar_node.identity import new_record_id
@@ -154,8 +154,9 @@ class Market:
         made.token_keys.parent.mkdir(exist_ok=True)
         made.settings_file.write_text(f'base_url = "{BASE}"\n', "utf-8")
         made.token_keys.write_text("{}", "utf-8")
-        (made.token_keys.parent / "journal.key").write_bytes(self.key.private.private_bytes_raw())
-        (made.token_keys.parent / "lookup.key").write_bytes(LOOKUP_KEY)
+        for file, key in ((made.journal_key_file, self.key.private.private_bytes_raw()), (made.lookup_key_file, LOOKUP_KEY)):
+            file.unlink(missing_ok=True)
+            write_private(file, key)
         return made
 
     # -- participants
