@@ -258,7 +258,7 @@ def stop_level(live: Live) -> int:
 
 @contextmanager
 def own_node(folder: Path) -> Iterator[Live]:
-    """A node that may be killed, with one provider."""
-    with Live(folder, {"fsp-a": {"roles": ["FSP"]}}, FMAR_PROBES_PER_HOUR="1000000") as live:
+    """A node that may be killed, with one provider and two judges."""
+    with Live(folder, {"fsp-a": {"roles": ["FSP"]}}, FMAR_PROBES_PER_HOUR="1000000", FMAR_JUDGES="2") as live:
         live.client("fsp-a"), live.client()
         yield live

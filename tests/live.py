@@ -42,12 +42,12 @@ def free_port() -> int:
 
 
 class Live:
-    """A node with participants; use as a context manager."""
+    """A node with participants; use as a context manager. It has one judge, to start quickly, unless `environment` says otherwise."""
 
     def __init__(self, folder: Path, participants: dict[str, dict[str, Any]] | None = None, **environment: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.url = folder / "data", f"http://127.0.0.1:{free_port()}"
-        self.environment = {**os.environ, **environment}
+        self.environment = {**os.environ, "FMAR_JUDGES": "1", **environment}
         self.log = folder / "node.log"
         self.participants = PARTICIPANTS if participants is None else participants
         self.profiles: dict[str, Profile] = {}

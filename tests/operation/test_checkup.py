@@ -11,11 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from fmar_node.cli.main import app
 from fmar_node.clock import SetClock
+from fmar_node.errors import Broken
 from fmar_node.folder import Folder
 from fmar_node.foundation import make_node
 from fmar_node.keeping.checkup import Finding, check_node
+from fmar_node.keeping.maintenance import open_journal
 from tests.live import Live
 from tests.market import organisation
 from tests.operation.secure import Authority
@@ -187,9 +191,19 @@ def refusal(folder: Path) -> str:
 
 @pytest.mark.parametrize(("change", "words"), [
     (open_key, "lookup.key may be read by others"), (cut_key, "journal.key has 5 bytes"), (lost_tokens, "token.jwks is missing"),
-    (broken_tokens, "token.jwks is not a JWKS"), (foreign_signature, "fmar check"), (unreadable, "node.toml cannot be read"), (junk_checkpoint, "fmar check"),
+    (unreadable, "node.toml cannot be read"),
 ])  # fmt: skip
-def test_a_node_does_not_start_on_what_is_wrong(folder: Folder, change: Callable[[Folder], None], words: str) -> None:
+def test_a_command_says_what_is_wrong_with_keys_and_settings(folder: Folder, change: Callable[[Folder], None], words: str) -> None:
     change(folder)
 
-    assert words in refusal(folder.root)
+    done = CliRunner().invoke(app, ["serve", "--data", str(folder.root)], env={"COLUMNS": "300"})
+
+    assert done.exit_code == 1 and words in done.output
+
+
+@pytest.mark.parametrize("change", [foreign_signature, junk_checkpoint])
+def test_a_journal_that_does_not_fit_its_key_or_its_checkpoint_is_not_written(folder: Folder, change: Callable[[Folder], None]) -> None:
+    change(folder)
+
+    with pytest.raises(Broken, match="fmar check says"):
+        open_journal(folder)
