@@ -73,7 +73,7 @@ class Folder:
 
     @property
     def backups(self) -> Path:
-        """Where backups of this node are: an absolute path a line."""
+        """Where backups of this node are (docs/formats/backup.md)."""
         return self.root / "backups"
 
     @property
@@ -84,12 +84,15 @@ class Folder:
         """Malformed with what to do where this is no node's folder."""
         if self.incomplete.exists():
             raise Malformed("malformed-request", f"{self.root} was being restored and is not whole; remove it and restore again")
+        if self.journal.exists() and not self.settings_file.exists():
+            detail = f'{self.settings_file} is missing; write it again: one line, base_url = "https://...", as it stands in the IRI of every record'
+            raise Malformed("malformed-request", detail)
         if not self.settings_file.exists():
             raise Malformed("malformed-request", f"{self.root} is not a node's data folder; make one with: fmar init {self.root}")
 
-    def wrong_keys(self) -> Iterator[tuple[str, str]]:
+    def wrong_keys(self, *files: Path) -> Iterator[tuple[str, str]]:
         """What is wrong with the files of the node's own keys, each with what to do about it; their content is not looked at."""
-        for file in (self.journal_key_file, self.lookup_key_file, self.token_keys):
+        for file in files or (self.journal_key_file, self.lookup_key_file, self.token_keys):
             remedy = PUT_BACK
             if file == self.journal_key_file:
                 remedy += "; where there is none, the journal goes on under a new key: fmar key rotate-journal --lost"
@@ -101,9 +104,9 @@ class Folder:
             if is_open(file):
                 yield readable(file)
 
-    def check_keys(self) -> None:
-        """Malformed with what to do where a key is missing, cut short, or readable by others."""
-        for what, remedy in self.wrong_keys():
+    def check_keys(self, *files: Path) -> None:
+        """Malformed with what to do where a key (all of them unless files are named) is missing, cut short, or readable by others."""
+        for what, remedy in self.wrong_keys(*files):
             raise Malformed("malformed-request", f"{what}; {remedy}")
 
     def settings(self, config: Path | None = None, base_url: str | None = None) -> Settings:
@@ -128,7 +131,7 @@ class Folder:
 
     def _key(self, file: Path) -> bytes:
         if not file.is_file() or file.stat().st_size != KEY_BYTES:
-            self.check_keys()
+            self.check_keys(file)
         return file.read_bytes()
 
     def make(self, base_url: str) -> None:

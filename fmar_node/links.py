@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -25,6 +26,8 @@ from fmar_node.vitals import Vitals
 
 log = logging.getLogger("fmar.node")
 FIRST_PAUSE, SLOWEST_RESTART = 0.1, 10.0
+LONG_LIFE = 5.0
+"""Seconds after which a child that ends was no bad start."""
 TROUBLE = (FmarError, OSError, EOFError, ValueError)
 """What may go wrong where a child is started."""
 
@@ -171,18 +174,27 @@ class JudgePool:
         return child
 
     async def _keep(self, child: Child | None = None) -> None:
-        """One judge at work, and another one whenever it has ended."""
+        """One judge at work, and another one whenever it has ended; later and later where they do not live long."""
+        pause = FIRST_PAUSE
         while True:
-            child = child or await self._insist()
+            child, started = child or await self._insist(), time.monotonic()
             self.members.add(child)
             self.idle.put_nowait(child)
-            await child.process.wait()
-            self.members.discard(child)
+            await child.wait()
+            self._forget(child)
             if self.is_ending:
                 return
             log.warning("a judge ended")
             self.restarts += 1
+            pause = FIRST_PAUSE if time.monotonic() - started > LONG_LIFE else min(2 * pause, SLOWEST_RESTART)
             child = None
+            await asyncio.sleep(pause)
+
+    def _forget(self, ended: Child) -> None:
+        self.members.discard(ended)
+        for child in [self.idle.get_nowait() for _ in range(self.idle.qsize())]:
+            if child is not ended:
+                self.idle.put_nowait(child)
 
     async def _insist(self) -> Child:
         pause = FIRST_PAUSE

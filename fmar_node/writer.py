@@ -63,7 +63,7 @@ class WriterProcess:
         key = folder.journal_key(settings.base_url)
         terms, lookup_key = self.vocabulary.terms, folder.lookup_key()
         self.graph = opened(folder.graph)
-        self.journal = Journal(folder.journal, key.name, key, terms, lookup_key)
+        self.journal = Journal(folder.journal, key.name, key, terms, lookup_key, must_exist=True)
         reading = Register(connect(folder.journal / "journal.db"), terms, lookup_key)
         if not has_its_lookup_key(reading):
             detail = "keys/lookup.key is not the key of this journal: nothing would be found by its identifiers; put this node's own key back from a backup"
@@ -206,7 +206,7 @@ class WriterProcess:
 
     def _complain(self, part: str, what: str, error: FmarError) -> None:
         """Said once until it works again; anybody may hear what does not work, the log alone has the words that name files."""
-        if self.troubles.get(part) != what:
+        if part not in self.troubles:
             log.error("%s; it is tried again: %s", what, error)
         self.troubles[part] = what
 
@@ -225,7 +225,7 @@ class WriterProcess:
         except OSError as error:
             self._complain("graph", "the graph could not be opened again", _engine(error))
         except FmarError as error:
-            log.error("the graph could not be opened again: %s", error)
+            self._complain("graph", "the graph could not be opened again", error)
 
     def _take_up(self, graph: Graph) -> None:
         self.graph = graph

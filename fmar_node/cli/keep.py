@@ -35,12 +35,13 @@ def backup(
     place: Path = typer.Argument(..., help="The folder for this node's backups, on another disk; each gets a folder of its own there."),
     data: Path = DATA,
     without_keys: bool = typer.Option(False, "--without-keys", help="Leave out the node's keys and participants; you keep them elsewhere."),
+    unverified: bool = typer.Option(False, "--unverified", help="Do not verify the journal first: to save what is left of a damaged one."),
 ) -> None:
-    """Back up a node, running or stopped, without a pause."""
+    """Back up a node, running or stopped, without a pause; the journal is verified first."""
     from fmar_node.keeping.backup import Manifest, make_backup
 
     with _progress("backing up") as progress:
-        made = make_backup(Folder(data), place, with_keys=not without_keys, progress=progress)
+        made = make_backup(Folder(data), place, with_keys=not without_keys, is_verified=not unverified, progress=progress)
     manifest = Manifest.read(made)
     size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
     out.print(f"backed up {manifest.entries} journal entries, {size / 1e6:.1f} MB, up to {manifest.recordedAt}", soft_wrap=True)
@@ -79,6 +80,8 @@ def restore(
             out.print(f"  {count} {said}", soft_wrap=True)
     if restored.is_handed_over:
         out.print("  the journal goes on under a new signing key; tell those who verify receipts: /journal/handovers", soft_wrap=True)
+    for place in restored.places:
+        out.print(f"  erasures and backups of this node reach {escaped(str(place))}; for a rehearsal, remove {escaped(str(data / 'backups'))}", soft_wrap=True)
     if restored.has_key:
         out.print(f"next: fmar serve --data {where}; it makes the graph at its start, and queries are behind until it has", soft_wrap=True)
     else:

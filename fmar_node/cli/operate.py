@@ -16,7 +16,7 @@ import typer
 from fmar_node import logs
 from fmar_node.cli.console import escaped, fail, out, print_json, told
 from fmar_node.errors import FmarError
-from fmar_node.folder import Folder
+from fmar_node.folder import PUT_BACK, Folder
 
 if TYPE_CHECKING:
     from fmar_node.access.key import PublicKey
@@ -87,6 +87,7 @@ def serve(
 
 def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None = None, config: Path | None = None) -> None:
     """Serves a data folder with one web process."""
+    from fmar_node.access.key import SigningKeys
     from fmar_node.node import Node
     from fmar_node.web.app import create_app
     from fmar_node.web.server import Server, tls_of
@@ -94,6 +95,10 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
     folder = Folder(data)
     folder.check_made()
     folder.check_keys()
+    try:
+        SigningKeys.load(folder.token_keys)  # before anything is started
+    except ValueError as error:
+        fail(str(error), PUT_BACK)
     if config and not config.is_file():
         fail(f"there is no settings file {config}")
     settings = folder.settings(config, base_url=base_url)
@@ -101,6 +106,8 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
     logs.set_up("web", settings.log_level)
     node = Node(folder, settings)
     tls = tls_of(node)
+    if address.scheme == "https" and tls is None and not (host or port):
+        fail(f"{settings.base_url} is spoken over TLS, and no certificate is set", "set tls_certificate and tls_key; or, behind a proxy that speaks TLS, give --host and --port")
     app = create_app(node, tls)
     logging.getLogger("uvicorn.error").addFilter(lambda _: app.state.refusal is None)  # told below, without a traceback
     where = (host or address.hostname or "127.0.0.1", port or address.port or (443 if tls else 8080))

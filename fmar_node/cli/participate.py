@@ -150,6 +150,8 @@ def revoke_key(
     known = data / "participants" / client_id / "profile.json" if data else None
     if not organisation_iri and known and known.exists():
         organisation_iri = str(json.loads(known.read_text("utf-8")).get("organisation", ""))
+    elif not organisation_iri and known and client_id != profile.client_id:
+        fail(f"there is no participant {client_id!r} beside {data}", "give --organisation, the IRI of the organisation whose application it is")
     note = {"clientId": client_id, **({"keyId": key_id} if key_id else {})}
     with connect(profile) as client:
         answered(client.post(f"{organisation_iri or profile.organisation}/key-revocation", json=note, headers=LD_JSON))

@@ -11,6 +11,7 @@ import httpx
 import typer
 
 from fmar_node.cli.console import answered, client_of, escaped, fail, out, print_json, told
+from fmar_node.client import LOST
 from fmar_node.errors import counted
 from fmar_node.folder import Folder
 from fmar_node.record import Version
@@ -40,7 +41,9 @@ def find(text: str = typer.Argument(..., help="A name, e-mail address, ... or SC
     wanted = typer.get_text_stream("stdin").read().strip() if text == "-" else text
     if not wanted:
         fail("there is nothing to look for")
-    with closing((register := open_register(Folder(data))).connection):
+    folder = Folder(data)
+    folder.check_made()
+    with closing((register := open_register(folder)).connection):
         found = [(version.iri, version.state) for version in mentioning(register, wanted)]
     if as_json:
         print_json([{"record": iri, "state": state} for iri, state in found])
@@ -58,6 +61,7 @@ def export(subject: str = SUBJECT, to: Path | None = typer.Option(None, "--out",
     from fmar_node.keeping.subject import held, named
 
     folder = Folder(data)
+    folder.check_made()
     with closing((register := open_register(folder)).connection):
         report = [held(register, version) for version in named(register, subject)]
     whole = {"subject": subject, "records": report, "backups": [str(place) for place in remembered(folder)]}
@@ -82,6 +86,7 @@ def erase(
     Beside a running node this goes through it, as the operator; on a stopped one it is done here.
     """
     from fmar_node.keeping.maintenance import open_register
+    from fmar_node.keeping.scrub import pending
     from fmar_node.keeping.subject import is_erased, named
     from fmar_node.kinds.erasure import EVERYTHING, PAST
 
@@ -90,16 +95,17 @@ def erase(
     scope = PAST if past else EVERYTHING
     with closing((register := open_register(folder)).connection):
         versions = named(register, subject)
+        is_due = pending(register) >= 0
     for version in versions:
-        said = ", erased already" if is_erased(version, scope) else ""
+        said = ", nothing left to erase" if is_erased(version, scope) else ""
         out.print(f"{escaped(version.iri)}  {version.state}, {counted(version.number, 'version')}{said}", soft_wrap=True)
     versions = [version for version in versions if not is_erased(version, scope)]
-    if not versions:
-        return
-    if not yes:
+    if versions and not yes:
         typer.confirm("Destroy the personal values of past versions?" if past else "Destroy all personal values of the above?", abort=True)
-    note = {"erasureReason": reason, "erasureScope": scope}
-    (_beside if _is_running(folder) else _here)(folder, versions, note)
+    if versions or is_due:
+        note = {"erasureReason": reason, "erasureScope": scope}
+        (_beside if _is_running(folder) else _here)(folder, versions, note)
+    _tell_of_backups(folder, past=past and bool(versions))
 
 
 def _is_running(folder: Folder) -> bool:
@@ -114,8 +120,8 @@ def _here(folder: Folder, versions: list[Version], note: dict[str, str]) -> None
 
     with out.status("erasing, and making the graph anew") if out.is_terminal else nullcontext():
         erase_records(folder, versions, note)
-    out.print(f"erased {counted(len(versions), 'record')} from journal, graph, snapshots and log of the database")
-    _tell_of_backups(folder)
+    done = f"erased {counted(len(versions), 'record')}" if versions else "finished an erasure that was cut off: it is gone"
+    out.print(f"{done} from journal, graph, snapshots and log of the database")
 
 
 def _beside(folder: Folder, versions: list[Version], note: dict[str, str]) -> None:
@@ -123,11 +129,11 @@ def _beside(folder: Folder, versions: list[Version], note: dict[str, str]) -> No
     with client_of("operator", folder.root) as client:
         for version in versions:
             answered(client.post(f"{version.iri}/erasure", json=note, headers=LD_JSON))
-        out.print(f"erased {counted(len(versions), 'record')}; the node removes what its files still hold")
+        if versions:
+            out.print(f"erased {counted(len(versions), 'record')}; the node removes what its files still hold")
         with out.status("waiting until it has") if out.is_terminal else nullcontext():
             _wait_for_scrub(folder, client)
     out.print("its files are scrubbed: graph, snapshots, log of the database")
-    _tell_of_backups(folder)
 
 
 def _wait_for_scrub(folder: Folder, client: httpx.Client) -> None:
@@ -141,17 +147,20 @@ def _wait_for_scrub(folder: Folder, client: httpx.Client) -> None:
             if time.monotonic() > deadline:
                 fail("the node has not scrubbed its files yet", "its log says why; fmar check tells when it is done")
             try:
-                client.get("/healthz")
-            except httpx.HTTPError:
+                client.get("/healthz", timeout=PATIENCE)
+            except (httpx.ConnectError, *LOST):
                 fail("the node has ended: the values are erased, and its files not scrubbed yet", "start it again: it scrubs them then; fmar check tells when it is done")
             time.sleep(0.5)
 
 
-def _tell_of_backups(folder: Folder) -> None:
-    from fmar_node.keeping.backup import remembered, unreached
+def _tell_of_backups(folder: Folder, *, past: bool) -> None:
+    """What backups still open; ends with status 1 where they may open what was erased."""
+    from fmar_node.keeping.backup import forget, remembered
 
-    missed = unreached(folder)
+    missed = forget(folder)
     for each in missed:
         out.print(f"[yellow]not reached[/]: {escaped(each)}; the next fmar backup there destroys it", soft_wrap=True)
-    if remembered(folder) and not missed:
-        out.print("no backup opens these values any more")
+    if missed:
+        raise typer.Exit(1)
+    if remembered(folder):
+        out.print("no backup opens these values any more" + ("; the present ones neither: run fmar backup now" if past else ""))

@@ -24,7 +24,7 @@ from fmar_node.clock import stamp
 from fmar_node.errors import Broken, FmarError, OutOfRoom, Unavailable
 from fmar_node.identity import new_key, new_salt, new_token
 from fmar_node.journal import upgrade
-from fmar_node.journal.checkpoint import Checkpoint, NoteError, SigningKey, sign_checkpoint
+from fmar_node.journal.checkpoint import Checkpoint, Note, NoteError, SigningKey, sign_checkpoint
 from fmar_node.journal.cipher import SubjectKey, at_rest
 from fmar_node.journal.entry import SECTIONS, Sealed, seal
 from fmar_node.journal.handover import Chain
@@ -37,6 +37,8 @@ LEAST_BYTES = 512
 """A smaller file is no SQLite database, and may be taken for a new one."""
 TRIED = "INSERT OR REPLACE INTO meta VALUES ('tried', ?)"
 """A write that means nothing."""
+LOST = "lost "
+"""Begins the names in the table `meta` of records whose key was lost, not destroyed: nobody has decided that it be gone elsewhere too."""
 CUT_OFF = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
 """Errors after which a batch is not whole in the log."""
 log = logging.getLogger("fmar.journal")
@@ -112,15 +114,15 @@ class Batch:
 class Journal:
     """The writer's journal. `register` reads through the same connection, inside the running transaction."""
 
-    def __init__(self, folder: Path, origin: str, key: SigningKey, terms: Mapping[str, Term], lookup_key: bytes) -> None:
-        """Opens or makes the journal in `folder`.
+    def __init__(self, folder: Path, origin: str, key: SigningKey, terms: Mapping[str, Term], lookup_key: bytes, *, must_exist: bool = False) -> None:
+        """Opens the journal in `folder`, or makes it, unless it `must_exist`.
 
-        Broken when it is damaged or contradicts its last checkpoint, OutOfRoom when it cannot be written.
+        Broken when it is gone, damaged or contradicts its last checkpoint, OutOfRoom when it cannot be written.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         self.origin, self.key, self.signed, file = origin, key, folder / "checkpoint", folder / "journal.db"
-        if kept_note(folder) and (not file.exists() or file.stat().st_size < LEAST_BYTES):
-            raise Broken("internal-error", "the journal is gone, though its checkpoint is there; restore it from a backup")
+        if (must_exist or kept_note(folder)) and (not file.exists() or file.stat().st_size < LEAST_BYTES):
+            raise Broken("internal-error", f"the journal is gone: {file} is missing or empty; put it back, or restore the data folder from a backup")
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             if not file.exists():
                 file.touch(0o600)
@@ -133,6 +135,8 @@ class Journal:
         try:
             self._prepare()
             self.tree = CompactRange.read(self.register, self.register.size())
+            if must_exist and not self.tree.size:
+                raise Broken("internal-error", "the journal has no entries; restore the data folder from a backup")
             self._check_signed()
             newest = self.connection.execute("SELECT recorded_at FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
             self.held = {path: _identity(path) for path in (file, file.with_name(f"{file.name}-wal"))}
@@ -175,6 +179,8 @@ class Journal:
 
     def _chain(self) -> Chain:
         """The keys that have signed this journal, of which this process has the newest."""
+        if (found := origin_in(self.register)) not in ("", self.origin):
+            raise Broken("internal-error", f"this journal is {found}, and the base URL makes it {self.origin}; put the right base_url into node.toml")
         try:
             if self.key.name != self.origin:
                 raise NoteError("wrong-origin", f"it is a key of {self.key.name}")
@@ -313,6 +319,7 @@ class Journal:
         sql = "UPDATE section SET personal = NULL, submission = NULL WHERE idx IN (SELECT idx FROM entry WHERE record = ? AND idx < ?)"
         run(sql, (record, index))
         run("UPDATE subject_key SET key = ?, erased_before = ? WHERE record = ?", (new_key(), index, record))
+        run("DELETE FROM meta WHERE key = ?", (LOST + record,))
         run("INSERT OR REPLACE INTO meta VALUES ('erased', ?)", (str(index),))
 
     def _count(self, draft: Draft) -> None:
@@ -359,6 +366,14 @@ def kept_note(folder: Path) -> str:
     file = folder / "checkpoint"
     held = file.read_bytes() if file.exists() else b""
     return "" if b"\0" in held else held.decode("utf-8", "replace")
+
+
+def origin_in(register: Register) -> str:
+    """What the journal calls itself, by the newest of what was signed; empty where nothing was. NoteError where it is malformed."""
+    if handovers := register.handovers():
+        return handovers[-1].new.name
+    note = register.checkpoint()
+    return Checkpoint.parse(Note.parse(note).text).origin if note else ""
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -20,20 +20,22 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
 from fmar_node.clock import Clock, SystemClock
-from fmar_node.errors import Broken, Conflict, FmarError, Malformed, OutOfRoom, Unavailable
+from fmar_node.errors import Broken, Conflict, FmarError, Malformed, OutOfRoom, Unavailable, counted
 from fmar_node.folder import Folder, destroy, sync
+from fmar_node.identity import new_token
 from fmar_node.journal import upgrade
 from fmar_node.journal.handover import Chain
-from fmar_node.journal.journal import FORMAT, refused
+from fmar_node.journal.journal import FORMAT, LOST, refused
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import ProofError, tree_root
+from fmar_node.keeping.maintenance import verify_journal
 
 BACKUP_FORMAT = 1
 KEPT = ("meta", "entry", "section", "node", "checkpoint", "handover", "idempotency")
@@ -76,6 +78,8 @@ class Manifest:
                 raise Malformed("malformed-request", f"{backup} has backup format {said['format']}; this version of fmar reads up to {BACKUP_FORMAT}")
             made = cls(**said)
         except (FileNotFoundError, NotADirectoryError) as error:
+            if there := sorted(backup.glob(f"*/{MANIFEST}")):
+                raise Malformed("malformed-request", f"{backup} holds backups; give one of them, the newest is {there[-1].parent}") from error
             raise Malformed("malformed-request", f"{backup} is not a backup: it has no {MANIFEST}") from error
         except (ValueError, TypeError) as error:
             raise Malformed("malformed-request", f"{backup / MANIFEST} is damaged: {error}") from error
@@ -84,102 +88,158 @@ class Manifest:
         return made
 
 
-def make_backup(folder: Folder, place: Path, *, with_keys: bool = True, progress: Progress = silent, clock: Clock | None = None) -> Path:
-    """Makes a backup in the folder `place`, and remembers it; the path of the new backup.
+def make_backup(
+    folder: Folder, place: Path, *, with_keys: bool = True, is_verified: bool = True, progress: Progress = silent, clock: Clock | None = None
+) -> Path:
+    """Makes a backup in the folder `place`, and remembers it; the path of the new backup. The journal is verified first.
 
-    Conflict where `place` belongs to another journal, or knows of an erasure that this node does not; OutOfRoom where
-    there is no room; Broken where the journal contradicts its checkpoint.
+    Conflict where `place` belongs to another journal, or knows of an erasure that this node does not, or has keys that this
+    node has lost; OutOfRoom where there is no room; Broken where the journal does not verify.
     """
     folder.check_made()
-    place = place.resolve()
+    place = _resolved(place)
     if place.is_relative_to(folder.root.resolve()):
         raise Malformed("malformed-request", f"{place} is inside the data folder, and would be lost with it; give another disk's folder")
+    with _told(place):
+        _opened(folder).close()
+        if is_verified:  # before the folder is held: it takes long
+            _verify(folder)
     with _told(place), _held(place):
-        remember(folder, place)
         _sweep(place)
         with closing(_opened(folder)) as register:
             copy = _Copy(folder, place, register, progress, clock or SystemClock())
-            made = copy.make(with_keys)
-        remember(folder, place, copy.reached)
+            is_new = remember(folder, place, copy.keys_id)
+            try:
+                made = copy.make(with_keys)
+            except BaseException:
+                if is_new and not copy.has_written_keys:
+                    _forget_place(folder, place, copy.keys_id)
+                raise
+        remember(folder, place, copy.keys_id, copy.reached)
         return made
 
 
-def remember(folder: Folder, place: Path, reached: int = 0) -> None:
-    """Adds a folder with backups to those that an erasure reaches; there the keys of erasures up to `reached` are destroyed."""
+def _resolved(place: Path) -> Path:
+    try:
+        return place.resolve()
+    except RuntimeError as error:
+        raise Malformed("malformed-request", f"{place} leads back to itself") from error
+
+
+def _verify(folder: Folder) -> None:
+    try:
+        verify_journal(folder)
+    except ProofError as error:
+        detail = f"the journal is not backed up, it does not verify: {error}; keep the backups that you have, and run fmar check"
+        raise Broken("internal-error", detail) from error
+
+
+# -- where the backups are
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A file with subject keys that this node has written: in which folder, by which id, and which erasures are known to have reached it."""
+
+    place: Path
+    id: str = ""
+    reached: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place}\t{self.id}\t{self.reached}\n"
+
+
+def remember(folder: Folder, place: Path, keys_id: str = "", reached: str = "") -> bool:
+    """Adds subject keys to those that an erasure reaches, or says that the erasures `reached` have; whether they are new."""
     with _alone(folder.root):
         known = _known(folder)
-        if known.get(place, -1) < reached:
-            _write_known(folder, {**known, place: reached})
+        same = [each for each in known if each.place == place and each.id in (keys_id, "")]
+        if not same or reached or same[0].id != keys_id:
+            _write_known(folder, [*(each for each in known if each not in same), Keys(place, keys_id, reached)])
+        return not same
 
 
 def remembered(folder: Folder) -> list[Path]:
     """The folders with backups of this node."""
-    return list(_known(folder))
+    return list(dict.fromkeys(each.place for each in _known(folder)))
 
 
-def doubt(folder: Folder) -> None:
-    """Forgets which erasures have reached the backups: what a restored journal calls an erasure may be another one."""
+def _forget_place(folder: Folder, place: Path, keys_id: str) -> None:
     with _alone(folder.root):
-        _write_known(folder, dict.fromkeys(_known(folder), 0))
+        _write_known(folder, [each for each in _known(folder) if (each.place, each.id) != (place, keys_id)])
 
 
-def _known(folder: Folder) -> dict[Path, int]:
-    """The folders with backups, each with the journal index up to which erasures have reached it: a path and an index a line, or a path alone."""
-    known = {}
-    for line in folder.backups.read_text("utf-8").splitlines() if folder.backups.exists() else ():
-        path, _, reached = line.rpartition("\t") if "\t" in line else (line, "", "0")
-        if path:
-            known[Path(path)] = int(reached)
-    return known
+def _known(folder: Folder) -> list[Keys]:
+    """What `remember` was told: a line each, with path, id and erasures, a tab between them; a path alone where an earlier version wrote it."""
+    lines = folder.backups.read_text("utf-8").splitlines() if folder.backups.exists() else []
+    parts = [[*line.split("\t"), "", ""] for line in lines if line]
+    return [Keys(Path(place), keys_id, reached) for place, keys_id, reached, *_ in parts]
 
 
-def _write_known(folder: Folder, known: dict[Path, int]) -> None:
+def _write_known(folder: Folder, known: list[Keys]) -> None:
     fresh = folder.backups.with_suffix(".new")
-    fresh.write_text("".join(f"{place}\t{reached}\n" for place, reached in known.items()), "utf-8")
+    fresh.write_text("".join(map(str, known)), "utf-8")
     fresh.chmod(0o600)
     sync(fresh)
     fresh.replace(folder.backups)
     sync(folder.root)
 
 
+# -- what erasures do there
+
+
 def forget(folder: Folder) -> list[str]:
-    """Destroys the old keys of all erased records beside the backups. Those that could not be reached, and why.
+    """Destroys the old keys of all erased records beside the backups. Those that may still be there, and why.
 
     May be called again and again: a disk that was away is reached when it is back.
     """
-    erased, origin = _erased(folder)
-    missed = []
+    with closing(connect(folder.journal / JOURNAL)) as connection:
+        erased = _erased(connection)
+    origin = folder.journal_key(folder.settings().base_url).name
     for place in remembered(folder):
-        try:
-            with _told(place, must_be=True), _held(place):
-                _sweep(place)
-                _check_origin(place, origin)
-                _forget(place / SUBJECT_KEYS, erased)
-            remember(folder, place, _newest(erased))
-        except (FmarError, OSError, sqlite3.Error) as error:
-            missed.append(f"{place}: {error.detail if isinstance(error, FmarError) else error}")
-    return missed
+        with suppress(FmarError, OSError, sqlite3.Error), _told(place, must_be=True), _held(place):
+            _sweep(place)
+            _check_origin(place, origin)
+            _forget(place / SUBJECT_KEYS, erased)
+            remember(folder, place, _id_of(place), _digest(erased))
+    return unreached(folder)
 
 
 def unreached(folder: Folder) -> list[str]:
-    """The folders with backups where the key of an erased record may still be, and why; one that is away and was reached since is none of them."""
-    erased, _ = _erased(folder)
-    found = []
-    for place, reached in _known(folder).items() if erased else ():
-        try:
-            with closing(_keys_of(place)) as keys:
+    """The folders with backups where the key of an erased record may still be, and why; what is away and was reached since is none of them."""
+    with closing(connect(folder.journal / JOURNAL)) as connection:
+        erased = _erased(connection)
+    if not erased:
+        return []
+    return [f"{each.place}: {reason}" for each in _known(folder) if (reason := _why_unreached(each, erased))]
+
+
+def _why_unreached(each: Keys, erased: Erased) -> str:
+    try:
+        with closing(_keys_of(each.place)) as keys:
+            if each.id in ("", _meta(keys).get("id", "")):
                 held = {row[0]: row[1] for row in keys.execute("SELECT record, key FROM subject_key")}
-            if any(held.get(record, key) != key for record, key, _ in erased):
-                found.append(f"{place}: it has the key of an erased record still")
-        except (FmarError, OSError, sqlite3.Error) as error:
-            if reached < _newest(erased):
-                found.append(f"{place}: {error.detail if isinstance(error, FmarError) else error}")
-    return found
+                is_there = any(held.get(record, key) != key for record, key, _ in erased)
+                return "it has the key of an erased record still" if is_there else ""
+        reason = f"another disk is in its place; {SUBJECT_KEYS} with the id {each.id} is not there"
+    except (FmarError, OSError, sqlite3.Error) as error:
+        reason = error.detail if isinstance(error, FmarError) else f"{SUBJECT_KEYS}: {error}"
+    return "" if each.reached == _digest(erased) else reason
 
 
-def _newest(erased: list[tuple[str, bytes, int]]) -> int:
-    """The journal index of the newest erasure; 0 where there was none."""
-    return max((before for _, _, before in erased), default=0)
+Erased = list[tuple[str, bytes, int]]
+"""Records that were erased: which, the key that it has now, the entry before which nothing personal is left."""
+
+
+def _erased(connection: sqlite3.Connection, schema: str = "main") -> Erased:
+    """All erased records; not those whose key was lost, since nobody has decided that it be gone elsewhere too."""
+    sql = f"SELECT record, key, erased_before FROM {schema}.subject_key WHERE erased_before > 0 AND ?1 || record NOT IN (SELECT key FROM {schema}.meta) ORDER BY 1"
+    return [(record, key, before) for record, key, before in connection.execute(sql, (LOST,))]
+
+
+def _digest(erased: Erased) -> str:
+    """Names a set of erasures: keys are random, so that no other set has this name."""
+    return sha256(b"".join(record.encode() + key for record, key, _ in erased)).hexdigest()[:32] if erased else ""
 
 
 def sha256_of(file: Path) -> str:
@@ -193,8 +253,9 @@ class _Copy:
     def __init__(self, folder: Folder, place: Path, register: Register, progress: Progress, clock: Clock) -> None:
         self.folder, self.place, self.register, self.progress, self.clock = folder, place, register, progress, clock
         self.base_url = folder.settings().base_url
-        self.reached = 0
-        """The newest erasure in the journal that was copied."""
+        self.keys_id = _id_of(place) or new_token()
+        self.reached, self.has_written_keys = "", False
+        """Which erasures the journal that was copied knows of; whether they have reached the subject keys."""
 
     def make(self, with_keys: bool) -> Path:
         instant = self.clock.now()
@@ -259,23 +320,31 @@ class _Copy:
             self.progress(min(start + SLICE, size), size)
         for table in ("node", "checkpoint", "handover", "idempotency"):
             run(f"INSERT INTO {table} SELECT * FROM source.{table}")
-        self._copy_subject_keys(run, held)
+        self._copy_subject_keys(target, held)
         run("COMMIT")
         return size
 
-    def _copy_subject_keys(self, run: Callable[..., sqlite3.Cursor], held: bool) -> None:
+    def _copy_subject_keys(self, target: sqlite3.Connection, held: bool) -> None:
         """The journal's keys, and those of records that an earlier backup has and this journal no more."""
+        run = target.execute
         for statement in upgrade.statements(("meta", "subject_key")):
             run(statement.replace("TABLE ", "TABLE subjects.", 1))
         run("INSERT INTO subjects.subject_key SELECT * FROM source.subject_key")
-        self.reached = run("SELECT coalesce(max(erased_before), 0) FROM source.subject_key").fetchone()[0]
+        self.reached = _digest(_erased(target, "source"))
         origin = self.folder.journal_key(self.base_url).name
-        run("INSERT INTO subjects.meta VALUES ('format', ?), ('origin', ?)", (str(BACKUP_FORMAT), origin))
+        run("INSERT INTO subjects.meta VALUES ('format', ?), ('origin', ?), ('id', ?)", (str(BACKUP_FORMAT), origin, self.keys_id))
         if held:
             ours, theirs = "source.subject_key s", "held.subject_key h"
             later = run(f"SELECT h.record FROM {theirs} JOIN {ours} USING (record) WHERE h.key <> s.key AND h.erased_before > s.erased_before").fetchone()
             if later:
                 detail = f"{self.place} knows of an erasure of record {later[0]} that this node does not; erase it here first: fmar erase"
+                raise Conflict("conflict", detail)
+            lost = f"SELECT count(*) FROM {theirs} JOIN {ours} USING (record) WHERE h.key <> s.key AND ? || s.record IN (SELECT key FROM source.meta)"
+            if count := run(lost, (LOST,)).fetchone()[0]:
+                detail = (
+                    f"{self.place} has the keys of {counted(count, 'record')} whose personal values this node has lost, and a backup would destroy them; "
+                    "restore with them (--subject-keys), or give this node a folder of its own"
+                )
                 raise Conflict("conflict", detail)
             run(f"INSERT INTO subjects.subject_key SELECT h.* FROM {theirs} WHERE h.record NOT IN (SELECT record FROM source.subject_key)")
 
@@ -290,6 +359,7 @@ class _Copy:
         _private(self.unfinished / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n", "utf-8")
         for path in (*self.unfinished.rglob("*"), self.unfinished):
             sync(path)
+        self.has_written_keys = True
         _replace_subject_keys(self.place)
         target = self.place / f"{self.unfinished.name.removeprefix(UNFINISHED)}-{manifest.entries}"
         self.unfinished.rename(target)
@@ -323,13 +393,6 @@ def _forget(file: Path, erased: list[tuple[str, bytes, int]]) -> None:
         connection.close()
 
 
-def _erased(folder: Folder) -> tuple[list[tuple[str, bytes, int]], str]:
-    """The keys of all erased records as they stand now, and the journal's origin."""
-    with closing(connect(folder.journal / JOURNAL)) as connection:
-        rows = connection.execute("SELECT record, key, erased_before FROM subject_key WHERE erased_before > 0").fetchall()
-    return [tuple(row) for row in rows], folder.journal_key(folder.settings().base_url).name
-
-
 def _opened(folder: Folder) -> _Closing:
     """The journal, to see whether it is one of the present format. FmarError where not."""
     path = folder.journal / JOURNAL
@@ -355,10 +418,21 @@ def _keys_of(place: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{file}?mode=ro", uri=True, isolation_level=None)
 
 
+def _meta(keys: sqlite3.Connection) -> dict[str, str]:
+    return dict(keys.execute("SELECT key, value FROM meta").fetchall())
+
+
+def _id_of(place: Path) -> str:
+    """The id of the subject keys in a folder; empty where there are none, or they have none yet."""
+    with suppress(FmarError, sqlite3.Error), closing(_keys_of(place)) as keys:
+        return _meta(keys).get("id", "")
+    return ""
+
+
 def _check_origin(place: Path, origin: str) -> None:
     try:
         with closing(_keys_of(place)) as keys:
-            found = dict(keys.execute("SELECT key, value FROM meta").fetchall()).get("origin")
+            found = _meta(keys).get("origin")
     except sqlite3.DatabaseError as error:
         raise Conflict("conflict", f"{place / SUBJECT_KEYS} is damaged ({error}); put it back from a copy, or choose another folder") from error
     if found != origin:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,15 @@ from fmar_node.clock import Clock, SystemClock, parse_stamp
 from fmar_node.errors import FmarError
 from fmar_node.folder import PUT_BACK, Folder, is_open, readable
 from fmar_node.followers.projector import Projector
+from fmar_node.journal.checkpoint import origin_of
+from fmar_node.journal.journal import origin_in
 from fmar_node.journal.register import Register
 from fmar_node.journal.tree import ProofError
 from fmar_node.keeping.backup import MANIFEST, Manifest, remembered, unreached
 from fmar_node.keeping.derived import has_its_lookup_key
 from fmar_node.keeping.maintenance import open_register, verify_entries, verify_journal
 from fmar_node.keeping.scrub import pending
+from fmar_node.kinds.erasure import ERASURE
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
 from fmar_node.vitals import bytes_of
@@ -43,8 +47,8 @@ WRONG_KEY = (
     "where the key is lost, move this one away: fmar key rotate-journal --lost"
 )
 WRONG_CHECKPOINT = (
-    "compare it with checkpoints that were kept elsewhere: where the journal has become shorter, restore it from a backup; "
-    "where only the file is damaged, remove it, and the next entry makes it anew"
+    "compare the journal with checkpoints that were kept elsewhere: where it has become shorter, restore it from a backup; "
+    "where it has not, only this file is damaged: remove it, and the next entry makes it anew"
 )
 LOCKING = "from fmar_node.store.sandbox import *; lock_network(); raise SystemExit(not is_locked())"
 
@@ -63,9 +67,8 @@ class Finding:
 
 
 def check_node(folder: Folder, clock: Clock | None = None) -> list[Finding]:
-    """Everything that can be wrong with a node's machine and data, and what to do."""
-    if not folder.journal.exists() and not folder.settings_file.exists():
-        folder.check_made()
+    """Everything that can be wrong with a node's machine and data, and what to do. Malformed where there is no node."""
+    folder.check_made()
     settings, said = _settings(folder)
     keys = list(_keys(folder))
     findings = [said, *keys, _folder(folder), _disk(folder.root)]
@@ -108,7 +111,7 @@ def _folder(folder: Folder) -> Finding:
     open_to_others = [file for file in (folder.journal, folder.journal / "journal.db", folder.graph) if file.exists() and is_open(file)]
     if is_open(folder.root) and open_to_others:
         return Finding("folder", False, f"{open_to_others[0]} may be read by others than its owner", f"chmod -R go= {folder.root}")
-    return Finding("folder", True, "readable by its owner only")
+    return Finding("folder", True, "journal and graph are readable by their owner only")
 
 
 def _disk(root: Path) -> Finding:
@@ -148,23 +151,26 @@ def _journal(folder: Folder) -> Finding:
         return Finding("journal", True, ", ".join(verify_journal(folder)))
     except ProofError as error:
         return Finding("journal", False, *_told(folder, error))
-    except (FmarError, OSError) as error:
+    except FmarError as error:
+        return Finding("journal", False, error.detail, "do what it says")
+    except OSError as error:
         return Finding("journal", False, str(error), RESTORE)
 
 
 def _told(folder: Folder, error: ProofError) -> tuple[str, str]:
     """What a proof that failed means, and what to do: the fault may lie with a key or with the kept checkpoint."""
-    if error.code == "state-mismatch":
-        with closing((register := open_register(folder)).connection):
-            if not has_its_lookup_key(register):
-                return "keys/lookup.key is not the key of this journal: nothing is found by its identifiers", PUT_BACK
+    with suppress(FmarError, ProofError, sqlite3.DatabaseError, ValueError), closing((register := open_register(folder)).connection):
+        if (found := origin_in(register)) not in ("", origin_of(folder.settings().base_url)):
+            return f"the journal is {found}, and was made for another base URL than {folder.settings().base_url}", f"put the right base_url into {folder.settings_file}"
+        if error.code == "state-mismatch" and not has_its_lookup_key(register):
+            return "keys/lookup.key is not the key of this journal: nothing is found by its identifiers", PUT_BACK
     try:
         verify_entries(folder, folder.journal_key(folder.settings().base_url).verifier, with_kept=False)
     except ProofError as without:
         if without.code in KEY_CODES:
             return f"keys/journal.key is not the key that this journal goes on under ({error})", WRONG_KEY
-        if without.code == "wrong-origin":
-            return f"the journal was made for another base URL than {folder.settings().base_url}", f"put the right base_url into {folder.settings_file}"
+        return str(error), RESTORE
+    if error.code in ("wrong-root", "not-continued"):  # the checkpoint is this journal's, and entries that it was signed over are gone
         return str(error), RESTORE
     return f"journal/checkpoint is not of this journal, which is whole in itself: {error}", WRONG_CHECKPOINT
 
@@ -175,7 +181,7 @@ def _state(folder: Folder, settings: Settings, clock: Clock) -> Iterator[Finding
     try:
         yield from _clock(register, clock)
         yield from _erasures(folder, register)
-        yield _backups(folder, clock)
+        yield _backups(folder, register, clock)
         yield from _graph(folder, settings, register)
     finally:
         register.connection.close()
@@ -194,16 +200,21 @@ def _clock(register: Register, clock: Clock) -> Iterator[Finding]:
 def _erasures(folder: Folder, register: Register) -> Iterator[Finding]:
     if (index := pending(register)) >= 0:
         detail = f"what the erasure at entry {index} destroyed may still stand in files of the graph, in snapshots or in the database's log"
-        yield Finding("erasures", False, detail, "let the node run: it scrubs them soon after an erasure, and its log says what keeps it from it")
+        remedy = "let the node run: it scrubs them soon after an erasure, and its log says what keeps it from it; or, stopped, give the same fmar erase again"
+        yield Finding("erasures", False, detail, remedy)
     for missed in unreached(folder):
-        yield Finding("erasures", False, missed, "make that folder reachable and run fmar backup into it; or forget it: remove its line from the file backups")
+        yield Finding("erasures", False, missed, f"make that folder reachable and run fmar backup into it; or, where it is gone for good, remove its line from {folder.backups}")
 
 
-def _backups(folder: Folder, clock: Clock) -> Finding:
+def _backups(folder: Folder, register: Register, clock: Clock) -> Finding:
     """How old the newest backup is; none at all is said, and is not a fault of the data."""
     made = [Manifest.read(path.parent).madeAt for place in remembered(folder) for path in place.glob(f"*/{MANIFEST}")]
     if not made:
         return Finding("backups", True, "none was made, or none can be reached", "fmar backup DIR, on another disk, and again every day")
+    erased = register.connection.execute("SELECT max(recorded_at) FROM entry WHERE action = ?", (ERASURE,)).fetchone()[0] or ""
+    if erased > max(made):
+        detail = f"the newest of {len(made)} was made before the newest erasure, at {erased}: none has a value of those records, what was kept neither"
+        return Finding("backups", True, detail, "fmar backup DIR")
     days = (clock.now() - parse_stamp(max(made))).total_seconds() / 86_400
     old = days > OLD_BACKUP_DAYS
     return Finding("backups", not old, f"the newest of {len(made)} was made at {max(made)}", "fmar backup DIR, every day" if old else "")

@@ -6,10 +6,13 @@ looked at at a time, whatever the size of the register.
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from fmar_node.drafting import state_of
+from fmar_node.errors import Broken
 from fmar_node.journal.register import Register
 from fmar_node.journal.tree import ProofError
 from fmar_node.kinds import KINDS
@@ -18,6 +21,8 @@ from fmar_node.record import Version
 Rows = dict[str, set[tuple[object, ...]]]
 RECORD_COLUMN = {"record": "id", "claim": "record", "handle": "record", "application_key": "organisation"}
 """The tables with rows of one record, and the column that names it."""
+UNREADABLE = (Broken, ValueError, TypeError, KeyError, sqlite3.DatabaseError)
+"""What reading a damaged entry may come to."""
 SAMPLE = 20
 """Rows that are looked at to see whether a key is the right one, before a damaged table is taken for a wrong key."""
 Progress = Callable[[int], None]
@@ -60,10 +65,13 @@ def has_its_lookup_key(register: Register) -> bool:
     tried = False
     for table in ("claim", "handle"):
         sql = f"SELECT t.digest, r.kind, r.id FROM {table} t JOIN record r ON r.id = t.record LIMIT ?"
-        for digest, kind, id_ in register.connection.execute(sql, (SAMPLE,)).fetchall():
-            version, tried = register.current(kind, id_), True
-            if version and (digest, id_) in rows_of(version, register)[table]:
-                return True
+        with suppress(*UNREADABLE):
+            for digest, kind, id_ in register.connection.execute(sql, (SAMPLE,)).fetchall():
+                with suppress(*UNREADABLE):
+                    rows = rows_of(version, register)[table] if (version := register.current(kind, id_)) else set()
+                    if (digest, id_) in rows:
+                        return True
+                    tried = True
     return not tried
 
 

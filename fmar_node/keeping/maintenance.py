@@ -36,7 +36,7 @@ def open_register(folder: Folder) -> Register:
     register = Register(connect(path), Vocabulary.load().terms, folder.lookup_key())
     try:
         found = register.meta("format")
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise ProofError("damaged-file", f"the database cannot be read: {error}") from error
     if found != FORMAT:
         register.connection.close()
@@ -47,7 +47,7 @@ def open_register(folder: Folder) -> Register:
 def open_journal(folder: Folder) -> Journal:
     """The journal of a data folder, to write; it is taken to the present format. The caller sees to it that no node runs."""
     key = folder.journal_key(folder.settings().base_url)
-    return Journal(folder.journal, key.name, key, Vocabulary.load().terms, folder.lookup_key())
+    return Journal(folder.journal, key.name, key, Vocabulary.load().terms, folder.lookup_key(), must_exist=True)
 
 
 def upgrade_journal(folder: Folder) -> None:
@@ -70,12 +70,13 @@ def verify_entries(folder: Folder, key: VerifierKey, *, with_kept: bool = True) 
     try:
         register.connection.execute("BEGIN")  # one view of the journal, whatever is appended meanwhile
         tree, count = _recomputed(register)
+        if not count:
+            raise ProofError("entry-missing", "the journal has no entries, not even the operator's organisation")
         chain = Chain.leading(register.handovers(), key, authority_in(register))
-        if count:
-            signed = chain.open(register.checkpoint())
-            if (signed.size, signed.root) != (tree.size, tree.root):
-                raise ProofError("wrong-root", f"the {tree.size} entries are not those that were signed at {signed.size}")
-            chain.check_roots(register, count)
+        signed = chain.open(register.checkpoint())
+        if (signed.size, signed.root) != (tree.size, tree.root):
+            raise ProofError("wrong-root", f"the {tree.size} entries are not those that were signed at {signed.size}")
+        chain.check_roots(register, count)
         if kept:
             last = chain.open(kept)
             if last.size > count or tree_root(register, last.size) != last.root:

@@ -32,7 +32,7 @@ from fmar_node.journal import upgrade
 from fmar_node.journal.checkpoint import Checkpoint, VerifierKey
 from fmar_node.journal.cipher import decrypt
 from fmar_node.journal.handover import Chain, Handover, parse_handovers
-from fmar_node.journal.journal import FORMAT, refused
+from fmar_node.journal.journal import FORMAT, LOST, refused
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import ProofError, tree_root
 from fmar_node.keeping.backup import (
@@ -42,8 +42,8 @@ from fmar_node.keeping.backup import (
     SUBJECT_KEYS,
     Manifest,
     Progress,
-    doubt,
     remember,
+    remembered,
     sha256_of,
     silent,
 )
@@ -86,6 +86,8 @@ class Restored:
     is_handed_over: bool
     has_key: bool
     verified: tuple[str, ...]
+    places: tuple[Path, ...]
+    """The folders with backups that the restored node knows, and reaches by its erasures."""
 
 
 def restore(wish: Wish, target: Path, progress: Progress = silent) -> Restored:
@@ -151,6 +153,8 @@ class _Restoration:
     def _copy_files(self) -> None:
         """Settings, keys, participants; private all of them."""
         keys = self.wish.keys
+        if keys and not keys.is_dir():
+            raise Malformed("malformed-request", f"{keys} is no folder; --keys names the one that has {', '.join(KEY_FILES)}")
         for name in self.manifest.files:
             if name != JOURNAL and not (keys and name.startswith("keys/")):
                 self._copy_file(self.wish.backup / name, name)
@@ -247,6 +251,7 @@ class _Restoration:
         rows += [(record, key, _erased_before(connection, record, key, before, size)) for record, (key, before) in held.items() if record in records]
         connection.execute("BEGIN")
         connection.executemany("INSERT INTO subject_key VALUES (?, ?, ?)", rows)
+        connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, '')", ((LOST + record,) for record in missing))
         gone = "SELECT e.idx FROM entry e JOIN subject_key k ON k.record = e.record WHERE e.idx < k.erased_before"
         connection.execute(f"UPDATE section SET personal = NULL, submission = NULL WHERE idx IN ({gone})")
         connection.execute("COMMIT")
@@ -275,14 +280,13 @@ class _Restoration:
         verified = verify_entries(self.folder, key)
         for room in (self.folder.graph.parent, self.folder.snapshots, self.folder.participants):
             room.mkdir(parents=True, exist_ok=True)
-        doubt(self.folder)
         place = self.wish.backup.resolve().parent
-        if (place / SUBJECT_KEYS).exists():
+        if (place / SUBJECT_KEYS).exists() and place not in remembered(self.folder):
             remember(self.folder, place)
         for path in sorted(self.folder.root.rglob("*"), reverse=True):
             path.chmod(0o700 if path.is_dir() else 0o600)
             sync(path)
-        return Restored(size, self.cut, self.lost, self.without_key, must_change and has_key, has_key, tuple(verified))
+        return Restored(size, self.cut, self.lost, self.without_key, must_change and has_key, has_key, tuple(verified), tuple(remembered(self.folder)))
 
 
 @contextmanager
@@ -354,7 +358,8 @@ def _beyond(source: Register, chain: Chain, note: str) -> int:
     try:
         head = chain.open(note)
     except ProofError as error:
-        raise Conflict("conflict", f"the checkpoint that was kept is not one of this journal: {error}") from error
+        detail = f"the checkpoint that was kept is not one of this journal: {error}; where the journal's key has changed since the backup, give --handovers"
+        raise Conflict("conflict", detail) from error
     size = source.size()
     if head.size <= size and tree_root(source, head.size) != head.root:
         raise Conflict("conflict", f"the first {head.size} entries of the backup are not those that were signed then; this backup must not be used")

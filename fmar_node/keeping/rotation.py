@@ -67,7 +67,7 @@ def go_on_after_cut(folder: Folder) -> VerifierKey:
 
 
 def finish(folder: Folder) -> VerifierKey | None:
-    """Finishes a change of keys that was cut off after the journal took it, and clears away one that was cut off before.
+    """Finishes a change of keys that was cut off after the journal took it, and puts the key of one that was cut off before aside.
 
     The key that the journal goes on under now; None where nothing was left to finish.
     """
@@ -79,7 +79,7 @@ def finish(folder: Folder) -> VerifierKey | None:
     made = fresh.read_bytes()
     public = Ed25519PrivateKey.from_private_bytes(made).public_key().public_bytes_raw() if len(made) == 32 else b""
     if not handovers or handovers[-1].new.public != public:
-        destroy(fresh)
+        fresh.replace(fresh.with_suffix(".unused"))  # not destroyed: a journal that lacks its log does not know of the change
         return None
     _install(folder)
     return handovers[-1].new

@@ -33,7 +33,7 @@ def named(register: Register, subject: str) -> list[Version]:
     found = [register.current(kind, id_)] if kind in KINDS and is_uuid(id_) else _carrying(register, subject)
     versions = [version for version in found if version is not None]
     if not versions:
-        raise NotFound("not-found", "no record has this IRI, or carries this identifier now; fmar subject find looks into the past too")
+        raise NotFound("not-found", "no record has this IRI (.../assets/UUID), or carries this identifier (SCHEME:VALUE) now; fmar subject find looks into the past too")
     return versions
 
 
@@ -43,7 +43,7 @@ def mentioning(register: Register, text: str) -> Iterator[Version]:
     SCHEME:VALUE, as in lookups (MPAN:2000000000006), finds those that carry the identifier now, and those that have ever had the value.
     """
     scheme, _, value = text.partition(":")
-    wanted = {each.strip().casefold() for each in ((text, value) if SCHEME.fullmatch(scheme) else (text,)) if each.strip()}
+    wanted = {each.strip().casefold() for each in ((text, value) if SCHEME.fullmatch(scheme.upper()) else (text,)) if each.strip()}
     carrying = _carrying(register, text)
     yield from carrying
     seen, index = {(version.kind, version.id) for version in carrying}, -1
@@ -64,9 +64,9 @@ def _carrying(register: Register, identifier: str) -> list[Version]:
 
 
 def is_erased(version: Version, scope: str) -> bool:
-    """Whether an erasure of this scope would find nothing: the newest entry of the record is one of this scope, or of a wider one."""
+    """Whether an erasure of this scope finds nothing: there is no past, or the newest entry is an erasure of this scope or a wider one."""
     done = version.document.get("erasureScope") if version.action == ERASURE else None
-    return done is not None and scope in (done, PAST)
+    return (scope == PAST and version.number == 1) or (done is not None and scope in (done, PAST))
 
 
 def held(register: Register, version: Version) -> dict[str, Any]:

@@ -488,7 +488,7 @@ TAMPERING = {
         "DELETE FROM section WHERE idx = (SELECT max(idx) FROM entry); DELETE FROM entry WHERE idx = (SELECT max(idx) FROM entry);"
         " DELETE FROM checkpoint WHERE size = (SELECT max(size) FROM checkpoint)", "wrong-root",
     ),
-    "everything gone": ("DELETE FROM section; DELETE FROM entry; DELETE FROM checkpoint", "wrong-root"),
+    "everything gone": ("DELETE FROM section; DELETE FROM entry; DELETE FROM checkpoint", "entry-missing"),
     "the checkpoint gone": ("DELETE FROM checkpoint", "malformed-note"),
     "an older checkpoint": ("DELETE FROM checkpoint WHERE size = (SELECT max(size) FROM checkpoint)", "wrong-root"),
     "a checkpoint's text": ("UPDATE checkpoint SET note = replace(note, 'node', 'mode')", "wrong-origin"),

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from fmar_node.cli.main import app
 from fmar_node.errors import Broken, Conflict, FmarError, Malformed, Unavailable
 from fmar_node.folder import Folder
 from fmar_node.identity import new_key
@@ -31,7 +33,9 @@ from fmar_node.journal.handover import CUT, Chain
 from fmar_node.journal.receipt import verify_receipt
 from fmar_node.journal.register import connect
 from fmar_node.keeping.backup import Manifest, forget, make_backup, remembered, unreached
-from fmar_node.keeping.maintenance import open_register, rebuild_graph, verify_journal
+from fmar_node.keeping.checkup import check_node
+from fmar_node.keeping.erase import _erase, erase_records
+from fmar_node.keeping.maintenance import open_journal, open_register, rebuild_graph, verify_journal
 from fmar_node.keeping.restore import Restored, Wish, digests, drill, restore
 from fmar_node.keeping.rotation import rotate
 from fmar_node.read import Reader, Shown
@@ -244,7 +248,7 @@ def test_a_journal_that_is_not_what_was_signed_is_not_backed_up(story: Story) ->
 
 def test_an_erasure_is_not_undone_by_the_backup_of_an_older_copy(story: Story) -> None:
     older = shutil.copytree(story.folder.root, story.place.with_name("older"))
-    erase(story.folder, story.assets[0], 15)
+    erase(story.folder, story.assets[0], 30)
     forget(story.folder)
 
     refuses(Conflict, story.assets[0], lambda: make_backup(Folder(older), story.place))
@@ -370,7 +374,7 @@ def test_before_the_first_commit_there_is_nothing_to_restore(story: Story) -> No
 
 
 def test_an_erasure_reaches_every_backup(story: Story) -> None:
-    erase(story.folder, story.assets[0], 15)
+    erase(story.folder, story.assets[0], 30)
 
     assert (unreached(story.folder) != [], forget(story.folder), unreached(story.folder)) == (True, [], [])
 
@@ -384,10 +388,10 @@ def test_an_erasure_reaches_every_backup(story: Story) -> None:
 def test_the_next_backup_takes_the_old_key_away_too(story: Story) -> None:
     with closing(connect(story.folder.journal / "journal.db")) as connection:
         old = connection.execute("SELECT key FROM subject_key WHERE record = ?", (story.assets[0],)).fetchone()[0]
-    erase(story.folder, story.assets[0], 15)
+    erase(story.folder, story.assets[0], 30)
 
     before = bytes_under(story.place)
-    make_backup(story.folder, story.place)
+    make_backup(story.folder, story.place, is_verified=False)
 
     assert (old in before, old in bytes_under(story.place)) == (True, False)
 
@@ -395,7 +399,7 @@ def test_the_next_backup_takes_the_old_key_away_too(story: Story) -> None:
 def test_no_byte_of_an_old_key_stays_in_the_file(story: Story) -> None:
     with closing(connect(story.folder.journal / "journal.db")) as connection:
         old = connection.execute("SELECT key FROM subject_key WHERE record = ?", (story.assets[0],)).fetchone()[0]
-    erase(story.folder, story.assets[0], 15)
+    erase(story.folder, story.assets[0], 30)
 
     forget(story.folder)
 
@@ -420,7 +424,7 @@ def test_a_record_that_was_erased_after_the_cut_is_written_on(story: Story) -> N
 
 
 def test_places_that_cannot_be_reached_are_named(story: Story) -> None:
-    erase(story.folder, story.assets[0], 15)
+    erase(story.folder, story.assets[0], 30)
     story.place.rename(story.place.with_name("away"))
 
     missed = forget(story.folder)
@@ -430,28 +434,108 @@ def test_places_that_cannot_be_reached_are_named(story: Story) -> None:
     assert forget(story.folder) == []
 
 
-@pytest.mark.parametrize("reach", [forget, lambda folder: make_backup(folder, folder.root.parent / "place")])
+@pytest.mark.parametrize("reach", [forget, lambda folder: make_backup(folder, folder.root.parent / "place", is_verified=False)])
 def test_places_that_have_been_reached_may_be_away(story: Story, reach: Callable[[Folder], object]) -> None:
     story.place.rename(away := story.place.with_name("away"))
     assert unreached(story.folder) == []  # nothing was ever erased
     away.rename(story.place)
-    erase(story.folder, story.assets[0], 4)
+    erase(story.folder, story.assets[0], 30)
     reach(story.folder)
     story.place.rename(away)
 
     assert unreached(story.folder) == []
 
-    erase(story.folder, story.assets[1], 15)
+    erase(story.folder, story.assets[1], 30)
     assert [str(story.place) in each for each in unreached(story.folder)] == [True]
 
 
-def test_a_restored_node_believes_no_backup_to_be_reached(story: Story) -> None:
-    erase(story.folder, story.assets[0], 4)
-    forget(story.folder)
-    folder, _ = restored(story, backup=make_backup(story.folder, story.place))
-    story.place.rename(story.place.with_name("away"))
+def test_two_disks_under_one_path_are_told_apart(story: Story) -> None:
+    make_backup(story.folder, story.place)
+    story.place.rename(first := story.place.with_name("first"))
+    make_backup(story.folder, story.place)
+    erase(story.folder, story.assets[0], 30)
+    assert [reason.split(": ", 1)[1].startswith("another disk") for reason in forget(story.folder)] == [True]
 
-    assert [str(story.place) in each for each in unreached(folder)] == [True]
+    story.place.rename(story.place.with_name("second"))
+    assert [str(story.place) in each for each in unreached(story.folder)] == [True]
+    first.rename(story.place)
+    assert forget(story.folder) == []
+
+
+def test_a_place_where_no_backup_came_to_be_is_not_one(story: Story) -> None:
+    (mistyped := story.place.with_name("mistyped")).mkdir()
+    (mistyped / "subject-keys.db").write_bytes(b"junk")
+
+    refuses(Conflict, "damaged", lambda: make_backup(story.folder, mistyped))
+
+    assert remembered(story.folder) == [story.place]
+
+
+def test_a_journal_that_does_not_verify_is_backed_up_by_request_alone(story: Story) -> None:
+    with closing(connect(story.folder.journal / "journal.db", writable=True)) as connection:
+        connection.execute("UPDATE section SET open = zeroblob(10) WHERE idx = 0")
+    before = sorted(story.place.iterdir())
+
+    refuses(Broken, "keep the backups that you have", lambda: make_backup(story.folder, story.place))
+    assert sorted(story.place.iterdir()) == before
+    make_backup(story.folder, story.place, is_verified=False)
+
+
+# -- keys that were lost, and not destroyed
+
+
+def without_keys(story: Story) -> tuple[Folder, Restored]:
+    """A node restored while the subject keys were out of reach."""
+    shutil.copytree(story.backup, story.place.parent / "alone" / story.backup.name)
+    folder, found = restored(story, "lossy", backup=story.place.parent / "alone" / story.backup.name, lose_personal=True)
+    folder.backups.write_text(story.folder.backups.read_text())  # the backup was copied from elsewhere, where nothing may be changed
+    return folder, found
+
+
+def test_keys_that_one_node_has_lost_stay_beside_the_backups(story: Story) -> None:
+    kept = (story.place / "subject-keys.db").read_bytes()
+    folder, _ = without_keys(story)
+
+    refuses(Conflict, "has lost", lambda: make_backup(folder, story.place))
+    assert (forget(folder), unreached(folder), (story.place / "subject-keys.db").read_bytes() == kept) == ([], [], True)
+    assert [finding for finding in check_node(folder) if finding.what == "erasures"] == []
+
+    elsewhere = story.place.with_name("elsewhere")
+    assert restored(story, "again", backup=make_backup(folder, elsewhere))[1].entries == Manifest.read(story.backup).entries
+
+
+def keys_in(place: Path) -> dict[str, bytes]:
+    with closing(sqlite3.connect(place / "subject-keys.db")) as keys:
+        return dict(keys.execute("SELECT record, key FROM subject_key").fetchall())
+
+
+def test_what_is_erased_after_its_key_was_lost_is_erased_everywhere_and_nothing_else(story: Story) -> None:
+    folder, _ = without_keys(story)
+    before, version = keys_in(story.place), open_register(folder).current("assets", story.assets[0])
+    assert version
+
+    erase_records(folder, [version], {"erasureReason": "REQUEST", "erasureScope": "EVERYTHING"})
+
+    after = keys_in(story.place)
+    assert {record for record in before if before[record] != after[record]} == {story.assets[0]}
+    assert "importMPAN" not in documents(restored(story)[0])[story.assets[0], "1"]
+
+
+def test_an_erasure_that_was_cut_off_is_finished_by_the_same_command(story: Story) -> None:
+    with closing(open_journal(story.folder)) as journal:
+        version = journal.register.current("assets", story.assets[0])
+        assert version
+        with journal.batch() as batch:
+            _erase(batch, version, json.dumps({"erasureReason": "REQUEST"}).encode(), story.folder.settings())
+    iri, data = version.iri, str(story.folder.root)
+    assert {finding.what for finding in check_node(story.folder) if not finding.is_ok} >= {"erasures", "views"}
+
+    done = CliRunner().invoke(app, ["erase", iri, "--yes", "--data", data])
+
+    assert (done.exit_code, "finished an erasure" in done.output) == (0, True), done.output
+    assert [finding for finding in check_node(story.folder) if finding.what in ("erasures", "views", "journal") and not finding.is_ok] == []
+    story.place.rename(story.place.with_name("away"))
+    assert "nothing left to erase" in CliRunner().invoke(app, ["erase", iri, "--yes", "--data", data]).output
 
 
 # -- refused restores

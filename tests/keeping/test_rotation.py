@@ -383,7 +383,7 @@ def backed_up(node: Live, place: Path) -> Path:
 def test_a_half_restored_folder_is_not_served(folder: Folder) -> None:
     folder.incomplete.write_text("", "utf-8")
 
-    for command in (("serve",), ("check",), ("rebuild",), ("upgrade",), ("audit", "verify"), ("key", "rotate-journal")):
+    for command in (("serve",), ("check",), ("rebuild",), ("upgrade",), ("audit", "verify"), ("key", "rotate-journal"), ("subject", "find", "x"), ("subject", "export", "x")):
         assert "not whole" in refused(*command, "--data", folder.root)
     with pytest.raises(FmarError):
         folder.make(BASE)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,11 +16,15 @@ from typer.testing import CliRunner
 
 from fmar_node.cli.main import app
 from fmar_node.clock import SetClock
-from fmar_node.errors import Broken
+from fmar_node.errors import Broken, Malformed
 from fmar_node.folder import Folder
 from fmar_node.foundation import make_node
+from fmar_node.journal.register import Register, connect
 from fmar_node.keeping.checkup import Finding, check_node
-from fmar_node.keeping.maintenance import open_journal
+from fmar_node.keeping.derived import has_its_lookup_key, remake_state
+from fmar_node.keeping.maintenance import open_journal, open_register
+from fmar_node.keeping.rotation import rotate
+from fmar_node.vocabulary import Vocabulary
 from tests.live import Live
 from tests.market import organisation
 from tests.operation.secure import Authority
@@ -87,6 +92,22 @@ def foreign_signature(folder: Folder) -> None:
     (folder.root / "keys" / "journal.key").write_bytes(secrets.token_bytes(32))
 
 
+def no_journal(folder: Folder) -> None:
+    shutil.rmtree(folder.journal)
+
+
+def empty_journal(folder: Folder) -> None:
+    with closing(connect(folder.journal / "journal.db", writable=True)) as connection:
+        for table in ("section", "entry", "checkpoint", "node"):
+            connection.execute(f"DELETE FROM {table}")
+    (folder.journal / "checkpoint").unlink()
+
+
+def rotated_and_other_address(folder: Folder) -> None:
+    rotate(folder)
+    other_address(folder)
+
+
 def lost_certificate(folder: Folder) -> None:
     with folder.settings_file.open("a") as settings:
         settings.write('tls_certificate = "tls.crt"\ntls_key = "tls.key"\n')
@@ -106,7 +127,9 @@ def open_folder(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(("change", "what", "words"), [
-    (junk_checkpoint, "journal", "which is whole in itself"), (other_address, "journal", "another base URL"), (open_folder, "folder", "journal.db may be read"),
+    (junk_checkpoint, "journal", "which is whole in itself"), (other_address, "journal", "another base URL"),
+    (rotated_and_other_address, "journal", "another base URL"), (no_journal, "journal", "journal.db"), (empty_journal, "journal", "no entries"),
+    (open_folder, "folder", "journal.db may be read"),
     (unreadable, "settings", "cannot be read"), (unknown, "settings", "query_secnds"),
     (open_key, "keys", "lookup.key may be read by others"), (open_participant, "keys", "key.jwk may be read by others"),
     (lost_key, "keys", "lookup.key is missing"), (lost_tokens, "keys", "token.jwks is missing"), (cut_key, "keys", "5 bytes instead of 32"),
@@ -201,9 +224,49 @@ def test_a_command_says_what_is_wrong_with_keys_and_settings(folder: Folder, cha
     assert done.exit_code == 1 and words in done.output
 
 
-@pytest.mark.parametrize("change", [foreign_signature, junk_checkpoint])
-def test_a_journal_that_does_not_fit_its_key_or_its_checkpoint_is_not_written(folder: Folder, change: Callable[[Folder], None]) -> None:
+@pytest.mark.parametrize(("change", "words"), [
+    (foreign_signature, "fmar check says"), (junk_checkpoint, "fmar check says"), (no_journal, "the journal is gone"), (empty_journal, "no entries"),
+    (other_address, "put the right base_url"), (rotated_and_other_address, "put the right base_url"),
+])  # fmt: skip
+def test_a_journal_that_is_gone_or_does_not_fit_what_is_beside_it_is_not_written(folder: Folder, change: Callable[[Folder], None], words: str) -> None:
     change(folder)
+    before = sorted(path for path in folder.root.rglob("*") if not path.name.startswith("journal.db-"))
 
-    with pytest.raises(Broken, match="fmar check says"):
+    with pytest.raises(Broken, match=words):
         open_journal(folder)
+
+    assert sorted(path for path in folder.root.rglob("*") if not path.name.startswith("journal.db-")) == before
+
+
+def test_a_journal_that_was_rolled_back_is_restored_and_its_checkpoint_kept(own: Live, tmp_path: Path) -> None:
+    own.register()
+    shutil.copytree(own.folder, tmp_path / "data", ignore=shutil.ignore_patterns("graph"))
+    folder = Folder(tmp_path / "data")
+    with closing(connect(folder.journal / "journal.db", writable=True)) as connection:
+        for sql in ("section WHERE idx =", "checkpoint WHERE size = 1 +", "entry WHERE idx ="):
+            connection.execute(f"DELETE FROM {sql} (SELECT max(idx) FROM entry)")
+        remake_state(Register(connection, Vocabulary.load().terms, folder.lookup_key()))
+
+    found = bad(folder)["journal"]
+
+    assert "do not continue those that were signed" in found.detail and found.remedy.startswith("restore")
+
+
+def test_one_damaged_entry_keeps_no_node_from_its_work(own: Live, tmp_path: Path) -> None:
+    own.register()
+    shutil.copytree(own.folder, tmp_path / "data", ignore=shutil.ignore_patterns("graph"))
+    folder = Folder(tmp_path / "data")
+    with closing(connect(folder.journal / "journal.db", writable=True)) as connection:
+        connection.execute("UPDATE section SET open = CAST('junk' AS BLOB)")
+
+    with closing(open_register(folder).connection) as connection:
+        assert has_its_lookup_key(Register(connection, Vocabulary.load().terms, folder.lookup_key()))
+    assert bad(folder)["journal"].remedy.startswith("restore")
+
+
+def test_the_key_that_is_wrong_is_the_one_that_is_named(folder: Folder) -> None:
+    lost_key(folder)
+    (folder.keys / "journal.key").unlink()
+
+    with pytest.raises(Malformed, match=r"lookup\.key is missing"):
+        folder.lookup_key()

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fmar_node.errors import PROBLEMS, Unauthenticated
 from fmar_node.vitals import Pulse, Spread, Vitals
 from fmar_node.web.metrics import REASONS, histogram, reason_of
-from tests.killing import JUDGE, WRITER, children, is_ready, wait_until
+from tests.killing import JUDGE, WRITER, children, is_ready, kill, wait_for_others, wait_until
 from tests.live import Live
 
 PROJECT = Path(__file__).parents[2]
@@ -130,6 +130,10 @@ def test_judges_that_are_killed_while_they_wait_are_missed_at_once_and_replaced(
     wait_until(lambda: not httpx.get(f"{own.url}/readyz").json()["judges"], "readiness says nothing of the judges")
     wait_until(lambda: is_ready(own) and len(children(own, JUDGE)) == len(killed), "the judges were not replaced")
     assert exposed(own)["fmar_child_restarts_total role=judge"] == before + len(killed)
+    descriptors = len(list(Path(f"/proc/{own.process.pid}/fd").iterdir()))
+    for _ in range(3):
+        wait_for_others(own, JUDGE, kill(children(own, JUDGE)))
+    assert len(list(Path(f"/proc/{own.process.pid}/fd").iterdir())) <= descriptors + 1
     assert own.register().status_code == 201
 
 
