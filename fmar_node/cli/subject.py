@@ -56,8 +56,8 @@ def find(text: str = typer.Argument(..., help="A name, e-mail address, ... or SC
 @told
 def export(subject: str = SUBJECT, to: Path | None = typer.Option(None, "--out", help="A file instead of standard output."), data: Path = DATA) -> None:
     """Export everything that is held about a subject: every version, every section, and who sees it (subject access)."""
-    from fmar_node.keeping.backup import remembered
     from fmar_node.keeping.maintenance import open_register
+    from fmar_node.keeping.places import remembered
     from fmar_node.keeping.subject import held, named
 
     folder = Folder(data)
@@ -155,7 +155,7 @@ def _wait_for_scrub(folder: Folder, client: httpx.Client) -> None:
 
 def _tell_of_backups(folder: Folder, *, past: bool) -> None:
     """What backups still open; ends with status 1 where they may open what was erased."""
-    from fmar_node.keeping.backup import forget, remembered
+    from fmar_node.keeping.places import forget, remembered
 
     missed = forget(folder)
     for each in missed:

@@ -27,9 +27,10 @@ from fmar_node.journal.checkpoint import origin_of
 from fmar_node.journal.journal import origin_in
 from fmar_node.journal.register import Register
 from fmar_node.journal.tree import ProofError
-from fmar_node.keeping.backup import MANIFEST, Manifest, remembered, unreached
+from fmar_node.keeping.backup import MANIFEST, Manifest
 from fmar_node.keeping.derived import has_its_lookup_key
 from fmar_node.keeping.maintenance import open_register, verify_entries, verify_journal
+from fmar_node.keeping.places import remembered, unreached
 from fmar_node.keeping.scrub import pending
 from fmar_node.kinds.erasure import ERASURE
 from fmar_node.settings import Settings

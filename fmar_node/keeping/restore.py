@@ -35,20 +35,10 @@ from fmar_node.journal.handover import Chain, Handover, parse_handovers
 from fmar_node.journal.journal import FORMAT, LOST, refused
 from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import ProofError, tree_root
-from fmar_node.keeping.backup import (
-    JOURNAL,
-    KEPT,
-    SLICE,
-    SUBJECT_KEYS,
-    Manifest,
-    Progress,
-    remember,
-    remembered,
-    sha256_of,
-    silent,
-)
+from fmar_node.keeping.backup import KEPT, SLICE, Manifest, Progress, sha256_of, silent
 from fmar_node.keeping.derived import remake_state
 from fmar_node.keeping.maintenance import open_register, rebuild_graph, verify_entries
+from fmar_node.keeping.places import JOURNAL, SUBJECT_KEYS, remember, remembered
 from fmar_node.keeping.rotation import go_on_after_cut
 from fmar_node.store.graph import Graph
 from fmar_node.vocabulary import Vocabulary

@@ -23,7 +23,7 @@ from pathlib import Path
 from fmar_node.errors import Unavailable
 from fmar_node.folder import Folder
 from fmar_node.journal.register import Register, connect
-from fmar_node.keeping.backup import forget
+from fmar_node.keeping.places import forget
 from fmar_node.process import PACKAGE
 from fmar_node.settings import Settings, surroundings
 from fmar_node.store.snapshot import TEMPORARY

@@ -32,10 +32,11 @@ from fmar_node.journal.checkpoint import VerifierKey
 from fmar_node.journal.handover import CUT, Chain
 from fmar_node.journal.receipt import verify_receipt
 from fmar_node.journal.register import connect
-from fmar_node.keeping.backup import Manifest, forget, make_backup, remembered, unreached
+from fmar_node.keeping.backup import Manifest, make_backup
 from fmar_node.keeping.checkup import check_node
 from fmar_node.keeping.erase import _erase, erase_records
 from fmar_node.keeping.maintenance import open_journal, open_register, rebuild_graph, verify_journal
+from fmar_node.keeping.places import forget, remembered, unreached
 from fmar_node.keeping.restore import Restored, Wish, digests, drill, restore
 from fmar_node.keeping.rotation import rotate
 from fmar_node.read import Reader, Shown
@@ -255,7 +256,7 @@ def test_an_erasure_is_not_undone_by_the_backup_of_an_older_copy(story: Story) -
 
 
 def test_one_backup_at_a_time_is_made_in_a_place(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fmar_node.keeping.backup.PATIENCE", 0.1)
+    monkeypatch.setattr("fmar_node.keeping.places.PATIENCE", 0.1)
     holder = subprocess.Popen(
         [sys.executable, "-c", "import fcntl,sys,time; f=open(sys.argv[1],'w'); fcntl.flock(f,2); print(1,flush=True); time.sleep(60)", str(story.place / ".lock")],
         stdout=subprocess.PIPE,
@@ -727,7 +728,7 @@ what, one, two, place, nth = sys.argv[1:]
 count = 0
 def watch(frame, event, _):
     global count
-    if event == "call" and frame.f_code.co_filename.endswith(("fmar_node/keeping/backup.py", "fmar_node/keeping/restore.py", "fmar_node/keeping/rotation.py", "fmar_node/folder.py")):
+    if event == "call" and frame.f_code.co_filename.endswith(("fmar_node/keeping/backup.py", "fmar_node/keeping/places.py", "fmar_node/keeping/restore.py", "fmar_node/keeping/rotation.py", "fmar_node/folder.py")):
         count += 1
         if count == int(nth):
             os.kill(os.getpid(), signal.SIGKILL)
