@@ -6,7 +6,6 @@ Rules kept here: nothing is repaired silently.
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -22,7 +21,7 @@ from fmar_node.journal.tree import CompactRange, ProofError, tree_root
 from fmar_node.keeping.derived import check_state
 from fmar_node.keeping.operators import authority_in
 from fmar_node.keeping.renewal import renew
-from fmar_node.store.snapshot import TEMPORARY, put_in_place
+from fmar_node.store.snapshot import TEMPORARY, put_in_place, sweep
 from fmar_node.vocabulary import Vocabulary
 
 BATCH = 1_000
@@ -135,7 +134,7 @@ def _check_head(register: Register, index: int) -> None:
 def rebuild_graph(folder: Folder, status: AbstractContextManager[Any] | None = None) -> int:
     """Makes the graph of a stopped node anew from the journal, and puts it in the place of the old one; how many entries it holds then."""
     fresh = folder.graph.with_name(f"fresh{TEMPORARY}")
-    shutil.rmtree(fresh, ignore_errors=True)
+    sweep(folder.graph.parent)
     with status or nullcontext():
         entries = renew(folder, open_register(folder), fresh)
     put_in_place(fresh, folder.graph)

@@ -58,6 +58,7 @@ class Scrub:
                     child.kill()
                 time.sleep(STEP_SECONDS)
         if child.returncode:
+            shutil.rmtree(store, ignore_errors=True)  # it may hold what is erased next
             raise Unavailable("unavailable", f"the graph could not be made anew (status {child.returncode})")
         return store
 

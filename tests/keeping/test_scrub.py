@@ -61,8 +61,15 @@ def personal(node: Live) -> dict[str, Any]:
 
 def left(folder: Path) -> dict[str, list[bytes]]:
     """Which of the secrets stand in which file, below the participants' own profiles and beside them."""
-    held = {str(file): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    held = {str(file): bytes_of(file) for file in folder.rglob("*") if file.is_file()}
     return {name: found for name, data in held.items() if (found := [secret for secret in SECRETS if secret in data])}
+
+
+def bytes_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:  # of a snapshot that has gone meanwhile
+        return b""
 
 
 def fmar(*words: str) -> str:
