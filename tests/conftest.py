@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,3 +42,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A node served by `fmar serve` on loopback, with the same participants and their own keys; its graph follows fast."""
     with Live(tmp_path_factory.mktemp("live"), FMAR_SNAPSHOT_SECONDS="0.2", FMAR_FRESHNESS_SECONDS="5") as node:
         yield node
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for a node."""
+    return 1 + (os.cpu_count() or 1)

@@ -21,7 +21,7 @@ from tests.model.oracle import Request
 from tests.model.walk import ANYBODY, FIELDS, IDEMPOTENCY, PICK, PROVIDER, Walk, assert_same, one_of
 
 UNHURRIED = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
-SHORT = settings(max_examples=12, stateful_step_count=30, derandomize=True, **UNHURRIED)
+SHORT = settings(max_examples=8, stateful_step_count=30, derandomize=True, **UNHURRIED)
 LONG = settings(max_examples=300, stateful_step_count=60, **UNHURRIED)
 LIVE = settings(max_examples=10, stateful_step_count=100, phases=[Phase.generate], **UNHURRIED)
 """A node for each walk; a failure is not made smaller, since that would start a hundred of them."""
