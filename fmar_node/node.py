@@ -20,6 +20,7 @@ from fmar_node.access.replay import ReplayCache
 from fmar_node.access.token import TokenService
 from fmar_node.clock import Clock, SystemClock, today
 from fmar_node.drafting import Submission
+from fmar_node.errors import FmarError
 from fmar_node.folder import Folder
 from fmar_node.journal.register import Register, connect
 from fmar_node.links import JudgePool, WriterLink
@@ -79,11 +80,27 @@ class Node:
         self.judges = JudgePool(settings)
         self.writer = WriterLink(str(folder.root), settings, self._use_snapshot)
         self.is_ready, self.is_stopping = False, False
+        self.refusal: Exception | None = None
+        """Why it did not start."""
+        self.starting: asyncio.Task[None] | None = None
         self.level_at = 0
         """The journal index that the graph has to reach before this node is ready: what was there when it started."""
 
+    def begin(self) -> asyncio.Task[None]:
+        """Begins to start, beside what the caller does next; `start` waits for the end of it."""
+        self.starting = self.starting or asyncio.create_task(self._start())
+        return self.starting
+
     async def start(self) -> None:
-        """Writer first (it makes the journal), then everything that reads; judges, slow to start, beside them. FmarError when something cannot start."""
+        """The node works when this returns. FmarError, OSError or ValueError when something cannot start."""
+        try:
+            await self.begin()
+        except (FmarError, OSError, ValueError) as refusal:
+            self.refusal = refusal
+            raise
+
+    async def _start(self) -> None:
+        """Writer first, then everything that reads; judges, slow to start, beside them."""
         judges = asyncio.create_task(self.judges.start())
         try:
             await self._start_reading()

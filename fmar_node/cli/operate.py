@@ -89,7 +89,6 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
     """Serves a data folder with one web process."""
     from fmar_node.access.key import SigningKeys
     from fmar_node.node import Node
-    from fmar_node.web.app import create_app
     from fmar_node.web.server import Server, tls_of
 
     folder = Folder(data)
@@ -108,16 +107,15 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
     tls = tls_of(node)
     if address.scheme == "https" and tls is None and not (host or port):
         fail(f"{settings.base_url} is spoken over TLS, and no certificate is set", "set tls_certificate and tls_key; or, behind a proxy that speaks TLS, give --host and --port")
-    app = create_app(node, tls)
-    logging.getLogger("uvicorn.error").addFilter(lambda _: app.state.refusal is None)  # told below, without a traceback
+    logging.getLogger("uvicorn.error").addFilter(lambda _: node.refusal is None)  # told below, without a traceback
     where = (host or address.hostname or "127.0.0.1", port or address.port or (443 if tls else 8080))
-    server = Server(app, node, *where, tls)
+    server = Server(node, *where, tls)
     told_to_end = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is done
     with suppress(SystemExit):
         server.run()
     signal.signal(signal.SIGTERM, told_to_end)
-    if app.state.refusal:
-        raise app.state.refusal
+    if node.refusal:
+        raise node.refusal
     if not server.started:
         fail(f"the node did not start on {where[0]} port {where[1]}", "the log above says why; --port takes another one, fmar check looks closer")
 

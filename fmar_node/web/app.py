@@ -87,18 +87,14 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        try:
-            await node.start()
-        except (FmarError, OSError, ValueError) as refusal:
-            app.state.refusal = refusal
-            raise
+        await node.start()
         yield
         await node.close()
 
     app = FastAPI(
         title=node.settings.node_name, version=__version__, lifespan=life, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    app.state.node, app.state.refusal = node, None
+    app.state.node = node
     app.state.measures = Measures(node, tls)
     app.state.throttle = Throttle(node.settings.probes_per_hour)
     _add_routes(app)

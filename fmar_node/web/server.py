@@ -22,17 +22,20 @@ from fmar_node.node import Node
 from fmar_node.service import monotonic_state, notify
 from fmar_node.web.connection import connection_of
 
+HEAD_START = 0.05
+"""Seconds for the node to send its other processes on their way."""
 log = logging.getLogger("fmar.web")
 
 
 class Server(uvicorn.Server):
     """uvicorn's server for one node."""
 
-    def __init__(self, app: Any, node: Node, host: str, port: int, tls: Tls | None = None) -> None:
+    def __init__(self, node: Node, host: str, port: int, tls: Tls | None = None) -> None:
         settings = node.settings
         super().__init__(
             uvicorn.Config(
-                app,
+                self._app,
+                factory=True,
                 host=host,
                 port=port,
                 http=connection_of(settings),
@@ -45,6 +48,16 @@ class Server(uvicorn.Server):
             )
         )
         self.node, self.tls = node, tls
+
+    def _app(self) -> Any:
+        from fmar_node.web.app import create_app  # takes long: the node's other processes start meanwhile
+
+        return create_app(self.node, self.tls)
+
+    async def _serve(self, sockets: list[Any] | None = None) -> None:
+        self.node.begin()
+        await asyncio.sleep(HEAD_START)
+        await super()._serve(sockets)
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)
