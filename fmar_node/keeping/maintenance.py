@@ -106,7 +106,7 @@ def _recomputed(register: Register) -> tuple[CompactRange, int]:
             entry.verify()
             if entry.leaf_hash != leaf:
                 raise ProofError("leaf-mismatch", f"entry {index} is not what stands in the tree")
-            _check_head(register, index)
+            _check_head(register, index, entry)
             leaves.append(leaf)
         if len(leaves) != min(BATCH, count - start):
             raise ProofError("entry-missing", f"entries are missing between {start} and {start + BATCH}")
@@ -121,11 +121,10 @@ def _whole(register: Register, index: int) -> Entry | None:
         raise ProofError("unreadable-section", error.detail) from error
 
 
-def _check_head(register: Register, index: int) -> None:
+def _check_head(register: Register, index: int, entry: Entry) -> None:
     """The columns that lists and reads select by say what the envelope says."""
     row = register.connection.execute("SELECT kind, record, version, action, recorded_at FROM entry WHERE idx = ?", (index,)).fetchone()
-    entry = register.entry(index)
-    envelope = json.loads(entry.body("envelope") or b"{}") if entry else {}
+    envelope = json.loads(entry.body("envelope") or b"{}")
     told = tuple(envelope.get(name) for name in ("kind", "record", "version", "action", "time"))
     if row is None or tuple(row) != told:
         raise ProofError("entry-mismatch", f"entry {index} is filed as something else than its envelope says")
