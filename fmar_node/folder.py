@@ -88,14 +88,14 @@ class Folder:
             detail = f'{self.settings_file} is missing; write it again: one line, base_url = "https://...", as it stands in the IRI of every record'
             raise Malformed("malformed-request", detail)
         if not self.settings_file.exists():
-            raise Malformed("malformed-request", f"{self.root} is not a node's data folder; make one with: fmar init {self.root}")
+            raise Malformed("malformed-request", f"{self.root} is not a node's data folder: is --data right, and the disk in its place? A new node is made with: fmar init")
 
     def wrong_keys(self, *files: Path) -> Iterator[tuple[str, str]]:
         """What is wrong with the files of the node's own keys, each with what to do about it; their content is not looked at."""
         for file in files or (self.journal_key_file, self.lookup_key_file, self.token_keys):
             remedy = PUT_BACK
             if file == self.journal_key_file:
-                remedy += "; where there is none, the journal goes on under a new key: fmar key rotate-journal --lost"
+                remedy += "; where there is none, move this one away, and the journal goes on under a new key: fmar key rotate-journal --lost --key KEY"
             if not file.is_file():
                 yield f"{file} is missing", remedy
                 continue
@@ -112,11 +112,12 @@ class Folder:
     def settings(self, config: Path | None = None, base_url: str | None = None) -> Settings:
         """The settings, refusing another base URL than the one that the folder was made for."""
         made = Settings.read(self.settings_file, environment={})
-        settings = Settings.read(config or self.settings_file, base_url=(base_url or made.base_url).rstrip("/"))
-        if settings.base_url != made.base_url:
+        made_for = made.base_url.rstrip("/")
+        settings = Settings.read(config or self.settings_file, base_url=(base_url or made_for).rstrip("/"))
+        if settings.base_url != made_for:
             raise Malformed(
                 "malformed-request",
-                f"this folder was made for {made.base_url}, which stands in the IRI of every record; "
+                f"this folder was made for {made_for}, which stands in the IRI of every record; "
                 f"it cannot be served as {settings.base_url}. Start without --base-url, or make a new folder with fmar init",
             )
         return settings

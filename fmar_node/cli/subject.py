@@ -86,12 +86,14 @@ def erase(
     Beside a running node this goes through it, as the operator; on a stopped one it is done here.
     """
     from fmar_node.keeping.maintenance import open_register
+    from fmar_node.keeping.places import remembered
     from fmar_node.keeping.scrub import pending
     from fmar_node.keeping.subject import is_erased, named
     from fmar_node.kinds.erasure import EVERYTHING, PAST
 
     folder = Folder(data)
     folder.check_made()
+    remembered(folder)  # before anything is destroyed: an erasure has to know where backups are
     scope = PAST if past else EVERYTHING
     with closing((register := open_register(folder)).connection):
         versions = named(register, subject)
@@ -105,7 +107,8 @@ def erase(
     if versions or is_due:
         note = {"erasureReason": reason, "erasureScope": scope}
         (_beside if _is_running(folder) else _here)(folder, versions, note)
-    _tell_of_backups(folder, past=past and bool(versions))
+    if versions or is_due or not past:
+        _tell_of_backups(folder, past=past)
 
 
 def _is_running(folder: Folder) -> bool:
@@ -149,7 +152,7 @@ def _wait_for_scrub(folder: Folder, client: httpx.Client) -> None:
             try:
                 client.get("/healthz", timeout=PATIENCE)
             except (httpx.ConnectError, *LOST):
-                fail("the node has ended: the values are erased, and its files not scrubbed yet", "start it again: it scrubs them then; fmar check tells when it is done")
+                fail("the node has ended: the values are erased, and its files not scrubbed yet", "start it and give the same fmar erase again: it finishes this, and reaches the backups; fmar check tells what is open")
             time.sleep(0.5)
 
 
@@ -162,5 +165,7 @@ def _tell_of_backups(folder: Folder, *, past: bool) -> None:
         out.print(f"[yellow]not reached[/]: {escaped(each)}; the next fmar backup there destroys it", soft_wrap=True)
     if missed:
         raise typer.Exit(1)
-    if remembered(folder):
+    if not remembered(folder):
+        out.print("this node knows of no backups; copies that were made by other means are not reached")
+    else:
         out.print("no backup opens these values any more" + ("; the present ones neither: run fmar backup now" if past else ""))

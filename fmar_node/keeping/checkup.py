@@ -19,10 +19,12 @@ from typing import Any
 
 from fmar_node.access.key import SigningKeys
 from fmar_node.certificate import read_certificate
+from fmar_node.client import Profile
 from fmar_node.clock import Clock, SystemClock, parse_stamp
 from fmar_node.errors import FmarError
 from fmar_node.folder import PUT_BACK, Folder, is_open, readable
 from fmar_node.followers.projector import Projector
+from fmar_node.foundation import OPERATOR_CLIENT
 from fmar_node.journal.checkpoint import origin_of
 from fmar_node.journal.journal import origin_in
 from fmar_node.journal.register import Register
@@ -105,6 +107,11 @@ def _keys(folder: Folder) -> Iterator[Finding]:
     others = sorted({*folder.keys.glob("*"), *folder.participants.glob("*/key.jwk")} - own)
     wrong += [Finding("keys", False, *readable(file)) for file in others if file.is_file() and is_open(file)]
     yield from wrong or [Finding("keys", True, "there, and readable by their owner only")]
+    try:
+        Profile.load(folder.participants / OPERATOR_CLIENT)
+    except (OSError, ValueError) as error:
+        detail = f"the operator's credential is not at hand in {folder.participants / OPERATOR_CLIENT}: {error}"
+        yield Finding("operator", True, detail, "put it back from a backup, unless you keep it elsewhere: without one nobody acts as the operator")
 
 
 def _folder(folder: Folder) -> Finding:
@@ -181,8 +188,11 @@ def _state(folder: Folder, settings: Settings, clock: Clock) -> Iterator[Finding
     register = open_register(folder)
     try:
         yield from _clock(register, clock)
-        yield from _erasures(folder, register)
-        yield _backups(folder, register, clock)
+        try:
+            yield from _erasures(folder, register)
+            yield _backups(folder, register, clock)
+        except FmarError as error:
+            yield Finding("backups", False, error.detail, "do what it says")
         yield from _graph(folder, settings, register)
     finally:
         register.connection.close()
@@ -204,7 +214,7 @@ def _erasures(folder: Folder, register: Register) -> Iterator[Finding]:
         remedy = "let the node run: it scrubs them soon after an erasure, and its log says what keeps it from it; or, stopped, give the same fmar erase again"
         yield Finding("erasures", False, detail, remedy)
     for missed in unreached(folder):
-        yield Finding("erasures", False, missed, f"make that folder reachable and run fmar backup into it; or, where it is gone for good, remove its line from {folder.backups}")
+        yield Finding("erasures", False, missed, f"make that folder reachable, and run fmar backup into it or give the same fmar erase again; or, where it is gone for good, remove its line from {folder.backups}")
 
 
 def _backups(folder: Folder, register: Register, clock: Clock) -> Finding:

@@ -68,9 +68,22 @@ def drop(folder: Folder, place: Path, keys_id: str) -> None:
 
 def _known(folder: Folder) -> list[Keys]:
     """What `remember` was told: a line each, with path, id and erasures, a tab between them; a path alone where an earlier version wrote it."""
-    lines = folder.backups.read_text("utf-8").splitlines() if folder.backups.exists() else []
+    try:
+        lines = folder.backups.read_text("utf-8").splitlines() if folder.backups.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(folder, str(error)) from error
     parts = [[*line.split("\t"), "", ""] for line in lines if line]
+    if odd := next((place for place, *_ in parts if not place.startswith("/")), ""):
+        raise _unreadable(folder, f"{odd!r} is no absolute path")
     return [Keys(Path(place), keys_id, reached) for place, keys_id, reached, *_ in parts]
+
+
+def _unreadable(folder: Folder, why: str) -> Broken:
+    detail = (
+        f"{folder.backups}, the list of folders with backups, cannot be read: {why}; put it back from the newest backup, which has one, "
+        "or remove it and run fmar backup into each of those folders"
+    )
+    return Broken("internal-error", detail)
 
 
 def _write_known(folder: Folder, known: list[Keys]) -> None:

@@ -233,7 +233,7 @@ class _Restoration:
             file = self.wish.subject_keys or self.wish.backup.absolute().parent / SUBJECT_KEYS
             detail = (
                 f"{file} lacks the keys of {len(missing)} records of {len(records)}: without them their personal values cannot be read, ever; "
-                "give the right file with --subject-keys, or go on without them: --lose-personal"
+                "give the right file with --subject-keys, or restore without them: --lose-personal"
             )
             raise Conflict("conflict", detail)
         self.without_key = len(missing)
@@ -248,10 +248,12 @@ class _Restoration:
 
     def _held_keys(self) -> dict[str, tuple[bytes, int]]:
         file = self.wish.subject_keys or self.wish.backup.absolute().parent / SUBJECT_KEYS
+        if file.is_dir():
+            file /= SUBJECT_KEYS
         if not file.exists():
             if self.wish.lose_personal:
                 return {}
-            detail = f"there is no {file}: personal values cannot be read without it; give it with --subject-keys, or go on without them: --lose-personal"
+            detail = f"there is no {file}: personal values cannot be read without it; give it with --subject-keys, or restore without them: --lose-personal"
             raise Conflict("conflict", detail)
         try:
             with closing(_read_only(file)) as keys:

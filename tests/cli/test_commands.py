@@ -196,7 +196,7 @@ def test_serve_refuses_a_folder_that_is_none(tmp_path: Path) -> None:
     done = fmar("serve", "--data", tmp_path)
 
     assert done.returncode == 1
-    assert f"{tmp_path} is not a node's data folder; make one with: fmar init" in done.stderr
+    assert f"{tmp_path} is not a node's data folder: is --data right, and the disk in its place? A new node is made with: fmar init" in done.stderr
 
 
 def test_serve_refuses_another_base_url(live: Live) -> None:
@@ -665,7 +665,7 @@ def test_rebuild_makes_an_equal_graph(stopped: Folder) -> None:
 def test_no_folder_is_made_where_there_is_no_node(tmp_path: Path, command: list[str]) -> None:
     done = here(*command, "--data", tmp_path / "data")
 
-    assert done.returncode == 1 and "is not a node's data folder; make one with: fmar init" in done.stderr
+    assert done.returncode == 1 and "is not a node's data folder: is --data right, and the disk in its place? A new node is made with: fmar init" in done.stderr
     assert not (tmp_path / "data").exists()
 
 

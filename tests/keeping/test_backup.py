@@ -472,6 +472,24 @@ def test_a_place_where_no_backup_came_to_be_is_not_one(story: Story) -> None:
     assert remembered(story.folder) == [story.place]
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"garbage\n"])
+def test_a_list_of_places_that_cannot_be_read_stops_an_erasure_before_it_happens(story: Story, content: bytes) -> None:
+    story.folder.backups.write_bytes(content)
+    before = open_register(story.folder).size()
+
+    done = CliRunner().invoke(app, ["erase", f"assets/{story.assets[0]}", "--yes", "--data", str(story.folder.root)], env={"COLUMNS": "400"})
+
+    assert (done.exit_code, "put it back from the newest backup" in done.output, open_register(story.folder).size()) == (1, True, before)
+    (found,) = [finding for finding in check_node(story.folder) if finding.what == "backups"]
+    assert (found.is_ok, str(story.folder.backups) in found.detail) == (False, True)
+
+
+def test_nothing_is_said_of_backups_where_nothing_was_erased(story: Story) -> None:
+    done = CliRunner().invoke(app, ["erase", f"assets/{story.assets[1]}", "--past", "--yes", "--data", str(story.folder.root)])
+
+    assert (done.exit_code, "nothing left to erase" in done.output, "backup" in done.output) == (0, True, False)
+
+
 def test_a_journal_that_does_not_verify_is_backed_up_by_request_alone(story: Story) -> None:
     with closing(connect(story.folder.journal / "journal.db", writable=True)) as connection:
         connection.execute("UPDATE section SET open = zeroblob(10) WHERE idx = 0")
