@@ -1,4 +1,7 @@
-"""`fmar demo` from end to end: the tour of a fresh folder, of the same folder again, what it leaves running, and its end."""
+"""`fmar demo` from end to end: the tour of a fresh folder, what it leaves running, and its end.
+
+The same folder again: make test ARGS="-m campaign tests/cli"
+"""
 
 from __future__ import annotations
 
@@ -133,16 +136,19 @@ def test_the_report_on_every_row_is_kept(first: Demo) -> None:
 # -- the same folder again
 
 
+@pytest.mark.campaign
 def test_a_second_demo_takes_the_same_steps(first: Demo, again: Demo) -> None:
     assert again.output.count("\n✓ ") == len(STEPS)
     assert f"FMAR node at {again.url}  (Ctrl-C ends it)\n" in again.output
 
 
+@pytest.mark.campaign
 def test_a_second_demo_registers_no_row_twice(first: Demo, again: Demo) -> None:
     assert re.search(r"unchanged +\d{3}  registered before", again.output)
     assert "registered as published" not in again.output
 
 
+@pytest.mark.campaign
 def test_all_participants_are_there_with_their_areas(again: Demo) -> None:
     names = sorted(folder.name for folder in (again.data / "participants").iterdir())
     with again.client("operator") as operator:
@@ -153,6 +159,7 @@ def test_all_participants_are_there_with_their_areas(again: Demo) -> None:
     assert east["primaryContactEmail"].endswith(".example.com")
 
 
+@pytest.mark.campaign
 def test_the_suggested_query_runs(again: Demo) -> None:
     suggested = re.search(r"^  fmar (query \S+ --as dso-east --data \S+)$", again.output, re.MULTILINE)
     assert suggested is not None
@@ -164,6 +171,7 @@ def test_the_suggested_query_runs(again: Demo) -> None:
 
 
 @pytest.mark.parametrize("file", sorted(example("queries").glob("*.rq")), ids=lambda file: file.stem)
+@pytest.mark.campaign
 def test_every_example_query_has_an_answer(again: Demo, file: Path) -> None:
     with again.client("fsp-b") as client:
         answer = client.post("/sparql", content=file.read_bytes(), headers={"Content-Type": "application/sparql-query"})
@@ -178,16 +186,19 @@ def judged(demo: Demo, name: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("name", ["battery", "justified", "warned"])
+@pytest.mark.campaign
 def test_example_documents_are_accepted_as_they_are(again: Demo, name: str) -> None:
     assert judged(again, name).json()["accepted"] is True
 
 
+@pytest.mark.campaign
 def test_the_broken_example_has_four_faults(again: Demo) -> None:
     codes: list[Any] = [error["code"] for error in judged(again, "broken").json()["errors"]]
 
     assert sorted(codes) == ["A12", "A13", "A20", "unknown-term"]
 
 
+@pytest.mark.campaign
 def test_the_participants_program_runs(again: Demo) -> None:
     program, environment = example("participant.py"), surroundings(PYTHONPATH=str(example("").parent))
     arguments = [sys.executable, str(program), str(again.data / "participants" / "fsp-c")]
@@ -273,6 +284,7 @@ def test_a_killed_demo_leaves_nothing_running(tmp_path: Path) -> None:
     assert is_free(demo.port, seconds=20)
 
 
+@pytest.mark.campaign
 def test_a_serving_demo_ends_well_when_told_to(again: Demo) -> None:
     assert again.process is not None and again.process.poll() is None
 

@@ -9,7 +9,7 @@ import pytest
 from tests.two_worlds.pairs import Worlds
 
 SEED = 1
-QUESTIONS = 50
+QUESTIONS = 35
 """For each viewer; 490 together."""
 
 
