@@ -110,20 +110,19 @@ def make_backup(
     if place.is_relative_to(folder.root.resolve()):
         raise Malformed("malformed-request", f"{place} is inside the data folder, and would be lost with it; give another disk's folder")
     with explained(place):
-        _opened(folder).close()
+        _check_format(folder)
         if is_verified:  # before the folder is held: it takes long
             _verify(folder)
     with explained(place), holding(place):
         sweep(place)
-        with closing(_opened(folder)) as register:
-            copy = _Copy(folder, place, register, progress, clock or SystemClock())
-            is_new = remember(folder, place, copy.keys_id)
-            try:
-                made = copy.make(with_keys)
-            except BaseException:
-                if is_new and not copy.has_written_keys:
-                    drop(folder, place, copy.keys_id)
-                raise
+        copy = _Copy(folder, place, progress, clock or SystemClock())
+        is_new = remember(folder, place, copy.keys_id)
+        try:
+            made = copy.make(with_keys)
+        except BaseException:
+            if is_new and not copy.has_written_keys:
+                drop(folder, place, copy.keys_id)
+            raise
         remember(folder, place, copy.keys_id, copy.reached)
         return made
 
@@ -151,8 +150,8 @@ def sha256_of(file: Path) -> str:
 class _Copy:
     """One backup being made, from one read transaction."""
 
-    def __init__(self, folder: Folder, place: Path, register: Register, progress: Progress, clock: Clock) -> None:
-        self.folder, self.place, self.register, self.progress, self.clock = folder, place, register, progress, clock
+    def __init__(self, folder: Folder, place: Path, progress: Progress, clock: Clock) -> None:
+        self.folder, self.place, self.progress, self.clock = folder, place, progress, clock
         self.base_url = folder.settings().base_url
         self.keys_id = id_of(place) or new_token()
         self.reached, self.has_written_keys = "", False
@@ -268,21 +267,15 @@ class _Copy:
         return target
 
 
-def _opened(folder: Folder) -> _Closing:
-    """The journal, to see whether it is one of the present format. FmarError where not."""
+def _check_format(folder: Folder) -> None:
+    """Broken where the journal is not there, or not one of the present format."""
     path = folder.journal / JOURNAL
     if not path.exists():
         raise Broken("internal-error", f"{path} does not exist")
-    register = _Closing(connect(path), {}, b"")
-    if (found := register.meta("format")) != FORMAT:
-        register.close()
+    with closing(connect(path)) as connection:
+        found = Register(connection, {}, b"").meta("format")
+    if found != FORMAT:
         raise Broken("internal-error", f"the journal has format {found}, this version of fmar backs up format {FORMAT}; run: fmar upgrade")
-    return register
-
-
-class _Closing(Register):
-    def close(self) -> None:
-        self.connection.close()
 
 
 def _private(file: Path) -> Path:
