@@ -32,8 +32,6 @@ NO_HINT = frozenset({"malformed-request", "internal-error", "storage-full", "una
 """Codes of a node's answer whose detail says it all."""
 HINTED = frozenset({"sandbox-missing"})
 """Codes of this machine's own refusals whose remedy says more than their detail."""
-
-
 PRIVATE_AUTHORITY = 'where a private authority signed it, name its PEM file in profile.json, as in "ca": "/etc/ssl/our-authority.pem"'
 
 

@@ -230,7 +230,7 @@ class _Restoration:
         records = {row[0] for row in connection.execute("SELECT DISTINCT record FROM entry")}
         missing = [record for record in records if record not in held]
         if missing and not self.wish.lose_personal:
-            file = self.wish.subject_keys or self.wish.backup.absolute().parent / SUBJECT_KEYS
+            file = self._keys_file()
             detail = (
                 f"{file} lacks the keys of {len(missing)} records of {len(records)}: without them their personal values cannot be read, ever; "
                 "give the right file with --subject-keys, or restore without them: --lose-personal"
@@ -246,10 +246,12 @@ class _Restoration:
         connection.execute(f"UPDATE section SET personal = NULL, submission = NULL WHERE idx IN ({gone})")
         connection.execute("COMMIT")
 
-    def _held_keys(self) -> dict[str, tuple[bytes, int]]:
+    def _keys_file(self) -> Path:
         file = self.wish.subject_keys or self.wish.backup.absolute().parent / SUBJECT_KEYS
-        if file.is_dir():
-            file /= SUBJECT_KEYS
+        return file / SUBJECT_KEYS if file.is_dir() else file
+
+    def _held_keys(self) -> dict[str, tuple[bytes, int]]:
+        file = self._keys_file()
         if not file.exists():
             if self.wish.lose_personal:
                 return {}

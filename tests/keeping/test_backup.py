@@ -500,6 +500,19 @@ def test_a_journal_that_does_not_verify_is_backed_up_by_request_alone(story: Sto
     make_backup(story.folder, story.place, is_verified=False)
 
 
+def test_the_subject_keys_are_found_in_a_folder_that_has_them(story: Story) -> None:
+    (elsewhere := story.place.with_name("kept")).mkdir()
+    (story.place / "subject-keys.db").rename(elsewhere / "subject-keys.db")
+
+    assert restored(story, subject_keys=elsewhere)[1].without_key == 0
+    refuses(Conflict, r"empty/subject-keys\.db", lambda: restored(story, "other", subject_keys=tmp_folder(story, "empty")))
+
+
+def tmp_folder(story: Story, name: str) -> Path:
+    (made := story.place.with_name(name)).mkdir()
+    return made
+
+
 # -- keys that were lost, and not destroyed
 
 
