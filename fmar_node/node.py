@@ -27,6 +27,7 @@ from fmar_node.links import JudgePool, WriterLink
 from fmar_node.query import Question, ask
 from fmar_node.read import Reader
 from fmar_node.record import Version
+from fmar_node.security_log import SecurityLog
 from fmar_node.settings import Settings
 from fmar_node.store.pool import Answer, QueryPool
 from fmar_node.submit import Desk, Outcome, submit
@@ -79,6 +80,7 @@ class Node:
         self.queries = QueryPool(settings)
         self.judges = JudgePool(settings)
         self.writer = WriterLink(str(folder.root), settings, self._use_snapshot)
+        self.security = SecurityLog(folder.log, settings, self.clock)
         self.is_ready, self.is_stopping = False, False
         self.refusal: Exception | None = None
         """Why it did not start."""
@@ -101,6 +103,7 @@ class Node:
 
     async def _start(self) -> None:
         """Writer first, then everything that reads; judges, slow to start, beside them."""
+        self.security.start()
         judges = asyncio.create_task(self.judges.start())
         try:
             await self._start_reading()
@@ -124,6 +127,7 @@ class Node:
         keys, directory = SigningKeys.load(self.folder.token_keys), Directory(self.register)
         base_url, settings = self.settings.base_url, self.settings
         replay = ReplayCache(settings, self.clock)
+        self.directory = directory
         self.keys, self.verifier_key = keys, self.folder.journal_key(base_url).verifier
         self.tokens = TokenService(base_url, keys, settings, self.clock, directory, replay)
         self.verifier = Verifier(base_url, keys, settings, self.clock, directory, replay)
@@ -139,6 +143,11 @@ class Node:
         organisation = self.organisations.get(credential.organisation, lambda: self.register.current("organisations", credential.organisation))
         assert organisation is not None
         return caller_of(organisation.document, credential.client_id, credential.key_id)
+
+    def registered(self, application: str) -> Caller | None:
+        """Whose application has that name, by its active key; None where there is none, or no one key."""
+        key = self.directory.find(application, None) if application else None
+        return Caller(key.organisation, key.client_id) if key else None
 
     @property
     def today(self) -> date:
@@ -159,5 +168,6 @@ class Node:
         await self.queries.close()
         await self.judges.close()
         await self.writer.close()
+        await asyncio.to_thread(self.security.close)
         if hasattr(self, "register"):
             self.register.connection.close()

@@ -100,6 +100,12 @@ class Verifier:
             raise self._refusal("invalid-dpop-proof", error.word, error.detail, error.headers) from error
         return accepted.credential
 
+    def recall(self, authorization: str) -> Credential | None:
+        """Whose token this is, where it was verified before and has not expired; that its bearer may use it is not said."""
+        found = SCHEME.fullmatch(authorization) if len(authorization) <= self._settings.header_bytes else None
+        known = self._seen.get(hashlib.sha256(found[2].encode("ascii")).digest()) if found else None
+        return known.credential if known and self._clock.now().timestamp() < known.expires else None
+
     def missing(self, detail: str = "this needs a credential") -> Unauthenticated:
         """What to raise where an anonymous caller may not go; it names no error (RFC 6750, section 3.1)."""
         return self._refusal("credential-missing", "", detail)

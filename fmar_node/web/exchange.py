@@ -42,10 +42,12 @@ class Exchange:
         return self.node.settings.base_url + path.decode("ascii", "replace").split("?")[0]
 
     def caller(self) -> Caller:
-        """Who is asking; Unauthenticated where a credential does not hold."""
+        """Who is asking; Unauthenticated where a credential does not hold, TooMany where it has been used too much."""
         headers = self.request.headers
         caller = self.node.caller(self.request.method, self.url, headers.getlist("authorization"), headers.getlist("dpop"))
         self.request.state.caller = caller
+        if not caller.is_anonymous:
+            self.request.app.state.limits.charge(caller)
         return caller
 
     async def body(self, most: int) -> bytes:
