@@ -93,6 +93,11 @@ RECORDS: dict[str, dict[str, Any]] = {
 ROUTES = {
     ("post", "/assets"): "Registers an asset (UC-02.02).",
     ("post", "/organisations"): "Registers an organisation (UC-01.02).",
+    ("post", "/users"): "Invites a user of the caller's organisation (UC-01.01).",
+    ("post", "/delegations"): "Offers a delegation, or a passport (UC-05.04).",
+    ("post", "/acceptance"): "Accepts what was offered.",
+    ("post", "/revocation"): "Ends a delegation, by either side.",
+    ("post", "/deactivation"): "Ends a user's account.",
     ("get", "/versions"): "The versions that the caller can tell apart.",
     ("get", "/versions/{number}"): "One of them.",
     ("get", "/history"): "What changed from version to version; who and when for those who see the whole record.",
