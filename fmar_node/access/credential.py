@@ -52,6 +52,11 @@ class Credential:
     scope: str
     actor: str | None = None
 
+    @property
+    def party(self) -> str:
+        """The organisation that sends requests with it: where one acts on behalf of another, the one that acts."""
+        return self.actor or self.organisation
+
 
 @dataclass(frozen=True, slots=True)
 class _Accepted:

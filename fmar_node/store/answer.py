@@ -86,7 +86,7 @@ Charge = Callable[[float], None]
 class Delivery(AsyncIterator[bytes]):
     """The bytes of an answer, as its worker makes them."""
 
-    def __init__(self, worker: Worker, query: Query, settings: Settings, release: Release, charge: Charge) -> None:
+    def __init__(self, worker: Worker, query: Query, settings: Settings, release: Release, charge: Charge, light_seconds: float = HEAVY_SECONDS) -> None:
         self.worker = worker
         self.charge = charge
         self.query = query
@@ -96,7 +96,7 @@ class Delivery(AsyncIterator[bytes]):
         self.blobs: list[bytes] = []
         self.end = _End(worker, release)
         loop = asyncio.get_running_loop()
-        self.demotion = loop.call_later(HEAVY_SECONDS, worker.demote)
+        self.demotion = loop.call_later(light_seconds, worker.demote)
         self.timer = loop.call_later(settings.query_delivery_seconds, functools.partial(_overdue, weakref.ref(self)))
         self.finalizer = weakref.finalize(self, loop.call_soon_threadsafe, self.end.stop, "client-gone")
         self.finalizer.atexit = False

@@ -19,9 +19,9 @@ from typing import Any
 from fmar_node.errors import FmarError, Unavailable
 from fmar_node.settings import Settings
 from fmar_node.store.admission import Admission, Turn, too_many
-from fmar_node.store.answer import Answer, Delivery, Query
+from fmar_node.store.answer import HEAVY_SECONDS, Answer, Delivery, Query
 from fmar_node.store.budget import Budget
-from fmar_node.store.crew import Crew, Worker, hire
+from fmar_node.store.crew import Crew, Worker, hire, may_promote
 from fmar_node.store.snapshot import discard
 from fmar_node.vitals import SECONDS, Spread
 
@@ -127,7 +127,8 @@ class QueryPool:
             self._dispatch()
 
         charge = partial(self.budget.charge, query.charged_to)
-        return await Delivery(worker, query, self.settings, release, charge).begin()
+        gives_way = self.budget.is_heavy(query.charged_to) and may_promote()
+        return await Delivery(worker, query, self.settings, release, charge, 0.0 if gives_way else HEAVY_SECONDS).begin()
 
     def status(self) -> Status:
         """How it stands now."""

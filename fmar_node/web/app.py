@@ -37,6 +37,7 @@ from fmar_node.web import (
     words,
 )
 from fmar_node.web.description import catalogue
+from fmar_node.web.lanes import Lanes
 from fmar_node.web.limits import Limited, Limits
 from fmar_node.web.metrics import Measures, metrics
 from fmar_node.web.pages import start_page
@@ -101,13 +102,13 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     app.state.node = node
     app.state.measures = Measures(node, tls)
     app.state.throttle = Throttle(node.settings.probes_per_hour)
-    app.state.limits = Limits(node.settings)
+    app.state.limits, app.state.lanes = Limits(node.settings), Lanes()
     floods = operations.Floods(node.security)
     _add_routes(app)
     app.add_exception_handler(FmarError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(Exception, _break)
-    app.add_middleware(Limited, node=node, limits=app.state.limits)
+    app.add_middleware(Limited, node=node, limits=app.state.limits, lanes=app.state.lanes)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=METHODS, allow_headers=["*"], expose_headers=EXPOSED, max_age=600)
     app.add_middleware(operations.Watch, measures=app.state.measures, security=node.security, floods=floods)
     documentation.describe(app)

@@ -50,6 +50,11 @@ class Exchange:
             self.request.app.state.limits.charge(caller)
         return caller
 
+    async def give_way(self) -> None:
+        """Between two steps of work: a request that lets others go first (`lanes`) does so again."""
+        if self.request.state.gives_way:
+            await self.request.app.state.lanes.step()
+
     async def body(self, most: int) -> bytes:
         """The body, never more than `most` bytes of it in memory. Malformed where it does not come in time."""
         self.check_encoding()

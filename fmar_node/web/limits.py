@@ -22,16 +22,19 @@ from typing import Any
 from starlette.requests import HTTPConnection
 
 from fmar_node.access.caller import Caller
+from fmar_node.access.credential import Credential
 from fmar_node.allowance import Allowances
 from fmar_node.errors import FmarError, TooMany
 from fmar_node.node import Node
 from fmar_node.settings import Settings
+from fmar_node.web.lanes import Lanes
 from fmar_node.web.problems import refusal
 
 TOKEN = "/oauth/token"  # noqa: S105
 UNLIMITED = frozenset({"/healthz", "/readyz"})
 """What a balancer asks, whoever else comes from its address."""
 CODE = "rate-limited"
+GOLDEN = 0.6180339887
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -57,6 +60,10 @@ class Limits:
         now = time.monotonic()
         is_over = self.organisations.left(sender, now) < 1 or self.applications.left(f"{sender} {application}", now) < 1
         return is_over and self.refusals.left(sender, now) < 1
+
+    def has_plenty(self, sender: str) -> bool:
+        """Whether more than half of its allowance is left."""
+        return 2 * self.organisations.left(sender, time.monotonic()) > self.organisations.quota
 
     def charge(self, caller: Caller) -> None:
         """A request of a caller whose credential holds. TooMany where it has none left."""
@@ -117,17 +124,19 @@ class Limits:
 class Limited:
     """ASGI middleware: refuses what is too much before anything is done for it, tells callers what is left, answers floods late."""
 
-    def __init__(self, app: App, node: Node, limits: Limits) -> None:
-        self.app, self.node, self.limits = app, node, limits
+    def __init__(self, app: App, node: Node, limits: Limits, lanes: Lanes) -> None:
+        self.app, self.node, self.limits, self.lanes = app, node, limits, lanes
         self.waiting = 0
         """Refusals that are kept waiting now."""
+        self.turns = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in UNLIMITED:
             await self.app(scope, receive, send)
             return
         given = [value for name, value in scope["headers"] if name == b"authorization"]
-        refused = self._refused(scope, given)
+        known = self.node.verifier.recall(given[0].decode("latin-1")) if len(given) == 1 else None
+        refused = self._refused(scope, bool(given), known)
 
         async def answer(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -137,23 +146,29 @@ class Limited:
         if refused:
             scope["state"]["refused"] = refused
             await refusal(refused, self.node.settings.base_url, scope["path"])(scope, receive, answer)
-        else:
+            return
+        who = known.party if known else address_of(HTTPConnection(scope))
+        number = await self.lanes.enter(who, known is None or self.limits.has_plenty(who))
+        scope["state"]["gives_way"] = not self.lanes.is_first(number)
+        try:
             await self.app(scope, receive, answer)
+        finally:
+            self.lanes.leave(who, number)
 
-    def _refused(self, scope: Scope, given: list[bytes]) -> TooMany | None:
-        """Why a request is refused before anybody looks at it."""
-        if not given:
+    def _refused(self, scope: Scope, has_credential: bool, known: Credential | None) -> TooMany | None:
+        """Why a request is refused before anybody looks at it; `known` is whose token it has, where that is known."""
+        if not has_credential:
             return self.limits.take(address_of(HTTPConnection(scope))) if scope["path"] != TOKEN else None
-        known = self.node.verifier.recall(given[0].decode("latin-1")) if len(given) == 1 else None
-        sender = (known.actor or known.organisation) if known else ""
-        if not known or not self.limits.is_flood(sender, known.client_id):
+        if known is None or not self.limits.is_flood(known.party, known.client_id):
             return None
-        scope["state"]["flooder"] = sender
+        scope["state"]["flooder"] = known.party
         return self.limits.unproved()
 
     async def _answer(self, scope: Scope, has_credential: bool, message: MutableMapping[str, Any]) -> None:
         """What is left, for a caller who is known; and for who sends too much, not yet."""
         state = scope["state"]
+        if state.get("gives_way"):
+            await self.lanes.step()
         caller: Caller | None = state.get("caller")
         is_known = caller is not None and not caller.is_anonymous
         if caller and is_known:
@@ -173,8 +188,10 @@ class Limited:
             message["headers"] = [*message["headers"], (b"connection", b"close")]
             return
         self.waiting += 1
+        self.turns += 1
+        spread = 0.75 + self.turns * GOLDEN % 0.5  # who was refused together does not come again together
         try:
-            await asyncio.sleep(self.limits.settings.refusal_seconds)
+            await asyncio.sleep(self.limits.settings.refusal_seconds * spread)
         finally:
             self.waiting -= 1
 

@@ -52,8 +52,10 @@ class Records:
     async def read(self, request: Request) -> Response:
         exchange = self._met(request)
         caller = exchange.caller()
+        await exchange.give_way()
         shown = self._selected(exchange, caller)
         noted_of(request).saw([shown.version.document], caller)
+        await exchange.give_way()
         return self._shown(exchange, shown)
 
     def _met(self, request: Request) -> Exchange:
@@ -126,6 +128,7 @@ class Records:
         _check_page(asked)
         limit = page_limit(asked.get("limit"), exchange.node.settings.page_items, exchange.node.settings.page_items_most)
         equal = self._filters(exchange)
+        await exchange.give_way()
         page = exchange.node.reader.page(self.kind, caller, limit, asked.get("cursor", ""), asked.get("managed") == "me", equal)
         noted_of(request).saw(page.items, caller)
         media_type, headers, following = exchange.wanted(FORMATS), dict(PRIVATE), {}
@@ -182,6 +185,7 @@ class Records:
         caller = exchange.caller()
         if caller.is_anonymous:
             raise node.verifier.missing("writing needs a credential")
+        await exchange.give_way()
         body = await exchange.body(node.settings.body_bytes)
         media_type = LD_JSON
         if body or action in ("register", "update"):
@@ -264,6 +268,7 @@ async def look_up(request: Request) -> Response:
         raise Malformed("malformed-request", f"scheme is one of {', '.join(sorted(known))}")
     if isinstance(maker := given.get("manufacturer"), str) and maker.strip() and scheme == "SERIAL":
         value = f"{maker.strip()}|{value.strip()}"
+    await exchange.give_way()
     found = exchange.node.reader.lookup(scheme, value, caller)
     if not found:
         throttle: Throttle = request.app.state.throttle

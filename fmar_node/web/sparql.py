@@ -30,6 +30,7 @@ async def endpoint(request: Request) -> Response:
     """A query in any of the protocol's forms; the description of the service without one."""
     exchange = exchange_of(request)
     caller = exchange.caller()
+    await exchange.give_way()
     pairs = await _parameters(exchange)
     if not any(name == "query" for name, _ in pairs) and request.method in ("GET", "HEAD"):
         return _description(exchange)
