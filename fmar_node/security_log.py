@@ -194,7 +194,6 @@ def read(folder: Path, wish: Wish) -> Page:
     seen, scanned = "", 0
     for file in files(folder):
         for raw in _backwards(file, last):
-            scanned += len(raw)
             line = _parsed(raw)
             if line is None or (id_ := line["id"]) >= last:
                 continue
@@ -204,7 +203,7 @@ def read(folder: Path, wish: Wish) -> Page:
                 return Page(found, found[-1]["id"])
             if scanned > SCANNED:
                 return Page(found, seen)
-            seen = id_
+            seen, scanned = id_, scanned + len(raw)
             if _is_wished(line, wish):
                 found.append(line)
     return Page(found, "")

@@ -39,10 +39,7 @@ async def token(request: Request) -> Response:
         noted.who = exchange.node.registered(client)
         return _refused(request, limits.refused_token(client, address_of(request), error))
     noted.who = request.state.caller = holder(issued["access_token"])
-    try:
-        limits.charge(noted.who)
-    except TooMany as error:
-        return _refused(request, error)
+    request.state.is_over = limits.owes(noted.who)
     return Response(json_bytes(issued), headers=NOT_STORED, media_type=JSON)
 
 

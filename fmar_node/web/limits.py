@@ -7,6 +7,7 @@ Rules kept here:
   figures: the token alone may be stolen;
 - refusals beyond the first few of a second are answered late, so that who sends the next request upon the answer to the
   last slows itself down; so many may wait at once, and beyond them connections are closed;
+- a token request that is right is answered whatever was sent before, late where its client has nothing left;
 - figures are a caller's own (RateLimit, draft-ietf-httpapi-ratelimit-headers-11).
 """
 
@@ -74,6 +75,14 @@ class Limits:
             raise self._too_many("application", self.applications, self.applications.wait(application, 1, now))
         self.organisations.charge(caller.party, 1, now)
 
+    def owes(self, caller: Caller) -> bool:
+        """Charges a request that is answered in any case, such as for a token; whether there was nothing left for it."""
+        try:
+            self.charge(caller)
+        except TooMany:
+            return True
+        return False
+
     def take(self, address: str) -> TooMany | None:
         """A request without a credential: None, or why it is refused."""
         now = time.monotonic()
@@ -84,8 +93,7 @@ class Limits:
     def punish(self, address: str) -> bool:
         """Charges an address with a request that came with a credential and was nobody's; whether it had none left."""
         now = time.monotonic()
-        has_some = self.addresses.take(address, 1, now)
-        return not has_some
+        return not self.addresses.take(address, 1, now)
 
     def refused_token(self, client_id: str, address: str, error: FmarError) -> FmarError:
         """The refusal of a token request, or in its place TooMany where there were too many like it. A valid request never comes here."""
@@ -174,7 +182,7 @@ class Limited:
         if caller and is_known:
             message["headers"] = [*message["headers"], *self.limits.told(caller)]
         refused = state.get("refused")
-        is_flood = refused is not None and refused.code == CODE
+        is_flood = state.get("is_over", False) or (refused is not None and refused.code == CODE)
         if not is_known and not is_flood and (has_credential or (refused and scope["path"] == TOKEN)):
             is_flood = self.limits.punish(address_of(HTTPConnection(scope)))
         if is_flood:

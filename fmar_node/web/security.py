@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fmar_node.access.caller import Role
+from fmar_node.access.caller import Role, UserRole
 from fmar_node.clock import parse_stamp
-from fmar_node.errors import Malformed
+from fmar_node.errors import Forbidden, Malformed
 from fmar_node.identity import is_uuid
 from fmar_node.security_log import EVENTS, Line, Wish, read
 from fmar_node.web.exchange import json_response
@@ -33,6 +33,8 @@ async def page(request: Request) -> Response:
     noted_of(request).event = "log-read"
     if caller.is_anonymous:
         raise node.verifier.missing("the security log tells you what was done with your credentials")
+    if caller.user_role not in (None, UserRole.ADMINISTRATOR):
+        raise Forbidden("not-permitted", "of the people of an organisation its administrators read the security log")
     asked = request.query_params
     if odd := [name for name, _ in asked.multi_items() if name not in PARAMETERS or len(asked.getlist(name)) > 1]:
         raise Malformed("malformed-request", f"the security log is narrowed by one each of {', '.join(PARAMETERS)}, not by {odd[0][:40]!r}")
@@ -41,10 +43,10 @@ async def page(request: Request) -> Response:
     if (cursor := asked.get("cursor", "")) and not is_uuid(cursor):
         raise Malformed("malformed-request", "this cursor was not issued by this node")
     settings = node.settings
-    is_operator = caller.has(Role.OPERATOR)
+    is_operator = caller.has(Role.OPERATOR) and not caller.actor
     wish = Wish(
         _instant(asked.get("from"), "from"), _instant(asked.get("to"), "to"), event, cursor,
-        "" if is_operator else caller.organisation, page_limit(asked.get("limit"), settings.page_items, settings.page_items_most),
+        "" if is_operator else caller.party, page_limit(asked.get("limit"), settings.page_items, settings.page_items_most),
     )  # fmt: skip
     await asyncio.to_thread(node.security.flush)
     found = await asyncio.to_thread(read, node.folder.log, wish)
