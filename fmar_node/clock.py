@@ -45,7 +45,8 @@ def today(clock: Clock) -> date:
 
 def stamp(instant: datetime) -> str:
     """An instant as xsd:dateTime with milliseconds in UTC, e.g. `2026-11-22T09:30:00.000Z`."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"
+    utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    return f"{utc.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 def parse_stamp(text: str) -> datetime:

@@ -13,6 +13,7 @@ from fmar_node.errors import Malformed, TooLarge, UnsupportedMedia
 from fmar_node.node import Node
 from fmar_node.representation import FORMATS, JSON, LD_JSON, json_bytes, serialise
 from fmar_node.vocabulary import Document
+from fmar_node.web.limits import Limits
 from fmar_node.web.negotiation import best
 
 SHORT = {
@@ -45,14 +46,19 @@ class Exchange:
         """Who is asking; Unauthenticated where a credential does not hold, TooMany where it has been used too much."""
         headers = self.request.headers
         caller = self.node.caller(self.request.method, self.url, headers.getlist("authorization"), headers.getlist("dpop"))
-        self.request.state.caller = caller
+        state = self.request.scope["state"]
+        state["caller"] = caller
         if not caller.is_anonymous:
-            self.request.app.state.limits.charge(caller)
+            limits: Limits = self.request.app.state.limits
+            claimed = state["claimed"]
+            is_its = claimed is not None and (claimed.party, claimed.name) == (caller.party, caller.application)
+            state["account"] = claimed if is_its else limits.account(caller.party, caller.application)
+            limits.charge(state["account"])
         return caller
 
     async def give_way(self) -> None:
         """Between two steps of work: a request that lets others go first (`lanes`) does so again."""
-        if self.request.state.gives_way:
+        if self.request.scope["state"]["gives_way"]:
             await self.request.app.state.lanes.step()
 
     async def body(self, most: int) -> bytes:
