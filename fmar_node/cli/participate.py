@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def rotate_key(as_: str = AS, data: Path | None = DATA) -> None:
     key = new_key()
     with connect(old) as client:
         answered(client.post(f"{old.organisation}/key-registration", json=_key_note(old.client_id, key), headers=LD_JSON))
-    fresh = Profile(old.node, old.issuer, old.token_endpoint, old.client_id, old.organisation, key)
+    fresh = replace(old, key=key)
     fresh.save(folder)
     note = {"clientId": old.client_id, "keyId": thumbprint(old.key)}
     with connect(fresh) as client:
