@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,8 +25,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from joserfc import jwk
 
 from fmar_node.cli.agent import Agent
+from fmar_node.cli.participate import onboard, rotate_key
 from fmar_node.client import AsyncClient, Profile, client_options, connect, trusted
 from tests.live import LD_JSON, free_port
+from tests.market import organisation
 from tests.operation.proxies import INSTALLED, Door, proxy
 from tests.operation.secure import Authority, Secure
 
@@ -166,6 +170,18 @@ def test_the_client_of_a_profile_works_with_either_binding(place: Place, door: D
     assert len(read[0].json()["items"]) == len(read[1].json()["items"]) > 0
 
 
+def test_a_batch_that_is_sent_slowly_is_answered_row_by_row(place: Place, door: Door) -> None:
+    def rows() -> Iterator[bytes]:
+        for _ in range(3):
+            yield json.dumps(place.node.battery()).encode() + b"\n"
+            time.sleep(0.05)
+
+    with connect(profile_of(place, door, "fsp-b", binding="certificate")) as client:
+        answer = client.post("/assets/batch", content=rows(), headers={"Content-Type": "application/x-ndjson"})
+
+    assert [json.loads(line).get("outcome") for line in answer.text.splitlines()][:3] == ["created"] * 3
+
+
 def test_the_agent_works_through_a_profile_that_is_bound_to_its_certificate(place: Place, door: Door) -> None:
     async def ask() -> httpx.Response:
         profile = profile_of(place, door, "fsp-a", binding="certificate")
@@ -175,6 +191,22 @@ def test_the_agent_works_through_a_profile_that_is_bound_to_its_certificate(plac
                 return await tool.get("/assets", params={"managed": "me"})
 
     assert asyncio.run(ask()).status_code == 200
+
+
+def test_a_rotated_key_leaves_authority_certificate_and_binding_in_the_profile(place: Place) -> None:
+    """The certificate need not be for the registered key: it carries the tokens of any."""
+    folder = place.node.folder / "participants" / "rotating"
+    made = onboard(place.node.profiles["operator"], "rotating", organisation("Rotating", ["FSP"]), folder)
+    certified = profile_of(place, next(iter(place.doors.values())), "fsp-a", binding="certificate")
+    replace(made, certificate=certified.certificate, certificate_key=certified.certificate_key, binding="certificate").save(folder)
+    before = Profile.load(folder)
+
+    rotate_key(str(folder), None)
+
+    after = Profile.load(folder)
+    assert (replace(after, key=before.key), after.key != before.key) == (before, True)
+    with connect(after) as client:
+        assert client.get("/assets", params={"managed": "me"}).status_code == 200
 
 
 def test_an_assertion_over_a_certificates_connection_gets_a_token_that_is_bound_to_it(place: Place, door: Door) -> None:
