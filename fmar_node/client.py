@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -36,6 +36,8 @@ from joserfc import jwk, jwt
 
 ALGORITHM_OF = {"EC": "ES256", "OKP": "Ed25519", "RSA": "PS256"}
 ASSERTION_KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+SUBJECT_TYPE = "https://w3id.org/fmar/ns#Organisation"
 ERROR_WORD = re.compile(r'\berror="([a-z_]+)"')
 MENDABLE = frozenset({"invalid_token", "use_dpop_nonce"})
 ASSERTION_SECONDS = 60
@@ -65,7 +67,8 @@ class CredentialError(httpx.HTTPError):
 class Profile:
     """Who a participant is at which node, with its private key (a JWK).
 
-    `ca` is a PEM file of the certificates that the node's is checked against, where its issuer is not one that everybody knows.
+    `ca` is a PEM file of the certificates that the node's is checked against, where its issuer is not one that everybody knows;
+    `on_behalf_of` the IRI of the organisation that it acts for, where that is not its own and has granted it.
     `certificate` (with its chain) and `certificate_key` are PEM files of what the participant shows of itself in TLS; with the
     `binding` "certificate" its tokens are bound to that certificate, and no proofs are made.
     """
@@ -77,6 +80,7 @@ class Profile:
     organisation: str
     key: dict[str, Any] = field(repr=False)
     ca: str = ""
+    on_behalf_of: str = ""
     certificate: str = ""
     certificate_key: str = ""
     binding: Literal["dpop", "certificate"] = "dpop"
@@ -92,7 +96,8 @@ class Profile:
             raise ValueError(f"{folder / 'profile.json'} has no {', '.join(missing)}")
         files = {name: str(folder / said[name]) for name in FILES if said.get(name)}
         binding = _checked_binding(folder / "profile.json", said.get("binding", "dpop"), files)
-        return cls(**{name: said[name] for name in names}, key=json.loads(key.read_text("utf-8")), **files, binding=binding)
+        subject = str(said.get("on_behalf_of", ""))
+        return cls(**{name: said[name] for name in names}, key=json.loads(key.read_text("utf-8")), **files, binding=binding, on_behalf_of=subject)
 
     def save(self, folder: Path) -> None:
         """Write `profile.json` and `key.jwk` (mode 0600) into `folder`, which is made if need be (mode 0700)."""
@@ -106,6 +111,10 @@ class Profile:
         with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
             key.chmod(0o600)
             out.write(json.dumps(self.key, indent=2) + "\n")
+
+    def acting_for(self, organisation: str) -> Self:
+        """The same participant on behalf of an organisation (its IRI) that has granted it to."""
+        return replace(self, on_behalf_of=organisation)
 
     @property
     def key_id(self) -> str:
@@ -252,6 +261,8 @@ class FmarAuth(httpx.Auth):
             "client_assertion_type": ASSERTION_KIND,
             "client_assertion": self._assertion(),
         }
+        if subject := self._profile.on_behalf_of:
+            form |= {"grant_type": EXCHANGE, "subject_token": subject, "subject_token_type": SUBJECT_TYPE}
         headers = {"Accept": "application/json"}
         if self._has_proofs:
             headers["DPoP"] = self._proof("POST", httpx.URL(url), None)

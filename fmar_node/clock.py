@@ -56,3 +56,8 @@ def parse_stamp(text: str) -> datetime:
     if instant.tzinfo is None:
         raise ValueError("a time needs a zone, e.g. 2026-11-22T09:30:00Z")
     return instant
+
+
+def midnight(day: str) -> str:
+    """When a day of the market begins, as `stamp` writes it: Europe/London midnight in UTC."""
+    return stamp(parse_stamp(day))

@@ -13,11 +13,12 @@ from datetime import date
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from fmar_node.access.caller import ANONYMOUS, Caller, caller_of
+from fmar_node.access.caller import ANONYMOUS, Caller
 from fmar_node.access.certificate import CertificateCheck
 from fmar_node.access.credential import Verifier
 from fmar_node.access.key import ApplicationKey, SigningKeys
 from fmar_node.access.replay import ReplayCache
+from fmar_node.access.standing import caller_in
 from fmar_node.access.token import TokenService
 from fmar_node.clock import Clock, SystemClock, today
 from fmar_node.drafting import Submission
@@ -27,7 +28,6 @@ from fmar_node.journal.register import Register, connect
 from fmar_node.links import JudgePool, WriterLink
 from fmar_node.query import Question, ask
 from fmar_node.read import Reader
-from fmar_node.record import Version
 from fmar_node.settings import Settings
 from fmar_node.store.pool import Answer, QueryPool
 from fmar_node.submit import Desk, Outcome, submit
@@ -50,6 +50,24 @@ class Remembered(Generic[T]):
         if key not in self.found and (value := read()) is not None:
             self.found[key] = value
         return self.found.get(key)
+
+
+class Standings:
+    """Callers as the register has them now, worked out once for as long as neither the journal nor the day has moved on."""
+
+    def __init__(self, register: Register, clock: Clock) -> None:
+        self.register, self.clock = register, clock
+        self.remembered: Remembered[Caller] = Remembered(register)
+
+    def of(self, known: Caller) -> Caller:
+        """The caller of whom `known` gives the names."""
+        day = today(self.clock)
+        names = (known.organisation, known.application, known.key_id, known.actor, known.user, day)
+        return self.remembered.get(names, lambda: caller_in(self.register, known, day)) or ANONYMOUS
+
+    def mandate(self, grantor: str, delegate: str) -> bool:
+        """Whether an organisation has granted another anything that is in force."""
+        return bool(self.of(Caller(grantor, actor=delegate)).grants.get(grantor))
 
 
 class Directory:
@@ -117,7 +135,7 @@ class Node:
         await self.writer.start()
         self.register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.folder.lookup_key())
         self.reader = Reader(self.register, self.vocabulary)
-        self.organisations: Remembered[Version] = Remembered(self.register)
+        self.standings = Standings(self.register, self.clock)
         self._open_credentials()
         self.level_at = self.register.size() - 1
         await self.queries.start()
@@ -127,7 +145,7 @@ class Node:
         base_url, settings = self.settings.base_url, self.settings
         replay = ReplayCache(settings, self.clock)
         self.keys, self.verifier_key = keys, self.folder.journal_key(base_url).verifier
-        self.tokens = TokenService(base_url, keys, settings, self.clock, directory, replay)
+        self.tokens = TokenService(base_url, keys, settings, self.clock, directory, replay, self.standings.mandate)
         self.verifier = Verifier(base_url, keys, settings, self.clock, directory, replay)
 
     async def _use_snapshot(self, path: str) -> None:
@@ -140,9 +158,10 @@ class Node:
         credential = self.verifier.verify(method, url, authorization, proofs, certificates)
         if credential is None:
             return ANONYMOUS
-        organisation = self.organisations.get(credential.organisation, lambda: self.register.current("organisations", credential.organisation))
-        assert organisation is not None
-        return caller_of(organisation.document, credential.client_id, credential.key_id)
+        caller = self.standings.of(Caller(credential.organisation, credential.client_id, credential.key_id, actor=credential.actor or ""))
+        if caller.actor and not caller.grants.get(caller.organisation):
+            raise self.verifier.refused("no delegation to the organisation that this access token names as actor is in force")
+        return caller
 
     @property
     def today(self) -> date:

@@ -123,6 +123,10 @@ class Verifier:
             raise self._refusal("invalid-dpop-proof", error.word, error.detail, error.headers) from error
         return accepted.credential
 
+    def refused(self, detail: str) -> Unauthenticated:
+        """What to raise where a token holds, but gives nothing any more."""
+        return self._token_refused(detail)
+
     def missing(self, detail: str = "this needs a credential") -> Unauthenticated:
         """What to raise where an anonymous caller may not go; it names no error (RFC 6750, section 3.1)."""
         return self._refusal("credential-missing", "", detail)
@@ -232,7 +236,7 @@ class Verifier:
 
     def _check_active(self, credential: Credential) -> None:
         found = self._directory.find(credential.client_id, credential.key_id)
-        if found is None or not found.is_active or found.organisation != credential.organisation:
+        if found is None or not found.is_active or found.organisation != (credential.actor or credential.organisation):
             raise self._token_refused("the application key behind this access token has been revoked")
 
     def _check_proof(self, accepted: _Accepted, token: str, method: str, url: str, dpop: Sequence[str]) -> None:

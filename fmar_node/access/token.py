@@ -1,6 +1,7 @@
 """The token endpoint, without HTTP: an application proves its key twice and gets a short-lived token.
 
 Rules kept here:
+- two grants: client_credentials, and token exchange (RFC 8693) for who acts on behalf of an organisation that has granted it;
 - grant client_credentials (RFC 6749, 4.4) with a `private_key_jwt` assertion (RFC 7523, section 3) by a
   registered, unrevoked key; the assertion is for this node, recent, and counts once;
 - or, without any assertion, by the certificate of the connection, whose key is a registered, unrevoked one of the
@@ -14,7 +15,7 @@ Rules kept here:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +26,15 @@ from fmar_node.access.proof import JTI_CHARS, Proof, ProofCheck, ProofError
 from fmar_node.access.replay import ReplayCache
 from fmar_node.clock import Clock
 from fmar_node.errors import FmarError, Malformed, Unauthenticated
-from fmar_node.identity import new_token
+from fmar_node.identity import is_uuid, new_token
 from fmar_node.settings import Settings
 
 TOKEN_TYPE = "at+jwt"  # noqa: S105
 GRANT = "client_credentials"
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+SUBJECT_TYPE = "https://w3id.org/fmar/ns#Organisation"
+"""The kind of subject token: the IRI of the organisation on whose behalf the client is going to act."""
+ISSUED_TYPE = "urn:ietf:params:oauth:token-type:access_token"
 ASSERTION_KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_TYPES = (None, "JWT", "jwt", "client-authentication+jwt")
 SCOPE = "fmar"
@@ -58,13 +63,16 @@ class TokenService:
         clock: Clock,
         directory: KeyDirectory,
         replay: ReplayCache,
+        mandate: Callable[[str, str], bool] = lambda _, __: False,
     ) -> None:
+        """`mandate` says of two organisations (bare UUIDs) whether the first has granted the second anything that is in force."""
         self._base_url = base_url.rstrip("/")
         self._keys = keys
         self._settings = settings
         self._clock = clock
         self._directory = directory
         self._replay = replay
+        self._mandate = mandate
         self._proofs = ProofCheck(settings, clock, replay)
         self._certificates = CertificateCheck(settings, clock)
 
@@ -82,15 +90,16 @@ class TokenService:
         is_certified = bool(certificates) and not (has_assertion and proofs)
         certificate = self._certificate(certificates) if is_certified else None
         assertion = self._asserted(form) if has_assertion or certificate is None else self._certified(form, certificate)
+        subject = self._subject(form, assertion.application)
         proof = self._check_proof(proofs, method, url) if proofs or certificate is None else None
         self._spend(assertion, proof)
-        return self._token(assertion.application, _binding(proof, certificate), scope)
+        return self._token(assertion.application, _binding(proof, certificate), scope, subject)
 
     def _check_grant(self, form: Mapping[str, str]) -> str:
         if form.get("grant_type") is None:
             raise _request_refused("invalid_request", f"grant_type is missing; send grant_type={GRANT}")
-        if form["grant_type"] != GRANT:
-            raise _request_refused("unsupported_grant_type", f"only grant_type={GRANT} is offered")
+        if form["grant_type"] not in (GRANT, EXCHANGE):
+            raise _request_refused("unsupported_grant_type", f"grant_type={GRANT} and {EXCHANGE} are offered")
         if form.get("scope") not in (None, "", SCOPE):
             raise _request_refused("invalid_scope", f"the only scope is {SCOPE}; leave scope out")
         return SCOPE
@@ -120,6 +129,19 @@ class TokenService:
             return self._authenticate(form)
         except UnacceptableError as error:
             raise _client_refused(f"the client assertion {error}") from error
+
+    def _subject(self, form: Mapping[str, str], application: ApplicationKey) -> str:
+        """The organisation (bare UUID) on whose behalf the client acts; empty where it acts for its own (RFC 8693, section 2.1)."""
+        if form["grant_type"] == GRANT:
+            return ""
+        if form.get("subject_token_type") != SUBJECT_TYPE or "actor_token" in form:
+            raise _request_refused("invalid_request", f"send subject_token_type={SUBJECT_TYPE}, the organisation's IRI as subject_token, and no actor_token")
+        if form.get("requested_token_type") not in (None, "", ISSUED_TYPE):
+            raise _request_refused("invalid_request", f"the only requested_token_type is {ISSUED_TYPE}")
+        subject = form.get("subject_token", "").removeprefix(f"{self._base_url}/organisations/")
+        if not is_uuid(subject) or not self._mandate(subject, application.organisation):
+            raise _request_refused("invalid_target", "no delegation of this organisation to yours is in force")
+        return subject
 
     def _authenticate(self, form: Mapping[str, str]) -> _Assertion:
         compact = read_compact(form["client_assertion"], self._settings.header_bytes)
@@ -176,11 +198,11 @@ class TokenService:
         except ProofError as error:
             raise _proof_refused(error) from error
 
-    def _token(self, application: ApplicationKey, binding: dict[str, str], scope: str) -> dict[str, Any]:
+    def _token(self, application: ApplicationKey, binding: dict[str, str], scope: str, subject: str) -> dict[str, Any]:
         now, life = int(self._clock.now().timestamp()), self._settings.token_seconds
         claims = {
             "iss": self._base_url,
-            "sub": f"{self._base_url}/organisations/{application.organisation}",
+            "sub": f"{self._base_url}/organisations/{subject or application.organisation}",
             "aud": self._base_url,
             "client_id": application.client_id,
             "client_key_id": application.key_id,
@@ -191,11 +213,14 @@ class TokenService:
             "scope": scope,
             "cnf": binding,
         }
+        if subject:
+            claims["act"] = {"sub": f"{self._base_url}/organisations/{application.organisation}"}
         return {
             "access_token": self._keys.sign(claims, TOKEN_TYPE),
             "token_type": "DPoP" if "jkt" in binding else "Bearer",
             "expires_in": life,
             "scope": scope,
+            **({"issued_token_type": ISSUED_TYPE} if subject else {}),
         }
 
 
@@ -239,7 +264,7 @@ def authorization_server_metadata(base_url: str, takes_certificates: bool = Fals
         "token_endpoint": token_endpoint(base_url),
         "jwks_uri": f"{base_url}/oauth/jwks",
         "response_types_supported": [],
-        "grant_types_supported": [GRANT],
+        "grant_types_supported": [GRANT, EXCHANGE],
         "token_endpoint_auth_methods_supported": ["private_key_jwt", *certified],
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "dpop_signing_alg_values_supported": list(ALGORITHMS),

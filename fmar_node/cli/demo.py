@@ -55,7 +55,7 @@ def demo(
     port: int = typer.Option(8080, "--port", min=1, max=65535, help="The loopback port of the node."),
     data: Path = typer.Option(Path(".fmar-demo"), "--data", help="The demo node's data folder; used again where there is one."),
 ) -> None:
-    """A node with example participants and real asset rows, and a tour in ten steps."""
+    """A node with example participants and real asset rows, and a tour of what it does."""
     base_url, folder, narrator = f"http://{HOST}:{port}", Folder(data), Narrator()
     check_port(port)
     check_folder(folder, base_url)
@@ -145,7 +145,7 @@ def _wait_until_ready(process: Process, base_url: str, log: Path) -> float:
 
 
 def tour(folder: Folder, base_url: str, narrator: Narrator) -> None:
-    """Participants, assets, and the ten steps; ends the command where one of them goes otherwise than it should."""
+    """Participants, assets, and the steps; ends the command where one of them goes otherwise than it should."""
     began = time.monotonic()
     try:
         profiles = settle_in(folder.participants)

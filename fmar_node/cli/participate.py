@@ -18,6 +18,7 @@ from fmar_node.cli.console import (
     client_of,
     escaped,
     fail,
+    organisation_of,
     out,
     print_json,
     profile_folder,
@@ -31,6 +32,7 @@ from fmar_node.client import Profile, connect, is_loopback, new_key, public_part
 AS = typer.Option(..., "--as", help="A profile folder, or a participant's name beside --data.")
 DATA = typer.Option(None, "--data", help="A node's data folder, for profiles by name.")
 NODE = typer.Option("", "--node", help="The node's URL (default: the profile's).")
+FOR = typer.Option("", "--for", help="The organisation that you act for and that has granted it: its IRI, or its name beside --data.")
 JSON = typer.Option(False, "--json", help="Print JSON.")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LD_JSON = {"Content-Type": "application/ld+json"}
@@ -164,13 +166,14 @@ def register_assets(
     files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="JSON-LD documents, one asset each."),
     as_: str = AS,
     data: Path | None = DATA,
+    for_: str = FOR,
     node: str = NODE,
     dry_run: bool = typer.Option(False, help="Judge only, write nothing."),
     as_json: bool = JSON,
 ) -> None:
     """Register assets from JSON-LD documents."""
     refused = 0
-    with client_of(as_, data) as client:
+    with client_of(as_, data, for_) as client:
         for file in files:
             params = {"dry-run": "true"} if dry_run else {}
             response = client.post(f"{node}/assets", content=file.read_bytes(), headers=LD_JSON, params=params)
@@ -200,11 +203,12 @@ def look_up(
     manufacturer: str = typer.Option("", help="For a serial number: its manufacturer."),
     as_: str = AS,
     data: Path | None = DATA,
+    for_: str = FOR,
     as_json: bool = JSON,
 ) -> None:
     """Find an asset by an identifier; the identifier never stands in a URL."""
     asked = {"scheme": scheme, "value": value, **({"manufacturer": manufacturer} if manufacturer else {})}
-    with client_of(as_, data) as client:
+    with client_of(as_, data, for_) as client:
         found = answered(client.post("/assets/lookup", json=asked)).json()
     if as_json:
         print_json(found)
@@ -218,13 +222,14 @@ def get(
     record: str = typer.Argument(..., help="A record's URL, or its path such as assets/0190..."),
     as_: str = AS,
     data: Path | None = DATA,
+    for_: str = FOR,
     accept: str = typer.Option("application/ld+json", help="The media type to ask for."),
     at: str = typer.Option("", help="As it stood at this time."),
     version: int | None = typer.Option(None, help="This version."),
 ) -> None:
     """Read a record."""
     params: dict[str, str] = {**({"at": at} if at else {}), **({"version": str(version)} if version is not None else {})}
-    with client_of(as_, data) as client:
+    with client_of(as_, data, for_) as client:
         url = record if record.startswith("http") else f"/{record.lstrip('/')}"
         sys.stdout.write(answered(client.get(url, params=params, headers={"Accept": accept})).text)
 
@@ -284,11 +289,12 @@ def _short(cell: dict[str, str]) -> str:
 def export(
     as_: str = AS,
     data: Path | None = DATA,
+    for_: str = FOR,
     format_: str = typer.Option("ndjson", "--format", help="ndjson, csv, nq or ttl."),
     output: Path | None = typer.Option(None, "--output", "-o", help="A file (default: standard output)."),
 ) -> None:
     """Everything that you manage, streamed."""
-    with client_of(as_, data) as client, client.stream("GET", "/assets/export", params={"format": format_}) as response:
+    with client_of(as_, data, for_) as client, client.stream("GET", "/assets/export", params={"format": format_}) as response:
         if not response.is_success:
             response.read()
             answered(response)
@@ -298,11 +304,17 @@ def export(
 
 
 @told
-def agent(as_: str = AS, data: Path | None = DATA, port: int = typer.Option(8081, min=0, max=65_535, help="The loopback port to listen on.")) -> None:
+def agent(
+    as_: str = AS,
+    data: Path | None = DATA,
+    for_: str = FOR,
+    port: int = typer.Option(8081, min=0, max=65_535, help="The loopback port to listen on."),
+) -> None:
     """A loopback proxy that adds your credential, so that any plain HTTP or SPARQL tool can use the node."""
     from fmar_node.cli.agent import serve_agent
 
     profile = profile_of(as_, data)
+    profile = profile.acting_for(organisation_of(for_, data)) if for_ else profile
     try:
         serve_agent(profile, port, lambda address: out.print(f"{profile.client_id} at {profile.node} through {address}  (Ctrl-C ends)"))
     except OSError as error:

@@ -18,13 +18,16 @@ from stdnum.gb import vat
 from fmar_node.access.caller import Role
 from fmar_node.access.jose import UnacceptableError
 from fmar_node.access.key import PublicKey, public_key
+from fmar_node.access.reveal import Relation
 from fmar_node.errors import Fault, Severity
-from fmar_node.kinds.erasure import ERASURE, erasure, is_operator
-from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation
+from fmar_node.kinds.erasure import ERASURE, erasure
+from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Policy, Rule, Situation
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
 ADMITTED = frozenset({"ACTIVE", "SUSPENDED"})
+HELD = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY", "SUSPENDED_CONSENT_REVOKED", "SUSPENDED_ADMIN"})
+"""The states of assets that have a provider."""
 OPERATORS_OWN = ("organisationRoles", "organisationRolesDescription", "licenceArea")
 MOBILES = (
     ("primaryMobileNumber", "primaryMobileNumberCountryCode"),
@@ -33,12 +36,9 @@ MOBILES = (
 )
 
 
-def is_own(situation: Situation) -> bool:
-    return (
-        situation.previous is not None
-        and situation.caller.is_active
-        and situation.previous.id == situation.caller.organisation
-    )
+MOST_ORPHANS = 5_000
+"""Assets that may lose their provider with one entry."""
+OPERATOR, OWN = frozenset({Role.OPERATOR}), frozenset({Relation.SELF})
 
 
 # -- rules
@@ -56,7 +56,7 @@ def is_new(situation: Situation) -> Iterable[Fault]:
 
 def leaves_roles_alone(situation: Situation) -> Iterable[Fault]:
     """UC-01.03: status and roles are changed by the operator only."""
-    if is_operator(situation) or situation.previous is None:
+    if situation.caller.has(Role.OPERATOR) or situation.previous is None:
         return
     was = situation.previous.document
     for term in OPERATORS_OWN:
@@ -99,9 +99,15 @@ def an_operators_key_remains(situation: Situation) -> Iterable[Fault]:
 
 
 def nothing_depends(situation: Situation) -> Iterable[Fault]:
-    """UC-01.04: live assets stand in the way of leaving the register."""
+    """UC-01.04: live assets stand in the way of leaving the register; the operator alone may have them wait for another provider."""
     count = situation.register.live_assets(uuid_of(situation.document["id"]))
-    if count:
+    if situation.note.get("forced"):
+        if not situation.caller.has(Role.OPERATOR):
+            yield Fault("ORGANISATION-DEREGISTER-4", Severity.REJECT, "only the operator may take an organisation out while assets depend on it", "/forced", "forced")
+        elif count > MOST_ORPHANS:
+            message = f"{count} live assets are more than the {MOST_ORPHANS} that may lose their provider at once"
+            yield Fault("LIVE_ASSETS", Severity.REJECT, message, "", "managedBy")
+    elif count:
         message = f"{count} live assets: de-register them first (POST /assets/{{id}}/deregistration), or have them switched"
         yield Fault("LIVE_ASSETS", Severity.REJECT, message, "", "managedBy")
 
@@ -166,8 +172,21 @@ def suspended(situation: Situation) -> Document:
 def withdrawn(situation: Situation) -> Document:
     """Leaving takes every key away in the same entry."""
     keys = [{**key, "keyStatus": "REVOKED"} for key in situation.document.get("applicationKey", ())]
-    gone = {**situation.document, "organisationStatus": "WITHDRAWN"}
+    gone = {**situation.document, **situation.note, "organisationStatus": "WITHDRAWN"}
     return {**gone, "applicationKey": keys} if keys else gone
+
+
+def taken_away(situation: Situation) -> Iterable[Consequence]:
+    """Who leaves takes its people, what it has granted and what it was granted along, in the same transaction."""
+    own, register = uuid_of(situation.document["id"]), situation.register
+    for user in register.belonging("users", own, ("INVITED", "ACTIVE")):
+        yield Consequence("users", user.id, "departure")
+    for delegation in register.belonging("delegations", own, ("OFFERED", "ACTIVE")):
+        yield Consequence("delegations", delegation.id, "end")
+    if situation.note.get("forced"):
+        for asset in register.belonging("assets", own, tuple(HELD)):
+            if uuid_of(asset.document["managedBy"]) == own:
+                yield Consequence("assets", asset.id, "orphaning")
 
 
 def with_key(situation: Situation) -> Document:
@@ -257,7 +276,7 @@ def defaults(document: Document, _: date) -> dict[str, object]:
 
 
 def _operator_only(code: str, what: str) -> tuple[Policy, ...]:
-    return (Policy(code, f"only the operator {what}", is_operator),)
+    return (Policy(code, f"only the operator {what}", OPERATOR),)
 
 
 ORGANISATION = Kind(
@@ -282,8 +301,8 @@ ORGANISATION = Kind(
             "update",
             ("UC-01.03",),
             (
-                Policy("ORGANISATION-UPDATE-1", "the operator changes any organisation", is_operator),
-                Policy("ORGANISATION-UPDATE-2", "an organisation's own passport is changed by itself or the operator", is_own),
+                Policy("ORGANISATION-UPDATE-1", "the operator changes any organisation", OPERATOR),
+                Policy("ORGANISATION-UPDATE-2", "an organisation's own passport is changed by itself or the operator", relations=OWN),
             ),
             (
                 Rule(is_new, ("ORG_ALREADY_REGISTERED",)),
@@ -324,20 +343,25 @@ ORGANISATION = Kind(
             "deregistration",
             ("UC-01.04",),
             (
-                Policy("ORGANISATION-DEREGISTER-1", "the operator de-registers any organisation", is_operator),
-                Policy("ORGANISATION-DEREGISTER-2", "an organisation is de-registered by itself or the operator", is_own),
+                Policy("ORGANISATION-DEREGISTER-1", "the operator de-registers any organisation", OPERATOR),
+                Policy("ORGANISATION-DEREGISTER-2", "an organisation is de-registered by itself or the operator", relations=OWN),
             ),
-            (Rule(nothing_depends, ("LIVE_ASSETS",)), Rule(an_operator_remains, ("ORGANISATION-OPERATOR-1",))),
+            (
+                Rule(nothing_depends, ("LIVE_ASSETS", "ORGANISATION-DEREGISTER-4")),
+                Rule(an_operator_remains, ("ORGANISATION-OPERATOR-1",)),
+            ),
             states=ADMITTED,
             state_rule="ORGANISATION-DEREGISTER-3",
             apply=withdrawn,
+            consequences=taken_away,
+            note_terms=frozenset({"forced"}),
         ),
         "key-registration": Action(
             "key-registration",
             ("UC-01.02", "UC-05.04"),
             (
-                Policy("ORGANISATION-KEY-1", "the operator registers any application's key", is_operator),
-                Policy("ORGANISATION-KEY-2", "an organisation's keys are registered by itself or the operator", is_own),
+                Policy("ORGANISATION-KEY-1", "the operator registers any application's key", OPERATOR),
+                Policy("ORGANISATION-KEY-2", "an organisation's keys are registered by itself or the operator", relations=OWN),
             ),
             (Rule(key_is_new, ("ORGANISATION-KEY-3", "ORGANISATION-KEY-4")),),
             states=ADMITTED,
@@ -350,8 +374,8 @@ ORGANISATION = Kind(
             "key-revocation",
             ("UC-01.04",),
             (
-                Policy("ORGANISATION-KEY-1", "the operator revokes any application's key", is_operator),
-                Policy("ORGANISATION-KEY-2", "an organisation's keys are revoked by itself or the operator", is_own),
+                Policy("ORGANISATION-KEY-1", "the operator revokes any application's key", OPERATOR),
+                Policy("ORGANISATION-KEY-2", "an organisation's keys are revoked by itself or the operator", relations=OWN),
             ),
             (Rule(key_is_known, ("ORGANISATION-KEY-5",)), Rule(an_operators_key_remains, ("ORGANISATION-OPERATOR-2",))),
             states=frozenset({"ACTIVE", "SUSPENDED", "WITHDRAWN"}),

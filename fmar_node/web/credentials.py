@@ -21,7 +21,7 @@ NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 async def token(request: Request) -> Response:
-    """Client credentials with private_key_jwt or a client certificate; the token is bound to the key of the DPoP proof or to the certificate."""
+    """A token for a client that authenticates with private_key_jwt or a client certificate; it is bound to the key of the DPoP proof or to the certificate."""
     exchange = exchange_of(request)
     try:
         content_type(exchange.header("content-type"), (FORM,))

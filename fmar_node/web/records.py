@@ -17,6 +17,7 @@ from starlette.responses import Response
 from fmar_node import jsonld
 from fmar_node.access.caller import Caller
 from fmar_node.access.reveal import reveal
+from fmar_node.access.standing import caller_in
 from fmar_node.checks.report import validation_report
 from fmar_node.clock import parse_stamp
 from fmar_node.drafting import Submission, digest_of
@@ -26,7 +27,7 @@ from fmar_node.kinds import Kind
 from fmar_node.read import Shown, not_here
 from fmar_node.record import Receipt
 from fmar_node.representation import FORMATS, JSON, LD_JSON, json_bytes, serialise_triples, triples, with_numbers
-from fmar_node.submit import Outcome, current_caller
+from fmar_node.submit import Outcome
 from fmar_node.vocabulary import CONTEXT, Tier
 from fmar_node.web.exchange import PRIVATE, Exchange, etag, json_response
 from fmar_node.web.negotiation import NUMBER, content_type, entity_tags, is_known, prefers_minimal
@@ -188,7 +189,7 @@ class Records:
     async def run(self, exchange: Exchange, submission: Submission) -> Outcome:
         """The write path, once per idempotency key at a time."""
         dry_run = _is_dry(exchange.request.query_params)
-        running = (submission.caller.organisation, submission.idempotency)
+        running = (submission.caller.party, submission.idempotency)
         if submission.idempotency:
             if running in self.running:
                 raise Conflict("idempotency-key-running", "the first request with this key is still running", headers={"Retry-After": "1"})
@@ -225,7 +226,7 @@ class Records:
     def _written(self, exchange: Exchange, caller: Caller, receipt: Receipt) -> Shown:
         version = exchange.node.register.version_at(receipt.index)
         assert version is not None
-        document = reveal(version.document, current_caller(caller, exchange.node.register), exchange.node.vocabulary)
+        document = reveal(version.document, caller_in(exchange.node.register, caller, exchange.node.today), exchange.node.vocabulary)
         return Shown(version, document or {"id": version.iri, "type": self.kind.class_name}, receipt.number)
 
 

@@ -22,13 +22,13 @@ from joserfc import jwk
 from fmar_node.access.certificate import CertificateCheck, ClientCertificate
 from fmar_node.access.credential import protected_resource_metadata
 from fmar_node.access.jose import UnacceptableError
-from fmar_node.access.token import authorization_server_metadata
+from fmar_node.access.token import EXCHANGE, SUBJECT_TYPE, TokenService, authorization_server_metadata
 from fmar_node.client import new_key, thumbprint
 from fmar_node.clock import SetClock
 from fmar_node.errors import FmarError, Malformed, Unauthenticated
 from fmar_node.settings import Settings
 
-from .conftest import BASE, NOON, Desk, b64
+from .conftest import BASE, NOON, ORGANISATION, Desk, b64
 from .test_token_service import _parts
 
 PROXY = "10.0.0.5"
@@ -303,6 +303,20 @@ def test_a_certificate_is_that_of_its_client_only(desk: Desk, der: bytes, app_ke
 
     assert (type(error), error.code, error.members) == (Unauthenticated, "invalid-client", {"error": "invalid_client"})
     assert by_certificate(desk, der)
+
+
+def test_who_acts_for_another_may_do_so_by_certificate(desk: Desk, der: bytes) -> None:
+    """Token exchange (RFC 8693) with the same authentication and binding as any token request."""
+    provider, granted = "0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b12", {("0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b12", ORGANISATION)}
+    desk.service = TokenService(BASE, desk.keys, SETTINGS, desk.clock, desk.directory, desk.replay, lambda *pair: pair in granted)
+    form = {"grant_type": EXCHANGE, "subject_token": f"{BASE}/organisations/{provider}", "subject_token_type": SUBJECT_TYPE}
+
+    answer = by_certificate(desk, der, **form)
+
+    claims = _parts(answer["access_token"])[1]
+    assert (claims["sub"], claims["act"], claims["cnf"]) == (form["subject_token"], {"sub": f"{BASE}/organisations/{ORGANISATION}"}, {"x5t#S256": hashed(der)})
+    granted.clear()
+    assert not_given(desk, der, **form).members == {"error": "invalid_target"}
 
 
 def test_a_certificate_for_an_unregistered_or_revoked_key_is_no_client(desk: Desk, der: bytes, app_keys: dict[str, Any]) -> None:

@@ -491,3 +491,35 @@ def test_an_operator_without_keys_has_none_to_lose(market: Market) -> None:
 
     with refused("ORGANISATION-KEY-5", as_=Invalid):
         act(market, "operator", "second", "key-revocation", clientId="app")
+
+
+# -- leaving while assets depend on it
+
+
+def test_the_operator_may_take_a_provider_out_and_its_assets_wait_for_another(market: Market) -> None:
+    ids = [market.submit(market.callers["fsp-a"], "assets", battery(f"S-{number}")).id for number in range(3)]
+    others = market.submit(market.callers["fsp-b"], "assets", battery("T-1", owner=market.iri("fsp-a"), ownerName=None)).id
+
+    with refused("LIVE_ASSETS", as_=Conflict):
+        act(market, "operator", "fsp-a", LEAVE)
+    with refused("ORGANISATION-DEREGISTER-4"):
+        act(market, "fsp-a", "fsp-a", LEAVE, forced=True)
+    receipt = act(market, "operator", "fsp-a", LEAVE, forced=True)
+
+    waiting = [market.current("assets", id_) for id_ in ids]
+    causes = {row[0] for row in market.register.connection.execute("SELECT cause FROM entry WHERE idx > ?", (receipt.index,))}
+    assert {version.state for version in waiting} == {"AWAITING_NEW_FSP"}
+    assert market.current("assets", others).state == "PENDING_VALIDATION"
+    assert causes == {receipt.index}
+    assert market.current("organisations", receipt.id).document["forced"] is True
+    with refused("ASSET-ORPHAN-2", as_=Conflict):
+        market.act(market.node(), "assets", ids[0], "orphaning")
+
+
+def test_no_more_assets_lose_their_provider_at_once_than_a_transaction_takes(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fmar_node.kinds.organisation.MOST_ORPHANS", 1)
+    for number in range(2):
+        market.submit(market.callers["fsp-a"], "assets", battery(f"S-{number}"))
+
+    with refused("LIVE_ASSETS", as_=Conflict):
+        act(market, "operator", "fsp-a", LEAVE, forced=True)
