@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from fmar_node.access.caller import ANONYMOUS, Caller
+from fmar_node.access.certificate import CertificateCheck
 from fmar_node.access.credential import Verifier
 from fmar_node.access.key import ApplicationKey, SigningKeys
 from fmar_node.access.replay import ReplayCache
@@ -93,6 +94,7 @@ class Node:
         folder.check_made()
         self.folder, self.settings = folder, settings
         self.clock: Clock = clock or SystemClock()
+        self.certificates = CertificateCheck(settings, self.clock)
         self.vocabulary = Vocabulary.load()
         self.queries = QueryPool(settings)
         self.judges = JudgePool(settings)
@@ -149,9 +151,11 @@ class Node:
     async def _use_snapshot(self, path: str) -> None:
         await self.queries.use(Path(path))
 
-    def caller(self, method: str, url: str, authorization: Sequence[str], proofs: Sequence[str]) -> Caller:
+    def caller(
+        self, method: str, url: str, authorization: Sequence[str], proofs: Sequence[str], certificates: Sequence[str] = ()
+    ) -> Caller:
         """Step 2: who is asking. Unauthenticated where a credential does not hold; anonymous where there is none."""
-        credential = self.verifier.verify(method, url, authorization, proofs)
+        credential = self.verifier.verify(method, url, authorization, proofs, certificates)
         if credential is None:
             return ANONYMOUS
         caller = self.standings.of(Caller(credential.organisation, credential.client_id, credential.key_id, actor=credential.actor or ""))

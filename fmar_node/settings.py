@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fmar_node.errors import Malformed
 
@@ -84,18 +85,35 @@ class Settings(BaseModel):
     token_seconds: int = Field(300, ge=10, le=600, description="life of an access token")
     clock_skew_seconds: int = Field(10, ge=0, description="how far a participant's clock may be off")
     proof_seconds: int = Field(60, ge=1, description="how old a DPoP proof or a client assertion may be")
-    header_bytes: int = Field(16_384, ge=1, description="largest Authorization or DPoP header")
+    header_bytes: int = Field(16_384, ge=1, description="largest Authorization, DPoP or client certificate header")
     token_seconds_most: int = Field(600, ge=10, le=3600, description="longest life of a token that is accepted, even a signed one")
     token_cache: int = Field(10_000, ge=1, description="verified access tokens kept in memory until they expire")
     replay_entries: int = Field(1_000_000, ge=1, description="used jti kept in memory, about 110 bytes each; full means 503")
     dpop_nonce: bool = Field(False, description="demand a nonce of this node in every DPoP proof (RFC 9449, section 8)")
     dpop_nonce_seconds: int = Field(300, ge=10, description="how long a DPoP nonce may be used")
 
+    # client certificates, which reverse proxies forward
+    trusted_proxies: tuple[str, ...] = Field((), description="addresses or networks of the proxies whose client certificate header counts, in the environment with commas between; none: it is never read")
+    client_certificate_header: str = Field("Client-Cert", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$", description="header in which a listed proxy forwards the client's certificate: RFC 9440, or percent-encoded PEM")
+
     probes_per_hour: int = Field(120, ge=0, description="answers per organisation and hour that tell of somebody else's record or of none")
 
     # lists
     page_items: int = Field(50, ge=1, description="items on a page when the request asks for no limit")
     page_items_most: int = Field(500, ge=1, description="most items on a page")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if ip_network(each).prefixlen == 0:
+                raise ValueError(f"{each} is everybody; whoever connects could claim any certificate")
+        return value
 
     @classmethod
     def read(cls, file: Path | None = None, environment: Mapping[str, str] | None = None, **given: Any) -> Self:

@@ -88,7 +88,7 @@ def problems() -> str:
 
 def settings() -> str:
     rows = [
-        [code(name), code(str(field.default)), _bounds(field.metadata), field.description]
+        [code(name), code(str(list(field.default) if isinstance(field.default, tuple) else field.default)), _bounds(field.metadata), field.description]
         for name, field in Settings.model_fields.items()
     ]
     intro = (

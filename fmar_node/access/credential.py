@@ -2,9 +2,10 @@
 
 Rules kept here:
 - no Authorization header is an anonymous caller; anything else must hold completely;
-- one Authorization header with the scheme DPoP and one DPoP header; bearer tokens are refused;
+- one Authorization header with the scheme DPoP and one DPoP header; a bearer token only where it is bound to the client
+  certificate (`cnf.x5t#S256`, RFC 8705, section 3) that a listed proxy forwards with it; bound to both, both must hold;
 - an access token (RFC 9068) is typ `at+jwt`, signed by a key of this node that its `kid` names, for this node,
-  in time, of bounded life, and bound (`cnf.jkt`) to the key of the proof that travels with it;
+  in time, of bounded life, and bound (`cnf.jkt`) to the key of the proof that travels with it, or to that certificate;
 - its application's key is still active at this very request, so that revocation acts on the next one;
 - the cheap checks come first, the jti is used up last, and no refusal repeats the token.
 """
@@ -21,11 +22,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from fmar_node.access.certificate import CertificateCheck
 from fmar_node.access.jose import ALGORITHMS, UnacceptableError, read_compact, text_claim, time_claim
 from fmar_node.access.key import KeyDirectory, SigningKeys
 from fmar_node.access.proof import ProofCheck, ProofError
 from fmar_node.access.replay import ReplayCache
-from fmar_node.access.token import SCOPE, TOKEN_TYPE
+from fmar_node.access.token import BOUND_CERTIFICATE, SCOPE, TOKEN_TYPE
 from fmar_node.clock import Clock
 from fmar_node.errors import Unauthenticated
 from fmar_node.identity import is_uuid
@@ -54,11 +56,24 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class _Binding:
+    """What a token is bound to: the thumbprint of a key, the hash of a certificate, or both; "" is not bound to one."""
+
+    key: str
+    certificate: str
+
+    @property
+    def scheme(self) -> str:
+        """The scheme with which such a token travels (RFC 9449, section 7.1; RFC 8705, section 3)."""
+        return "dpop" if self.key else "bearer"
+
+
+@dataclass(frozen=True, slots=True)
 class _Accepted:
     """A token whose signature and claims held."""
 
     credential: Credential
-    bound_to: str
+    bound_to: _Binding
     expires: float
 
 
@@ -80,20 +95,28 @@ class Verifier:
         self._clock = clock
         self._directory = directory
         self._proofs = ProofCheck(settings, clock, replay)
+        self._certificates = CertificateCheck(settings, clock)
         self._seen: OrderedDict[bytes, _Accepted] = OrderedDict()
         self._lock = threading.Lock()
 
-    def verify(self, method: str, url: str, authorization: Sequence[str], dpop: Sequence[str]) -> Credential | None:
+    def verify(
+        self, method: str, url: str, authorization: Sequence[str], dpop: Sequence[str], certificates: Sequence[str] = ()
+    ) -> Credential | None:
         """The credential behind a request, or None where it has no Authorization header at all.
 
-        `authorization` and `dpop` are all values of those headers; `url` is the request's as the public knows
-        it: the node's base URL and the path, never the Host header. Unauthenticated where anything is wrong.
+        `authorization` and `dpop` are all values of those headers, `certificates` what `CertificateCheck.forwarded` made of
+        the request; `url` is the request's as the public knows it: the node's base URL and the path, never the Host
+        header. Unauthenticated where anything is wrong.
         """
         if not authorization:
             return None
-        token = self._presented(authorization)
+        scheme, token = self._presented(authorization, certificates)
         accepted = self._accepted(token)
+        self._check_scheme(scheme, accepted.bound_to)
+        self._check_certificate(accepted.bound_to.certificate, certificates)
         self._check_active(accepted.credential)
+        if not accepted.bound_to.key:
+            return accepted.credential
         try:
             self._check_proof(accepted, token, method, url, dpop)
         except ProofError as error:
@@ -108,7 +131,8 @@ class Verifier:
         """What to raise where an anonymous caller may not go; it names no error (RFC 6750, section 3.1)."""
         return self._refusal("credential-missing", "", detail)
 
-    def _presented(self, authorization: Sequence[str]) -> str:
+    def _presented(self, authorization: Sequence[str], certificates: Sequence[str]) -> tuple[str, str]:
+        """Scheme, in lower case, and token."""
         if len(authorization) != 1:
             raise self._token_refused(f"exactly one Authorization header is needed, there are {len(authorization)}")
         if len(authorization[0]) > self._settings.header_bytes:
@@ -116,9 +140,31 @@ class Verifier:
         found = SCHEME.fullmatch(authorization[0])
         if found is None:
             raise self._token_refused("the Authorization header is not a scheme and one token")
-        if found[1].lower() != "dpop":
-            raise self._token_refused("this node takes DPoP-bound tokens only: send Authorization: DPoP and a DPoP proof")
-        return found[2]
+        scheme = found[1].lower()
+        if scheme == "dpop" or (scheme == "bearer" and certificates):
+            return scheme, found[2]
+        if self._certificates.is_offered:
+            raise self._token_refused("send Authorization: DPoP and a DPoP proof, or Bearer over a connection with the client certificate that the token is bound to")
+        raise self._token_refused("this node takes DPoP-bound tokens only: send Authorization: DPoP and a DPoP proof")
+
+    def _check_scheme(self, scheme: str, bound_to: _Binding) -> None:
+        if scheme == bound_to.scheme:
+            return
+        if scheme == "bearer":
+            raise self._token_refused("the access token is bound to a key and no bearer token: send Authorization: DPoP and a DPoP proof")
+        raise self._token_refused("the access token is bound to a client certificate: send Authorization: Bearer over a connection with that certificate")
+
+    def _check_certificate(self, bound_to: str, certificates: Sequence[str]) -> None:
+        if not bound_to:
+            return
+        if not certificates:
+            raise self._token_refused("the access token is bound to a client certificate, and none came with this request")
+        try:
+            is_bound = self._certificates.is_bound(certificates, bound_to)
+        except UnacceptableError as error:
+            raise self._refusal("invalid-client-certificate", "invalid_token", f"the client certificate {error}") from error
+        if not is_bound:
+            raise self._token_refused("the access token is bound to another client certificate than the one of this connection")
 
     def _accepted(self, token: str) -> _Accepted:
         """The token's claims, from memory where the same token was verified before and has not expired."""
@@ -151,7 +197,7 @@ class Verifier:
         if claims.get("iss") != self._base_url or claims.get("aud") != self._base_url:
             raise UnacceptableError(f"is not from and for this node; iss and aud must both be the text {self._base_url}")
         issued, expires = self._check_times(claims, now)
-        return _Accepted(self._credential(claims, issued, expires), _bound_key(claims), expires)
+        return _Accepted(self._credential(claims, issued, expires), _bound_to(claims), expires)
 
     def _check_times(self, claims: dict[str, Any], now: float) -> tuple[float, float]:
         issued, starts, expires = (time_claim(claims, name) for name in ("iat", "nbf", "exp"))
@@ -195,7 +241,7 @@ class Verifier:
 
     def _check_proof(self, accepted: _Accepted, token: str, method: str, url: str, dpop: Sequence[str]) -> None:
         proof = self._proofs.read(dpop)
-        if not hmac.compare_digest(proof.key.thumbprint, accepted.bound_to):
+        if not hmac.compare_digest(proof.key.thumbprint, accepted.bound_to.key):
             raise self._token_refused("the access token is bound to another key than the one that signed the DPoP proof")
         self._proofs.check(proof, method, url, token)
         self._proofs.spend(proof)
@@ -210,15 +256,23 @@ class Verifier:
     def _challenge(self, word: str, detail: str) -> str:
         """RFC 9449 section 7.1 and RFC 9728 section 5.1; a description is quoted safely and kept short."""
         said = {"error": word, "error_description": UNQUOTABLE.sub("'", detail)[:DESCRIPTION_CHARS]} if word else {}
-        said |= {"algs": " ".join(ALGORITHMS), "resource_metadata": resource_metadata_url(self._base_url)}
-        return "DPoP " + ", ".join(f'{name}="{value}"' for name, value in said.items())
+        where = {"resource_metadata": resource_metadata_url(self._base_url)}
+        accepted = [_spelt("DPoP", {**said, "algs": " ".join(ALGORITHMS), **where})]
+        if self._certificates.is_offered:
+            accepted.append(_spelt("Bearer", {**({"error": word} if word == "invalid_token" else {}), **where}))
+        return ", ".join(accepted)
 
 
-def _bound_key(claims: dict[str, Any]) -> str:
+def _spelt(scheme: str, parameters: dict[str, str]) -> str:
+    return f"{scheme} " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
+
+
+def _bound_to(claims: dict[str, Any]) -> _Binding:
     confirmation = claims.get("cnf")
-    if not isinstance(confirmation, dict):
-        raise UnacceptableError("is not bound to a key (cnf.jkt)")
-    return text_claim(confirmation, "jkt")
+    if not isinstance(confirmation, dict) or not {"jkt", BOUND_CERTIFICATE} & confirmation.keys():
+        raise UnacceptableError(f"is bound neither to a key (cnf.jkt) nor to a client certificate (cnf.{BOUND_CERTIFICATE})")
+    key, certificate = (text_claim(confirmation, name) if name in confirmation else "" for name in ("jkt", BOUND_CERTIFICATE))
+    return _Binding(key, certificate)
 
 
 def resource_metadata_url(base_url: str) -> str:
@@ -226,15 +280,19 @@ def resource_metadata_url(base_url: str) -> str:
     return f"{base_url}/.well-known/oauth-protected-resource"
 
 
-def protected_resource_metadata(base_url: str, name: str) -> dict[str, Any]:
-    """The document at `/.well-known/oauth-protected-resource` (RFC 9728, section 2). Bearer tokens: no way at all."""
+def protected_resource_metadata(base_url: str, name: str, takes_certificates: bool = False) -> dict[str, Any]:
+    """The document at `/.well-known/oauth-protected-resource` (RFC 9728, section 2).
+
+    Bearer tokens: only those that are bound to a client certificate, where the node has proxies that forward them.
+    """
     return {
         "resource": base_url,
         "resource_name": name,
         "authorization_servers": [base_url],
         "scopes_supported": [SCOPE],
-        "bearer_methods_supported": [],
+        "bearer_methods_supported": ["header"] if takes_certificates else [],
         "dpop_signing_alg_values_supported": list(ALGORITHMS),
-        "dpop_bound_access_tokens_required": True,
+        "dpop_bound_access_tokens_required": not takes_certificates,
         "resource_documentation": f"{base_url}/docs",
+        **({"tls_client_certificate_bound_access_tokens": True} if takes_certificates else {}),
     }

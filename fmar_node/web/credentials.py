@@ -21,12 +21,12 @@ NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 async def token(request: Request) -> Response:
-    """Client credentials with private_key_jwt; the token is bound to the key of the DPoP proof."""
+    """A token for a client that authenticates with private_key_jwt or a client certificate; it is bound to the key of the DPoP proof or to the certificate."""
     exchange = exchange_of(request)
     try:
         content_type(exchange.header("content-type"), (FORM,))
         form = _form(await exchange.body(MOST_BYTES))
-        issued = exchange.node.tokens.issue(form, request.headers.getlist("dpop"), request.method, exchange.url)
+        issued = exchange.node.tokens.issue(form, request.headers.getlist("dpop"), request.method, exchange.url, exchange.certificates)
     except FmarError as error:
         request.state.refused = error
         return _oauth_error(error)
@@ -58,10 +58,12 @@ async def jwks(request: Request) -> Response:
 
 async def authorization_server(request: Request) -> Response:
     """RFC 8414 metadata."""
-    return Response(json_bytes(authorization_server_metadata(exchange_of(request).node.settings.base_url)), media_type=JSON)
+    node = exchange_of(request).node
+    return Response(json_bytes(authorization_server_metadata(node.settings.base_url, node.certificates.is_offered)), media_type=JSON)
 
 
 async def protected_resource(request: Request) -> Response:
     """RFC 9728 metadata."""
-    settings = exchange_of(request).node.settings
-    return Response(json_bytes(protected_resource_metadata(settings.base_url, settings.node_name)), media_type=JSON)
+    node = exchange_of(request).node
+    found = protected_resource_metadata(node.settings.base_url, node.settings.node_name, node.certificates.is_offered)
+    return Response(json_bytes(found), media_type=JSON)

@@ -41,10 +41,16 @@ class Exchange:
         path = self.request.scope.get("raw_path") or self.request.url.path.encode()
         return self.node.settings.base_url + path.decode("ascii", "replace").split("?")[0]
 
+    @property
+    def certificates(self) -> tuple[str, ...]:
+        """What a listed proxy says of the client's certificate; nothing where the peer of the connection is anybody else."""
+        values = self.request.headers.getlist(self.node.settings.client_certificate_header)
+        return self.node.certificates.forwarded(self.request.client.host if self.request.client else "", values)
+
     def caller(self) -> Caller:
         """Who is asking; Unauthenticated where a credential does not hold."""
         headers = self.request.headers
-        caller = self.node.caller(self.request.method, self.url, headers.getlist("authorization"), headers.getlist("dpop"))
+        caller = self.node.caller(self.request.method, self.url, headers.getlist("authorization"), headers.getlist("dpop"), self.certificates)
         self.request.state.caller = caller
         return caller
 
