@@ -43,6 +43,13 @@ PROBLEMS: dict[str, Problem] = {
     "invalid-client-certificate": Problem("The client certificate was not accepted", "Connect with one certificate that is in force, with a P-256, Ed25519 or RSA key; the detail says what was wrong."),
     "invalid-client": Problem("The client was not accepted", "Sign a private_key_jwt assertion with a registered, unrevoked key, or connect with a certificate for one where the node takes certificates."),
     "invalid-grant-request": Problem("The token request is malformed", "Use grant_type=client_credentials with a private_key_jwt client assertion and a DPoP header."),
+    "sign-in-failed": Problem("The sign-in did not hold", "Begin again at /signin; the detail says what was wrong."),
+    "sign-in-choice": Problem("This person belongs to several organisations", "Begin again with organisation= one of those in choices."),
+    "identity-not-invited": Problem("No invitation for this identity", "Ask your organisation's administrator for an invitation to the e-mail address that the identity provider knows."),
+    "identity-provider-unavailable": Problem("The identity provider gave no usable answer", "Try again later; the node's log has the reason for its operator."),
+    "session-missing": Problem("Nobody has signed in", "Sign in at /signin."),
+    "session-ended": Problem("The session has ended", "Sign in again at /signin."),
+    "cross-site-request": Problem("The request does not come from a page of this node", "With a session, send Origin with the node's own address; a program uses an access token instead."),
     "agent-refused": Problem("The agent does not serve this caller", "Only tools on this machine may use an agent, at the address that it printed."),
     "node-unreachable": Problem("The agent cannot reach its node", "Check that the node runs, and the address in profile.json."),
     # permission and existence

@@ -13,19 +13,23 @@ from datetime import date
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from fmar_node.access.caller import ANONYMOUS, Caller
+from fmar_node.access.caller import ADMITTED, ANONYMOUS, Caller
 from fmar_node.access.certificate import CertificateCheck
 from fmar_node.access.credential import Verifier
 from fmar_node.access.key import ApplicationKey, SigningKeys
+from fmar_node.access.provider import Provider
 from fmar_node.access.replay import ReplayCache
+from fmar_node.access.session import Session, Sessions
+from fmar_node.access.signin import SignIn
 from fmar_node.access.standing import caller_in
 from fmar_node.access.token import TokenService
 from fmar_node.clock import Clock, SystemClock, today
 from fmar_node.drafting import Submission
-from fmar_node.errors import FmarError
+from fmar_node.errors import FmarError, Unauthenticated
 from fmar_node.folder import Folder
 from fmar_node.journal.register import Register, connect
 from fmar_node.links import JudgePool, WriterLink
+from fmar_node.people import Accounts
 from fmar_node.query import Question, ask
 from fmar_node.read import Reader
 from fmar_node.settings import Settings
@@ -147,6 +151,15 @@ class Node:
         self.keys, self.verifier_key = keys, self.folder.journal_key(base_url).verifier
         self.tokens = TokenService(base_url, keys, settings, self.clock, directory, replay, self.standings.mandate)
         self.verifier = Verifier(base_url, keys, settings, self.clock, directory, replay)
+        self._open_sessions()
+
+    def _open_sessions(self) -> None:
+        """What people need who sign in."""
+        settings = self.settings
+        providers = [Provider(each, self.folder.secret(each.client_secret_file), settings, self.clock) for each in settings.identity_providers]
+        self.sign_in = SignIn(settings.base_url, settings, self.clock, providers)
+        self.sessions = Sessions(self.folder.sessions, settings, self.clock)
+        self.people = Accounts(self.register, self.submit, settings.base_url, self.clock)
 
     async def _use_snapshot(self, path: str) -> None:
         await self.queries.use(Path(path))
@@ -162,6 +175,20 @@ class Node:
         if caller.actor and not caller.grants.get(caller.organisation):
             raise self.verifier.refused("no delegation to the organisation that this access token names as actor is in force")
         return caller
+
+    def person(self, token: str) -> tuple[Caller, Session]:
+        """Who is asking by a session. Unauthenticated where it has ended, as it does when the account or the organisation has."""
+        session = self.sessions.find(token)
+        if session is None:
+            raise self._out("the session has ended, or is not one of this node")
+        caller = self.standings.of(Caller(session.organisation, user=session.user))
+        if caller.state not in ADMITTED or caller.user_role is None:
+            self.sessions.end(session.id)
+            raise self._out("the account or its organisation is not active any more")
+        return caller, session
+
+    def _out(self, detail: str) -> Unauthenticated:
+        return Unauthenticated("session-ended", detail, headers=self.verifier.missing().headers)
 
     @property
     def today(self) -> date:
@@ -182,5 +209,8 @@ class Node:
         await self.queries.close()
         await self.judges.close()
         await self.writer.close()
+        if hasattr(self, "sessions"):
+            await self.sign_in.close()
+            self.sessions.close()
         if hasattr(self, "register"):
             self.register.connection.close()

@@ -6,12 +6,14 @@ variables (`FMAR_QUERY_SECONDS=10`), and passed on; nothing else in the package 
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -19,6 +21,32 @@ from fmar_node.errors import Malformed
 
 NOT_SETTINGS = frozenset({"FMAR_SUITES"})
 """FMAR_* names that mean something to others: where the tests find the public suites."""
+
+
+class IdentityProvider(BaseModel):
+    """An OpenID Connect provider that people may sign in with, as `[[identity_providers]]` in node.toml describes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="what the node calls it, in URLs and to people")
+    issuer: str = Field(max_length=512, description="its issuer identifier, exactly as its discovery document has it; https, or http on loopback")
+    client_id: str = Field(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$", description="what it calls this node")
+    client_secret_file: str = Field("", description="file with the secret that it gave this node, relative to the data folder, mode 0600; none: a public client")
+    scopes: tuple[str, ...] = Field(("openid", "email"), description="scopes asked for; openid and email are always among them")
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_an_issuer(cls, issuer: str) -> str:
+        if not is_safe_url(issuer, may_be_loopback=True) or "?" in issuer:
+            raise ValueError("an issuer is an https URL without user, query and fragment; http only on loopback")
+        return issuer
+
+    @field_validator("scopes")
+    @classmethod
+    def _are_scopes(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not scope or not scope.isascii() or not scope.isprintable() or set(scope) & set(' "\\') for scope in scopes):
+            raise ValueError("a scope is a word without spaces and quotes")
+        return tuple(dict.fromkeys(("openid", "email", *scopes)))
 
 
 class Settings(BaseModel):
@@ -98,6 +126,19 @@ class Settings(BaseModel):
 
     probes_per_hour: int = Field(120, ge=0, description="answers per organisation and hour that tell of somebody else's record or of none")
 
+    # people
+    identity_providers: tuple[IdentityProvider, ...] = Field((), description="OpenID Connect providers that people sign in with ([people](../guides/people.md)); none: nobody signs in")
+    provider_seconds: float = Field(5.0, gt=0, le=60, description="longest wait for an answer of an identity provider")
+    provider_bytes: int = Field(262_144, ge=1_024, description="largest answer of an identity provider")
+    provider_cache_seconds: int = Field(3_600, ge=60, le=86_400, description="how long an identity provider's discovery document and keys are kept")
+    provider_refresh_seconds: int = Field(30, ge=1, le=3_600, description="shortest time between two fetches of an identity provider's keys for the sake of an unknown one")
+    sign_in_seconds: int = Field(600, ge=60, le=3_600, description="how long a person may take at the identity provider")
+    sign_in_failures_per_address: int = Field(60, ge=1, description="failed sign-ins from one network address (IPv6: one /64) and hour")
+    sign_in_failures_per_identity: int = Field(10, ge=1, description="failed sign-ins of one subject of an identity provider and hour")
+    session_idle_seconds: int = Field(1_800, ge=120, le=86_400, description="a session ends when it has not been used for so long; use is noted once a minute")
+    session_seconds: int = Field(43_200, ge=600, le=604_800, description="longest life of a session, used or not")
+    sessions_per_user: int = Field(5, ge=1, le=100, description="most sessions of one person at once; one more ends the oldest")
+
     # lists
     page_items: int = Field(50, ge=1, description="items on a page when the request asks for no limit")
     page_items_most: int = Field(500, ge=1, description="most items on a page")
@@ -114,6 +155,26 @@ class Settings(BaseModel):
             if ip_network(each).prefixlen == 0:
                 raise ValueError(f"{each} is everybody; whoever connects could claim any certificate")
         return value
+
+    @field_validator("identity_providers", mode="before")
+    @classmethod
+    def _from_json(cls, given: Any) -> Any:
+        """In the environment they are JSON."""
+        if not isinstance(given, str):
+            return given
+        try:
+            return json.loads(given)
+        except ValueError:
+            raise ValueError("in the environment it is a JSON array of objects") from None
+
+    @field_validator("identity_providers")
+    @classmethod
+    def _are_distinct(cls, given: tuple[IdentityProvider, ...]) -> tuple[IdentityProvider, ...]:
+        for each in ("name", "issuer"):
+            values = [getattr(provider, each) for provider in given]
+            if len(set(values)) != len(values):
+                raise ValueError(f"two identity providers have the same {each}")
+        return given
 
     @classmethod
     def read(cls, file: Path | None = None, environment: Mapping[str, str] | None = None, **given: Any) -> Self:
@@ -135,6 +196,25 @@ class Settings(BaseModel):
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
             raise Malformed("malformed-request", f"settings: {wrong}") from error
+
+
+def is_safe_url(url: str, *, may_be_loopback: bool) -> bool:
+    """Whether a URL may be asked or sent people to: https, or http on loopback where that is allowed; nobody's name in it."""
+    try:
+        parts = urlsplit(url)
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    if not is_whole or not url.isascii() or not url.isprintable() or set(url) & set(' \\"<>#@|'):
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and may_be_loopback and is_loopback(parts.hostname or ""))
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def surroundings(**more: str) -> dict[str, str]:

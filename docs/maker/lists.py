@@ -12,7 +12,7 @@ from maker.words import UNITS
 
 from fmar_node.errors import PROBLEMS
 from fmar_node.kinds import KINDS
-from fmar_node.settings import Settings
+from fmar_node.settings import IdentityProvider, Settings
 from fmar_node.vocabulary import CODES, FMAR, XSD, Code, Scheme, Term, TermKind, Vocabulary
 
 VOCABULARY = Vocabulary.load()
@@ -96,7 +96,15 @@ def settings() -> str:
         "`FMAR_` and the name in capitals goes before the file: `FMAR_QUERY_SECONDS=10`. They are read once, at start. "
         "Sizes are bytes, times seconds, unless the name says otherwise. An unknown name is refused."
     )
-    return page("Settings", intro, table("name | default | bounds | meaning", rows))
+    providers = [
+        [code(name), "needed" if field.is_required() else code(str(field.default)), field.description]
+        for name, field in IdentityProvider.model_fields.items()
+    ]
+    return page(
+        "Settings", intro, table("name | default | bounds | meaning", rows),
+        "## Identity providers", "One table `[[identity_providers]]` each; in the environment a JSON array of objects.",
+        table("name | default | meaning", providers),
+    )  # fmt: skip
 
 
 def _bounds(metadata: Iterable[Any]) -> str:

@@ -32,6 +32,7 @@ from fmar_node.web import (
     operations,
     readiness,
     records,
+    signin,
     sparql,
     words,
 )
@@ -97,6 +98,7 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     app.state.node = node
     app.state.measures = Measures(node, tls)
     app.state.throttle = Throttle(node.settings.probes_per_hour)
+    app.state.failures = signin.Failures(node.settings)
     _add_routes(app)
     app.add_exception_handler(FmarError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
@@ -140,6 +142,8 @@ def _add_routes(app: FastAPI) -> None:
     add("/oauth/jwks", credentials.jwks)
     add("/.well-known/oauth-authorization-server", credentials.authorization_server)
     add("/.well-known/oauth-protected-resource", credentials.protected_resource)
+    for path, endpoint, method in signin.ROUTES:
+        add(path, endpoint, method)
     add("/journal/checkpoint", journal.checkpoint)
     add("/journal/key", journal.key)
     add("/journal/handovers", journal.handovers)
@@ -175,7 +179,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
     request.state.refused = error
     kind = getattr(request.state, "kind", "")
     body = problem_bytes(error, node.settings.base_url, request.url.path, kind)
-    headers = {"Cache-Control": "private, no-store", "Vary": "Accept, Authorization, DPoP", **error.headers}
+    headers = {"Cache-Control": "private, no-store", "Vary": "Accept, Authorization, DPoP, Cookie", **error.headers}
     return Response(body, status_of(error), headers, PROBLEM_JSON)
 
 

@@ -22,8 +22,8 @@ from fmar_node.web.records import MERGE_PATCH
 from fmar_node.web.sparql import DESCRIPTION_FORMATS, DIRECT
 
 TEXT, HTML, BYTES = "text/plain", "text/html", "application/octet-stream"
-READ, WRITE, OPEN = "read", "write", "open"
-"""Whether a credential widens what is seen, is needed, or plays no role."""
+READ, WRITE, OPEN, PERSON = "read", "write", "open", "person"
+"""Whether a credential widens what is seen, is needed, or plays no role; or whether it is a person's session that is needed."""
 
 LISTING = ("cursor", "limit", "managed", "format")
 READING = ("at", "version", "format", "If-None-Match")
@@ -60,6 +60,7 @@ def operations() -> Iterator[Operation]:
     yield Operation("/oauth/jwks", "get", {200: ["application/jwk-set+json"]}, OPEN)
     for name in ("oauth-authorization-server", "oauth-protected-resource"):
         yield Operation(f"/.well-known/{name}", "get", {200: [JSON]}, OPEN)
+    yield from _people()
     yield from _journal()
     yield from _vocabulary()
     yield Operation("/", "get", {200: [HTML, *DESCRIPTION_FORMATS[:-1]]}, OPEN, ("format",))
@@ -85,6 +86,16 @@ def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
         if not action.takes_document:
             takes = MEDIA_TYPES if action.note_terms else ()
             yield Operation(f"{one}/{action.name}", "post", changed, WRITE, WRITING, takes, name, is_body_needed=False)
+
+
+def _people() -> Iterator[Operation]:
+    yield Operation("/signin", "get", {200: [HTML, JSON], 303: ()}, OPEN, ("provider", "organisation", "return", "format"))
+    yield Operation("/signin/callback", "get", {303: ()}, OPEN, ("code", "state", "iss", "error"))
+    yield Operation("/session", "get", {200: [JSON, HTML]}, PERSON, ("format",))
+    yield Operation("/session", "delete", {204: ()}, PERSON)
+    yield Operation("/session/end", "post", {303: ()}, PERSON)
+    yield Operation("/sessions", "get", {200: [JSON]}, PERSON)
+    yield Operation("/sessions/{id}", "delete", {204: ()}, PERSON)
 
 
 def _journal() -> Iterator[Operation]:

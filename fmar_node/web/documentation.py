@@ -15,7 +15,8 @@ from fmar_node.kinds import KINDS
 from fmar_node.node import Node
 from fmar_node.representation import JSON, LD_JSON
 from fmar_node.vocabulary import Term, TermKind, Vocabulary
-from fmar_node.web.contract import OPEN, READ, WRITE, Operation, operations, parameter
+from fmar_node.web.contract import OPEN, PERSON, READ, WRITE, Operation, operations, parameter
+from fmar_node.web.cookie import session_cookie
 from fmar_node.web.credentials import FORM
 from fmar_node.web.pages import TEMPLATES
 from fmar_node.web.problems import PROBLEM_JSON
@@ -31,8 +32,13 @@ JSON_FORMS: dict[TermKind, dict[str, Any]] = {
 }
 PROBLEM = {"description": "Refused", "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 OAUTH_ERROR = {"description": "Refused", "content": {JSON: {"schema": {"$ref": "#/components/schemas/OAuthError"}}}}
-ACCESS: dict[str, list[dict[str, list[str]]]] = {READ: [{}, {"dpop": []}], WRITE: [{"dpop": []}], OPEN: []}
-WORDS = {200: "Done", 201: "Made", 204: "Done, as you prefer without a body", 304: "Not changed", 503: "Not now"}
+ACCESS: dict[str, list[dict[str, list[str]]]] = {
+    READ: [{}, {"dpop": []}, {"session": []}],
+    WRITE: [{"dpop": []}, {"session": []}],
+    OPEN: [],
+    PERSON: [{"session": []}],
+}
+WORDS = {200: "Done", 201: "Made", 204: "Done, as you prefer without a body", 303: "Go on there", 304: "Not changed", 503: "Not now"}
 
 
 def describe(app: FastAPI) -> None:
@@ -58,7 +64,10 @@ def _completed(found: dict[str, Any], node: Node) -> dict[str, Any]:
     schemas = {kind.class_name: _schema(node.vocabulary, kind.class_name) for kind in KINDS.values()}
     components = found.setdefault("components", {})
     components["schemas"] = {**schemas, **_parts(node.vocabulary), "Problem": PROBLEM_SCHEMA, "OAuthError": OAUTH_SCHEMA}
-    components["securitySchemes"] = {"dpop": {"type": "http", "scheme": "DPoP", "description": "Access token bound to the key of a DPoP proof (RFC 9449)"}}
+    components["securitySchemes"] = {
+        "dpop": {"type": "http", "scheme": "DPoP", "description": "Access token bound to the key of a DPoP proof (RFC 9449)"},
+        "session": {"type": "apiKey", "in": "cookie", "name": session_cookie(node.settings.base_url), "description": "Session of a person who has signed in at /signin"},
+    }
     found["servers"] = [{"url": node.settings.base_url}]
     told = {(each.path, each.method): each for each in operations()}
     for path, item in found["paths"].items():
