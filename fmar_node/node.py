@@ -20,14 +20,16 @@ from fmar_node.access.replay import ReplayCache
 from fmar_node.access.token import TokenService
 from fmar_node.clock import Clock, SystemClock, today
 from fmar_node.drafting import Submission
-from fmar_node.errors import FmarError
-from fmar_node.folder import Folder
+from fmar_node.errors import FmarError, Malformed
+from fmar_node.folder import Folder, is_open, readable
+from fmar_node.followers.verification import Verification
 from fmar_node.journal.register import Register, connect
 from fmar_node.links import JudgePool, WriterLink
 from fmar_node.query import Question, ask
 from fmar_node.read import Reader
 from fmar_node.record import Version
 from fmar_node.settings import Settings
+from fmar_node.sources.source import ExternalSource
 from fmar_node.store.pool import Answer, QueryPool
 from fmar_node.submit import Desk, Outcome, submit
 from fmar_node.vocabulary import Vocabulary
@@ -83,6 +85,9 @@ class Node:
         self.refusal: Exception | None = None
         """Why it did not start."""
         self.starting: asyncio.Task[None] | None = None
+        self.source = self._source()
+        self.verification: Verification | None = None
+        self.verifying: asyncio.Task[None] | None = None
         self.level_at = 0
         """The journal index that the graph has to reach before this node is ready: what was there when it started."""
 
@@ -109,6 +114,7 @@ class Node:
             judges.cancel()
             await asyncio.gather(judges, return_exceptions=True)
             raise
+        self._begin_verification()
         self.is_ready = True
 
     async def _start_reading(self) -> None:
@@ -128,6 +134,33 @@ class Node:
         self.tokens = TokenService(base_url, keys, settings, self.clock, directory, replay)
         self.verifier = Verifier(base_url, keys, settings, self.clock, directory, replay)
 
+    def _source(self) -> ExternalSource | None:
+        """The companies register, where one is configured; Malformed where it cannot be asked as the settings say."""
+        settings, key = self.settings, ""
+        if not settings.companies_register_url:
+            return None
+        from fmar_node.sources.companies_register import CompaniesRegister, key_in
+
+        if settings.companies_register_key_file:
+            file = self.folder.root / settings.companies_register_key_file
+            if file.exists() and is_open(file):
+                raise Malformed("malformed-request", "{}; {}".format(*readable(file)))
+            key = key_in(file)
+        return CompaniesRegister(settings, self.clock, key)
+
+    def _begin_verification(self) -> None:
+        if self.source is None:
+            return
+        register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.folder.lookup_key())
+        self.verification = Verification(register, self.source, self.submit, self.settings)
+        self.verifying = asyncio.create_task(self.verification.run())
+
+    async def _end_verification(self) -> None:
+        if self.verifying is not None and self.verification is not None:
+            self.verifying.cancel()
+            await asyncio.gather(self.verifying, return_exceptions=True)
+            await self.verification.close()
+
     async def _use_snapshot(self, path: str) -> None:
         await self.queries.use(Path(path))
 
@@ -146,8 +179,11 @@ class Node:
 
     async def submit(self, submission: Submission, *, dry_run: bool = False) -> Outcome:
         """The write path (`fmar_node.submit`)."""
-        desk = Desk(self.register, self.judges, self.writer, self.vocabulary)
-        return await submit(desk, submission, self.today, dry_run=dry_run)
+        desk = Desk(self.register, self.judges, self.writer, self.vocabulary, self.settings.sources)
+        outcome = await submit(desk, submission, self.today, dry_run=dry_run)
+        if self.verification is not None and submission.kind == "organisations":
+            self.verification.wake()
+        return outcome
 
     async def query(self, question: Question, caller: Caller) -> Answer:
         """SPARQL inside the caller's window (`fmar_node.query`)."""
@@ -156,6 +192,7 @@ class Node:
     async def close(self) -> None:
         """Stops taking work, lets the writer finish, ends the children."""
         self.is_ready = False
+        await self._end_verification()
         await self.queries.close()
         await self.judges.close()
         await self.writer.close()

@@ -56,6 +56,11 @@ class Caller:
         return not self.organisation
 
     @property
+    def is_node(self) -> bool:
+        """The node itself, through a part of it: no credential makes a caller that has an application and no organisation."""
+        return not self.organisation and bool(self.application)
+
+    @property
     def is_active(self) -> bool:
         """Suspension blocks writes, not reading (UC-01.03)."""
         return self.state == "ACTIVE"

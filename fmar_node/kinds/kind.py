@@ -59,6 +59,8 @@ class Situation:
     """The instant of recording, an xsd:dateTime."""
     note: Document = field(default_factory=dict)
     """The small document of a named action."""
+    sources: frozenset[str] = frozenset()
+    """The external sources that this node asks, as codes of EvidenceKind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ class Action:
     note_class: str = ""
     """The class that the small document is read as, where it is not the record's own."""
     takes_document: bool = False
+    is_nodes_own: bool = False
+    """Taken by the node itself and by nobody over HTTP, and about a version that it names."""
 
     def verdict(self, situation: Situation) -> Verdict:
         """The first policy that permits, or the refusal of the last one."""
@@ -126,3 +130,5 @@ class Kind:
     claims: Callable[[Document], set[Claim]]
     handles: Callable[[Document], set[tuple[str, str]]]
     filters: tuple[str, ...] = ()
+    spelling: Callable[[Document], dict[str, object]] = lambda _: {}
+    """The values that a document writes in another way than the register does, as the register writes them."""

@@ -132,8 +132,8 @@ def _add_routes(app: FastAPI) -> None:
         add(f"/{plural}/{{id:record}}/versions/{{number:count}}", room.version)
         add(f"/{plural}/{{id:record}}/history", room.history)
         add(f"/{plural}/{{id:record}}/proof", room.proof)
-        for action in kind.actions:
-            if action not in ("register", "update"):
+        for action, declared in kind.actions.items():
+            if action not in ("register", "update") and not declared.is_nodes_own:
                 add(f"/{plural}/{{id:record}}/{action}", records.acting(room, action), "POST")
     app.router.add_route("/sparql", sparql.endpoint, methods=["QUERY"], include_in_schema=False)
     add("/oauth/token", credentials.token, "POST")
