@@ -9,6 +9,7 @@ where it answers nobody, seldom; no request waits for any of this.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import threading
 import time
@@ -95,18 +96,21 @@ class Verification:
         return len(due)
 
     def _due(self) -> list[Version]:
-        """The pending organisations whose turn has come, by id."""
-        found: list[Version] = []
-        seen, now = set(), time.monotonic()
+        """The pending organisations whose turn has come: first those that were not asked about yet, then those asked about least often."""
+        most = self.settings.source_questions
         with self.reading:
-            for version in pending(self.register):
-                seen.add(version.id)
-                if version.id not in self.troubles or self.troubles[version.id].until <= now:
-                    found.append(version)
-                if len(found) == self.settings.source_questions:
-                    return found
-        self.troubles = {id_: trouble for id_, trouble in self.troubles.items() if id_ in seen}
-        return found
+            fresh = (version for version in pending(self.register) if version.id not in self.troubles)
+            found = list(itertools.islice(fresh, most))
+            return [*found, *itertools.islice(self._again(), most - len(found))]
+
+    def _again(self) -> Iterator[Version]:
+        now = time.monotonic()
+        for id_, trouble in sorted(self.troubles.items(), key=lambda item: item[1].times):
+            version = self.register.current("organisations", id_)
+            if version is None or not is_pending(version):
+                del self.troubles[id_]
+            elif trouble.until <= now:
+                yield version
 
     def _nap(self) -> float:
         """Seconds until there may be something to do, if nothing wakes it before."""
@@ -152,8 +156,12 @@ def pending(register: Register) -> Iterator[Version]:
     """The organisations that are waiting for an answer, by id."""
     after = ""
     while page := register.page("organisations", Window(everything=True), after, PAGE, {"identityStatus": "PENDING"}):
-        yield from (version for version in page if version.state in NOT_LEFT)
+        yield from filter(is_pending, page)
         after = page[-1].id
+
+
+def is_pending(version: Version) -> bool:
+    return version.document.get("identityStatus") == "PENDING" and version.state in NOT_LEFT
 
 
 def submission_of(version: Version, finding: Finding) -> Submission:

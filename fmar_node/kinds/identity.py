@@ -49,7 +49,8 @@ def is_who_it_says(situation: Situation) -> Iterable[Fault]:
         message = "the companies register is being asked about this organisation: try again in a while, or record evidence of your own"
         yield Fault("ORGANISATION-APPROVE-3", Severity.REJECT, message, "", "identityStatus")
     elif status == "QUERY" and "approvalReason" not in situation.note:
-        message = f"the companies register does not agree ({queried(situation.document)}): look at identityEvidence, and give an approvalReason"
+        fields = queried(situation.document)
+        message = f"the companies register does not agree ({fields}): look at identityEvidence, and give an approvalReason"
         yield Fault("ORGANISATION-APPROVE-3", Severity.REJECT, message, "/approvalReason", "approvalReason")
 
 

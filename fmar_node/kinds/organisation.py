@@ -249,7 +249,7 @@ def handles(document: Document) -> set[tuple[str, str]]:
 
 
 def plain_checks(document: Document) -> list[Fault]:
-    """Check digits of a GB VAT number, an LEI, a GLN, an EIC; a mobile number begins with its country code."""
+    """Check digits of a GB VAT number and of aliases; a mobile number begins with its country code."""
     faults = list(_wrong_aliases(document))
     number = document.get("vatRegistrationNumber")
     is_gb = document.get("countryOfIncorporation", "United Kingdom") == "United Kingdom"
@@ -265,6 +265,7 @@ def plain_checks(document: Document) -> list[Fault]:
 
 
 def _wrong_aliases(document: Document) -> Iterable[Fault]:
+    """Check digits of an LEI, a GLN, an EIC."""
     for place, alias in enumerate(document.get("alias", ())):
         scheme, value = alias.get("scheme"), alias.get("value", "")
         if scheme in CHECK_DIGITS and (pattern := CHECK_DIGITS[scheme])[0].fullmatch(value) and not pattern[1](value):
