@@ -20,16 +20,15 @@ from fmar_node.access.replay import ReplayCache
 from fmar_node.access.token import TokenService
 from fmar_node.clock import Clock, SystemClock, today
 from fmar_node.drafting import Submission
-from fmar_node.errors import FmarError, Malformed
-from fmar_node.folder import Folder, is_open, readable
-from fmar_node.followers.verification import Verification
+from fmar_node.errors import FmarError
+from fmar_node.folder import Folder
+from fmar_node.followers.verification import Verification, source_of
 from fmar_node.journal.register import Register, connect
 from fmar_node.links import JudgePool, WriterLink
 from fmar_node.query import Question, ask
 from fmar_node.read import Reader
 from fmar_node.record import Version
 from fmar_node.settings import Settings
-from fmar_node.sources.source import ExternalSource
 from fmar_node.store.pool import Answer, QueryPool
 from fmar_node.submit import Desk, Outcome, submit
 from fmar_node.vocabulary import Vocabulary
@@ -85,7 +84,7 @@ class Node:
         self.refusal: Exception | None = None
         """Why it did not start."""
         self.starting: asyncio.Task[None] | None = None
-        self.source = self._source()
+        self.source = source_of(settings, folder, self.clock)
         self.verification: Verification | None = None
         self.verifying: asyncio.Task[None] | None = None
         self.level_at = 0
@@ -133,20 +132,6 @@ class Node:
         self.keys, self.verifier_key = keys, self.folder.journal_key(base_url).verifier
         self.tokens = TokenService(base_url, keys, settings, self.clock, directory, replay)
         self.verifier = Verifier(base_url, keys, settings, self.clock, directory, replay)
-
-    def _source(self) -> ExternalSource | None:
-        """The companies register, where one is configured; Malformed where it cannot be asked as the settings say."""
-        settings, key = self.settings, ""
-        if not settings.companies_register_url:
-            return None
-        from fmar_node.sources.companies_register import CompaniesRegister, key_in
-
-        if settings.companies_register_key_file:
-            file = self.folder.root / settings.companies_register_key_file
-            if file.exists() and is_open(file):
-                raise Malformed("malformed-request", "{}; {}".format(*readable(file)))
-            key = key_in(file)
-        return CompaniesRegister(settings, self.clock, key)
 
     def _begin_verification(self) -> None:
         if self.source is None:

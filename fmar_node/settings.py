@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fmar_node.errors import Malformed
 
+COMPANIES_REGISTER = "COMPANIES_REGISTER"
+"""The name of a source that a node may be set to ask; a code of EvidenceKind."""
 NOT_SETTINGS = frozenset({"FMAR_SUITES"})
 """FMAR_* names that mean something to others: where the tests find the public suites."""
 
@@ -110,7 +112,7 @@ class Settings(BaseModel):
     @property
     def sources(self) -> frozenset[str]:
         """The external sources that this node asks, as codes of EvidenceKind."""
-        return frozenset({"COMPANIES_REGISTER"} if self.companies_register_url else ())
+        return frozenset({COMPANIES_REGISTER} if self.companies_register_url else ())
 
     @classmethod
     def read(cls, file: Path | None = None, environment: Mapping[str, str] | None = None, **given: Any) -> Self:

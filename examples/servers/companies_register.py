@@ -39,8 +39,7 @@ class Register:
         self.waiting, self.most_waiting = 0, 0
         """Requests that are being answered, and the most that ever were at once."""
         self.lock, self.closing = threading.Lock(), threading.Event()
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), Answering)
-        self.server.daemon_threads = True
+        self.server = Quiet(("127.0.0.1", port), Answering)
         self.server.register = self  # type: ignore[attr-defined]
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
@@ -52,6 +51,15 @@ class Register:
         self.closing.set()
         self.server.shutdown()
         self.server.server_close()
+
+
+class Quiet(ThreadingHTTPServer):
+    """Says nothing of connections that break off."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
 
 
 class Answering(BaseHTTPRequestHandler):

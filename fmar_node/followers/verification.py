@@ -18,8 +18,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from fmar_node.access.caller import Caller
+from fmar_node.clock import Clock
 from fmar_node.drafting import Submission
-from fmar_node.errors import FmarError, Stale
+from fmar_node.errors import FmarError, Malformed, Stale
+from fmar_node.folder import Folder, is_open, readable
 from fmar_node.journal.register import Register, Window
 from fmar_node.kinds.identity import NOT_LEFT, VERIFICATION
 from fmar_node.record import Version
@@ -150,6 +152,21 @@ class Verification:
 
     def _later(self, record: str, pause: float = 0.0) -> None:
         self.troubles.setdefault(record, Trouble()).grow(self.settings, time.monotonic(), pause)
+
+
+def source_of(settings: Settings, folder: Folder, clock: Clock) -> ExternalSource | None:
+    """The companies register, where one is configured; Malformed where it cannot be asked as the settings say."""
+    if not settings.companies_register_url:
+        return None
+    from fmar_node.sources.companies_register import CompaniesRegister, key_in
+
+    key = ""
+    if settings.companies_register_key_file:
+        file = folder.root / settings.companies_register_key_file
+        if file.exists() and is_open(file):
+            raise Malformed("malformed-request", "{}; {}".format(*readable(file)))
+        key = key_in(file)
+    return CompaniesRegister(settings, clock, key)
 
 
 def pending(register: Register) -> Iterator[Version]:

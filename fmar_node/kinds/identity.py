@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import is_operator
 from fmar_node.kinds.kind import Action, Policy, Rule, Situation
+from fmar_node.settings import COMPANIES_REGISTER
 from fmar_node.vocabulary import Document
 
-COMPANIES_REGISTER = "COMPANIES_REGISTER"
 VERIFICATION, EVIDENCE = "verification", "evidence"
 """The names of the two actions, in the envelopes of their entries."""
 IDENTITY = ("organisationLegalName", "organisationRegistrationNumber", "organisationType", "countryOfIncorporation")

@@ -22,11 +22,10 @@ import httpx
 
 from fmar_node.clock import Clock, stamp
 from fmar_node.errors import Malformed
-from fmar_node.settings import Settings
+from fmar_node.settings import COMPANIES_REGISTER, Settings
 from fmar_node.sources.source import Comparison, Finding, Outcome, SourceUnavailable, text_of
 from fmar_node.vocabulary import Document
 
-NAME = "COMPANIES_REGISTER"
 NUMBER = re.compile("[A-Z0-9]{8}")
 REMEMBERED = 1_000
 """Answers that are kept at most."""
@@ -75,7 +74,7 @@ class CompaniesRegister:
 
     @property
     def name(self) -> str:
-        return NAME
+        return COMPANIES_REGISTER
 
     async def ask(self, document: Document) -> Finding:
         """What the register has of an organisation, field by field."""
@@ -83,7 +82,7 @@ class CompaniesRegister:
         if not NUMBER.fullmatch(number):
             raise SourceUnavailable("the record has no number that the register could have")
         answer = await self._answer(number)
-        return Finding(NAME, answer.at, f"{self.url}/company/{number}", compared(document, answer.company))
+        return Finding(COMPANIES_REGISTER, answer.at, f"{self.url}/company/{number}", compared(document, answer.company))
 
     async def _answer(self, number: str) -> Answer:
         known = self.remembered.get(number)

@@ -16,8 +16,7 @@ from fmar_node.errors import Unavailable
 from fmar_node.followers import verification
 from fmar_node.followers.verification import Trouble, Verification
 from fmar_node.journal.register import Register, connect
-from fmar_node.kinds.identity import COMPANIES_REGISTER
-from fmar_node.settings import Settings
+from fmar_node.settings import COMPANIES_REGISTER, Settings
 from fmar_node.sources.companies_register import CompaniesRegister
 from fmar_node.submit import Desk, submit
 from tests.market import LOOKUP_KEY, Market, organisation, vocabulary
@@ -88,22 +87,25 @@ def follow(verification: Verification, holds: Callable[[], bool], meanwhile: Cal
     asyncio.run(following())
 
 
-@pytest.mark.parametrize(("number", "name", "type_", "expected"), [
+ANSWERS = (
     ("99000200", "Windmill Flex Ltd", "LTD", "CONFIRMED"),
     ("OC990209", "Heat and Power Partners LLP", "LLP", "CONFIRMED"),
     ("99000203", "Tidal Example Ltd", "LTD", "QUERY"),
     ("99000204", "Old Name Energy Limited", "LTD", "QUERY"),
     ("99000208", "Public By Now Ltd", "LTD", "QUERY"),
     ("99999999", "Nowhere Ltd", "LTD", "QUERY"),
-])  # fmt: skip
-def test_an_answer_becomes_an_entry(asking: Market, server: CompaniesServer, number: str, name: str, type_: str, expected: str) -> None:
-    id_ = company(asking, number, name, type_)
+)
 
-    follow(follower(asking, server), lambda: identity(asking, id_) != "PENDING")
 
-    version = asking.current("organisations", id_)
-    assert (version.document["identityStatus"], version.document["organisationStatus"], version.number) == (expected, "PENDING_APPROVAL", 2)
-    assert {each["evidenceReference"] for each in version.document["identityEvidence"]} == {f"{server.url}/company/{number}"}
+def test_an_answer_becomes_an_entry(asking: Market, server: CompaniesServer) -> None:
+    made = [company(asking, number, name, type_) for number, name, type_, _ in ANSWERS]
+
+    follow(follower(asking, server), lambda: all(identity(asking, id_) != "PENDING" for id_ in made))
+
+    for id_, (number, _, _, expected) in zip(made, ANSWERS, strict=True):
+        version = asking.current("organisations", id_)
+        assert (version.document["identityStatus"], version.document["organisationStatus"], version.number) == (expected, "PENDING_APPROVAL", 2)
+        assert {each["evidenceReference"] for each in version.document["identityEvidence"]} == {f"{server.url}/company/{number}"}
 
 
 def test_many_are_asked_few_at_a_time(asking: Market, server: CompaniesServer) -> None:

@@ -15,6 +15,7 @@ from fmar_node.cli import participate
 from fmar_node.cli.main import app
 from fmar_node.client import Profile
 from fmar_node.errors import Malformed
+from fmar_node.keeping.checkup import check_node
 from fmar_node.node import Node
 from fmar_node.settings import Settings
 from tests.live import LD_JSON, Live
@@ -195,3 +196,7 @@ def test_a_node_does_not_start_with_a_register_that_it_cannot_ask(market: Market
 
     with pytest.raises(Malformed, match=said):
         Node(folder, Settings(**given))
+    with folder.settings_file.open("a", encoding="utf-8") as settings:
+        settings.writelines(f'{name} = "{value}"\n' for name, value in given.items())
+    (found,) = [finding for finding in check_node(folder) if finding.what == "sources"]
+    assert (found.is_ok, said in found.detail) == (False, True)
