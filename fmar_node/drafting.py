@@ -78,7 +78,7 @@ def recorded(applied: Document, situation: Situation, faults: tuple[Fault, ...],
         **applied,
         "version": previous.number + 1 if previous else 1,
         "recordedAt": situation.now,
-        "recordedBy": f"{base}/organisations/{situation.caller.organisation or uuid_of(applied['id'])}",
+        "recordedBy": None if situation.caller.is_node else f"{base}/organisations/{situation.caller.organisation or uuid_of(applied['id'])}",
         "registeredAt": previous.document["registeredAt"] if previous else situation.now,
         "shapesVersion": RELEASE,
     }

@@ -27,6 +27,7 @@ from fmar_node.clock import Clock, SystemClock, today
 from fmar_node.drafting import Submission
 from fmar_node.errors import FmarError, Unauthenticated
 from fmar_node.folder import Folder
+from fmar_node.followers.verification import Verification, source_of
 from fmar_node.journal.register import Register, connect
 from fmar_node.links import JudgePool, WriterLink
 from fmar_node.people import Accounts
@@ -107,6 +108,9 @@ class Node:
         self.refusal: Exception | None = None
         """Why it did not start."""
         self.starting: asyncio.Task[None] | None = None
+        self.source = source_of(settings, folder, self.clock)
+        self.verification: Verification | None = None
+        self.verifying: asyncio.Task[None] | None = None
         self.level_at = 0
         """The journal index that the graph has to reach before this node is ready: what was there when it started."""
 
@@ -133,6 +137,7 @@ class Node:
             judges.cancel()
             await asyncio.gather(judges, return_exceptions=True)
             raise
+        self._begin_verification()
         self.is_ready = True
 
     async def _start_reading(self) -> None:
@@ -160,6 +165,19 @@ class Node:
         self.sign_in = SignIn(settings.base_url, settings, self.clock, providers)
         self.sessions = Sessions(self.folder.sessions, settings, self.clock)
         self.people = Accounts(self.register, self.submit, settings.base_url, self.clock)
+
+    def _begin_verification(self) -> None:
+        if self.source is None:
+            return
+        register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.folder.lookup_key())
+        self.verification = Verification(register, self.source, self.submit, self.settings)
+        self.verifying = asyncio.create_task(self.verification.run())
+
+    async def _end_verification(self) -> None:
+        if self.verifying is not None and self.verification is not None:
+            self.verifying.cancel()
+            await asyncio.gather(self.verifying, return_exceptions=True)
+            await self.verification.close()
 
     async def _use_snapshot(self, path: str) -> None:
         await self.queries.use(Path(path))
@@ -196,8 +214,11 @@ class Node:
 
     async def submit(self, submission: Submission, *, dry_run: bool = False) -> Outcome:
         """The write path (`fmar_node.submit`)."""
-        desk = Desk(self.register, self.judges, self.writer, self.vocabulary)
-        return await submit(desk, submission, self.today, dry_run=dry_run)
+        desk = Desk(self.register, self.judges, self.writer, self.vocabulary, self.settings.sources)
+        outcome = await submit(desk, submission, self.today, dry_run=dry_run)
+        if self.verification is not None and submission.kind == "organisations":
+            self.verification.wake()
+        return outcome
 
     async def query(self, question: Question, caller: Caller) -> Answer:
         """SPARQL inside the caller's window (`fmar_node.query`)."""
@@ -206,6 +227,7 @@ class Node:
     async def close(self) -> None:
         """Stops taking work, lets the writer finish, ends the children."""
         self.is_ready = False
+        await self._end_verification()
         await self.queries.close()
         await self.judges.close()
         await self.writer.close()

@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fmar_node.errors import Malformed
 
+COMPANIES_REGISTER = "COMPANIES_REGISTER"
+"""The name of a source that a node may be set to ask; a code of EvidenceKind."""
 NOT_SETTINGS = frozenset({"FMAR_SUITES"})
 """FMAR_* names that mean something to others: where the tests find the public suites."""
 
@@ -139,9 +141,24 @@ class Settings(BaseModel):
     session_seconds: int = Field(43_200, ge=600, le=604_800, description="longest life of a session, used or not")
     sessions_per_user: int = Field(5, ge=1, le=100, description="most sessions of one person at once; one more ends the oldest")
 
+    # external sources
+    companies_register_url: str = Field("", description="where the companies register is asked who a British company is, e.g. `https://api.company-information.service.gov.uk`; none: it is not asked")
+    companies_register_key_file: str = Field("", description="file with the key for the companies register (HTTP Basic), relative to the data folder, readable by its owner only")
+    source_seconds: float = Field(5.0, gt=0, description="longest time that an external source is given for one answer")
+    source_bytes: int = Field(65_536, ge=1, description="largest answer of an external source")
+    source_questions: int = Field(4, ge=1, description="questions to an external source that are under way at once")
+    source_pause_seconds: float = Field(2.0, gt=0, description="pause after a question that a source did not answer; twice as long after each further one")
+    source_pause_seconds_most: float = Field(600.0, gt=0, description="longest such pause")
+    source_cache_seconds: float = Field(300.0, ge=0, description="how long an answer of an external source is used again; 0: not at all")
+
     # lists
     page_items: int = Field(50, ge=1, description="items on a page when the request asks for no limit")
     page_items_most: int = Field(500, ge=1, description="most items on a page")
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The external sources that this node asks, as codes of EvidenceKind."""
+        return frozenset({COMPANIES_REGISTER} if self.companies_register_url else ())
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

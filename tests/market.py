@@ -132,6 +132,7 @@ class Market:
     folder: Path
     clock: SetClock = field(default_factory=lambda: SetClock(START))
     callers: dict[str, Caller] = field(default_factory=dict)
+    sources: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.key = SigningKey(ORIGIN, Ed25519PrivateKey.from_private_bytes(b"s" * 32))
@@ -200,9 +201,7 @@ class Market:
 
     def node(self) -> Caller:
         """The node itself."""
-        founder = self.register.version_at(0)
-        assert founder is not None
-        return node_itself(founder.id)
+        return node_itself()
 
     def tick(self) -> int:
         """Enters what has become due by the clock, as the writer does each second; how much it was."""
@@ -244,7 +243,7 @@ class Market:
 
     def run(self, submission: Submission) -> Receipt:
         """The whole write path, with the judge and the writer in this process."""
-        desk = Desk(self.register, self, self, vocabulary())
+        desk = Desk(self.register, self, self, vocabulary(), self.sources)
         outcome = asyncio.run(submit(desk, submission, today(self.clock)))
         assert outcome.receipt is not None
         return outcome.receipt
@@ -258,7 +257,8 @@ class Market:
 
     def settle(self, batch: Batch, submission: Submission, judgement: Judgement) -> Receipt:
         """One submission inside the journal's transaction."""
-        return enter(batch, submission, judgement, vocabulary(), today(self.clock), self.journal.recorded_now(self.clock.now()))
+        now = self.journal.recorded_now(self.clock.now())
+        return enter(batch, submission, judgement, vocabulary(), today(self.clock), now, self.sources)
 
     def update(self, caller: Caller, kind: str, id_: str, **changes: Any) -> Receipt:
         """A change of some terms of the current document, based on the current version."""

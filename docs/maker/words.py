@@ -24,6 +24,7 @@ FORM_CODES = (
     ("`literal-ill-formed`", "R", "the value is not of the term's form; the code is the term's rule where it has one"),
     ("`server-set`", "R", "the term is set by the node, and the document changes it; the code is the term's rule where it has one"),
     ("`part-id`", "R", "the `id` of a nested part is not below the record"),
+    ("`spelling`", "F", "the value is written in another way than the register writes it, and was rewritten; the term is listed in `defaulted`"),
     ("`default`", "F", "the term was absent and has been filled; it is listed in `defaulted`"),
 )
 
@@ -111,7 +112,8 @@ ROUTES = {
     ("post", "/erasure"): "Destroys personal values of the record in its history and wherever they stand; for the operator.",
     ("get", "/journal/handovers"): "From one signing key of the journal to the next, oldest first.",
     ("post", "/deregistration"): "Ends the record's life: a status, never a deletion.",
-    ("post", "/approval"): "Makes a pending organisation active.",
+    ("post", "/approval"): "Makes a pending organisation active; with a reason where its identity is queried.",
+    ("post", "/evidence"): "Records what the operator has seen of an organisation's identity, which is confirmed then.",
     ("post", "/suspension"): "Stops an organisation from writing.",
     ("post", "/reinstatement"): "Lifts the suspension.",
     ("post", "/key-registration"): "Adds an application's public key.",
@@ -148,8 +150,8 @@ USE_CASES = {
 
 SUPPORT = {
     "UC-01.01": ("sign-in", "covered", "users are invited by their administrators or the operator, and prove who they are at an identity provider"),
-    "UC-01.02": ("", "in part", "the operator registers and approves; organisations do not register themselves, and no external register is asked"),
-    "UC-01.03": ("", "covered", "status and roles by the operator only"),
+    "UC-01.02": ("", "in part", "the operator registers and approves; British companies are asked of the companies register where the node has one, of others the operator records evidence; organisations do not register themselves"),
+    "UC-01.03": ("", "covered", "status and roles by the operator only; a changed name, number, type, country or year of an organisation is verified again, and it stays active meanwhile"),
     "UC-01.04": ("", "covered", "dependencies are counted; keys, users and delegations go in the same transaction; the operator may force it, then assets wait for another provider"),
     "UC-02.01": ("`GET /codes`", "in part", "categories are a code list with shapes, part of the release; no action changes them in a running node"),
     "UC-02.02": ("`POST /assets/batch`, `fmar import ecr`", "in part", "conformance, duplicates, references; assets stay PENDING_VALIDATION, since no external source is asked yet, and individuals need a consent that cannot be verified yet"),

@@ -113,7 +113,7 @@ class Caller:
 
     @property
     def is_anonymous(self) -> bool:
-        return not self.organisation
+        return not (self.organisation or self.is_node)
 
     @property
     def is_active(self) -> bool:
@@ -163,9 +163,9 @@ def caller_of(organisation: Document, application: str = "", key_id: str = "") -
     )
 
 
-def node_itself(founder: str) -> Caller:
-    """The caller of what the node enters by itself, in the name of the organisation that has made it."""
-    return Caller(organisation=founder, application="node", state="ACTIVE", is_node=True)
+def node_itself(part: str = "node") -> Caller:
+    """The caller of what the node enters by itself; `part` says on what ground: the clock, a sign-in, a source's answer."""
+    return Caller(application=part, state="ACTIVE", is_node=True)
 
 
 def roles_of(codes: Iterable[str]) -> frozenset[Role]:

@@ -7,6 +7,7 @@ demo starts ends with it.
 
 from __future__ import annotations
 
+import runpy
 import signal
 import socket
 import time
@@ -125,10 +126,18 @@ def node(folder: Folder, base_url: str, narrator: Narrator) -> Iterator[Process]
             settings.write(SETTINGS)
         narrator.print(f"made a node in {folder.root}: keys, journal, the operator's organisation")
     log = folder.root / "node.log"
-    with running("serve", "--data", str(folder.root), log=log) as process:
+    with companies_register() as register, running("serve", "--data", str(folder.root), log=log, FMAR_COMPANIES_REGISTER_URL=register) as process:
         seconds = _wait_until_ready(process, base_url, log)
         narrator.print(f"started it at {base_url} in {seconds:.1f} s; its log is {log}")
         yield process
+
+
+@contextmanager
+def companies_register() -> Iterator[str]:
+    """The address of the register of the demo's companies, which runs in a thread of the demo until the block ends."""
+    made = runpy.run_path(str(example("servers/companies_register.py")))
+    with made["Register"]() as register:
+        yield register.url
 
 
 def _wait_until_ready(process: Process, base_url: str, log: Path) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import typer
 from rich.table import Table
 
 from fmar_node.cli.console import (
+    Refused,
     answered,
     client_of,
+    err,
     escaped,
     fail,
     organisation_of,
@@ -34,6 +37,10 @@ DATA = typer.Option(None, "--data", help="A node's data folder, for profiles by 
 NODE = typer.Option("", "--node", help="The node's URL (default: the profile's).")
 FOR = typer.Option("", "--for", help="The organisation that you act for and that has granted it: its IRI, or its name beside --data.")
 JSON = typer.Option(False, "--json", help="Print JSON.")
+REASON = typer.Option("", "--reason", help="Why it is approved although the companies register does not agree.")
+NODE_DATA = typer.Option(Path("fmar-data"), "--data", help="The node's data folder: operator's credential in, new profile out.")
+IDENTITY_SECONDS = 15.0
+"""How long `participant add` waits for the companies register."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LD_JSON = {"Content-Type": "application/ld+json"}
 ROLES = {
@@ -46,6 +53,7 @@ ACCEPT = {"json": "application/sparql-results+json", "csv": "text/csv", "tsv": "
 def add_to(app: typer.Typer) -> None:
     participant = typer.Typer(help="Onboard organisations.", no_args_is_help=True)
     participant.command("add")(add_participant)
+    participant.command("approve")(approve_participant)
     app.add_typer(participant, name="participant")
     key = typer.Typer(help="Rotate and revoke keys.", no_args_is_help=True)
     key.command("rotate")(rotate_key)
@@ -65,10 +73,12 @@ def add_participant(
     name: str = typer.Argument(..., help="A short name: the profile's folder and the client id."),
     role: list[str] = typer.Option([], help=f"One or more of {', '.join(ROLES)}."),
     legal_name: str = typer.Option("", help="The organisation's legal name (default: the short name)."),
+    type_: str = typer.Option("", "--type", help="OrganisationType, e.g. LTD, PLC, LLP, CHARITY (default: LTD with a registration number, OTHER without)."),
     registration_number: str = typer.Option("", help="Companies House number."),
     area: list[str] = typer.Option([], help="Licence area of a DSO, e.g. UKPN_EPN; repeat for several."),
     document: Path | None = typer.Option(None, help="A whole organisation document instead of the options above."),
-    data: Path = typer.Option(Path("fmar-data"), "--data", help="The node's data folder: operator's credential in, new profile out."),
+    reason: str = REASON,
+    data: Path = NODE_DATA,
 ) -> None:
     """Register and approve an organisation as the operator, and give it an application key."""
     if not NAME.fullmatch(name):
@@ -78,40 +88,105 @@ def add_participant(
     unknown = [each for each in role if each not in ROLES]
     if unknown:
         fail(f"no role {unknown[0]!r}", f"roles are {', '.join(ROLES)}")
-    described = json.loads(document.read_text("utf-8")) if document else organisation(legal_name or name, role, area, registration_number)
-    profile = onboard(profile_of("operator", data), name, described, data / "participants" / name)
+    described = json.loads(document.read_text("utf-8")) if document else organisation(legal_name or name, role, area, registration_number, type_)
+    folder = data / "participants" / name
+    _tell_onboarded(name, onboard(profile_of("operator", data), name, described, folder, reason), folder)
+
+
+@told
+def approve_participant(
+    name: str = typer.Argument(..., help="A short name: the profile's folder and the client id."),
+    organisation_iri: str = typer.Option(..., "--organisation", help="The organisation that has been registered and waits for approval."),
+    reason: str = REASON,
+    data: Path = NODE_DATA,
+) -> None:
+    """Approve an organisation that `participant add` has registered and left waiting, and give it an application key."""
+    if not NAME.fullmatch(name):
+        fail(f"{name!r} cannot be a name", "letters, digits, dots, hyphens and underscores, as in fsp-a")
+    operator, folder = profile_of("operator", data), data / "participants" / name
+    _check_free(folder)
+    with connect(operator) as client:
+        profile = admit(client, operator, name, organisation_iri, folder, reason)
+    _tell_onboarded(name, profile, folder)
+
+
+def _tell_onboarded(name: str, profile: Profile, folder: Path) -> None:
     out.print(f"onboarded {name}: {profile.organisation}", soft_wrap=True)
-    out.print(f"  profile {escaped(str(data / 'participants' / name))}", soft_wrap=True)
+    out.print(f"  profile {escaped(str(folder))}", soft_wrap=True)
 
 
-def organisation(legal_name: str, roles: list[str], areas: list[str], number: str = "") -> dict[str, Any]:
+def organisation(legal_name: str, roles: list[str], areas: list[str], number: str = "", type_: str = "") -> dict[str, Any]:
     """An organisation document with the least that one needs."""
     described: dict[str, Any] = {
         "type": "Organisation",
         "organisationLegalName": legal_name,
-        "organisationType": "LTD" if number else "OTHER",
+        "organisationType": type_.upper() or ("LTD" if number else "OTHER"),
         "organisationRoles": [ROLES[role] for role in roles],
     }
     if number:
         described["organisationRegistrationNumber"] = number
-    else:
+    if described["organisationType"] == "OTHER":
         described["organisationTypeDescription"] = "not stated"
     return {**described, "licenceArea": areas} if areas else described
 
 
-def onboard(operator: Profile, name: str, described: dict[str, Any], folder: Path) -> Profile:
+def onboard(operator: Profile, name: str, described: dict[str, Any], folder: Path, reason: str = "") -> Profile:
     """Registers, approves and keys an organisation; its profile is saved in `folder`."""
-    if (folder / "profile.json").exists():
-        fail(f"{folder} holds a profile already", "choose another name")
-    key = new_key()
+    _check_free(folder)
     with connect(operator) as client:
         made = answered(client.post("/organisations", json=described, headers=LD_JSON))
-        iri = made.headers["Location"]
-        answered(client.post(f"{iri}/approval"))
-        answered(client.post(f"{iri}/key-registration", json=_key_note(name, key), headers=LD_JSON))
+        return admit(client, operator, name, made.headers["Location"], folder, reason, made.json())
+
+
+def _check_free(folder: Path) -> None:
+    if (folder / "profile.json").exists():
+        fail(f"{folder} holds a profile already", "choose another name")
+
+
+def admit(
+    client: httpx.Client, operator: Profile, name: str, iri: str, folder: Path, reason: str = "", known: dict[str, Any] | None = None
+) -> Profile:
+    """Approves a registered organisation once its identity has been asked about, and keys it; its profile is saved in `folder`."""
+    found = _asked(client, iri, known)
+    go_on = f"fmar participant approve {name} --organisation {iri} --data {folder.parents[1]}"
+    if found.get("identityStatus") == "QUERY" and not reason:
+        _show_evidence(found)
+        fail(f"{iri} is registered and not approved: the companies register does not agree", f'mend the document with PUT, or: {go_on} --reason "why it is right all the same"')
+    try:
+        answered(client.post(f"{iri}/approval", json={"approvalReason": reason} if reason else {}, headers=LD_JSON))
+    except Refused:
+        if found.get("identityStatus") != "PENDING":
+            raise
+        fail(f"{iri} is registered and not approved: the companies register has not answered yet", f"the node goes on asking; later: {go_on}")
+    key = new_key()
+    answered(client.post(f"{iri}/key-registration", json=_key_note(name, key), headers=LD_JSON))
     profile = Profile(operator.node, operator.issuer, operator.token_endpoint, name, iri, key, operator.ca)
     profile.save(folder)
     return profile
+
+
+def _asked(client: httpx.Client, iri: str, known: dict[str, Any] | None) -> dict[str, Any]:
+    """The organisation, as soon as nothing is being asked about it, or when that takes too long."""
+    found: dict[str, Any] = known if known is not None else answered(client.get(iri)).json()
+    if found.get("identityStatus") != "PENDING":
+        return found
+    until, pause = time.monotonic() + IDENTITY_SECONDS, 0.05
+    with err.status("the companies register is being asked"):
+        while found.get("identityStatus") == "PENDING" and time.monotonic() < until:
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
+            found = answered(client.get(iri)).json()
+    return found
+
+
+def _show_evidence(found: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("field", "outcome", "here", "in the companies register"):
+        table.add_column(column, overflow="fold")
+    for part in found.get("identityEvidence", ()):
+        field = str(part.get("evidenceField", ""))
+        table.add_row(*(escaped(str(each)) for each in (field, part.get("evidenceOutcome", ""), found.get(field, ""), part.get("comparedWith", ""))))
+    err.print(table)
 
 
 def _key_note(client_id: str, key: dict[str, Any]) -> dict[str, str]:

@@ -65,6 +65,8 @@ class Situation:
     """The instant of recording, an xsd:dateTime."""
     note: Document = field(default_factory=dict)
     """The small document of a named action."""
+    sources: frozenset[str] = frozenset()
+    """The external sources that this node asks, as codes of EvidenceKind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,3 +227,5 @@ class Kind:
     filters: tuple[str, ...] = ()
     awaits: Callable[[Document], tuple[str, str] | None] = lambda _: None
     """What happens to the record by the clock if nothing else does before: when (xsd:dateTime in UTC), and which action."""
+    spelling: Callable[[Document], dict[str, object]] = lambda _: {}
+    """The values that a document writes in another way than the register does, as the register writes them."""

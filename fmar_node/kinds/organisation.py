@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 from datetime import date
 
+from stdnum import ean, lei
+from stdnum.eu import eic
 from stdnum.exceptions import ValidationError as NumberError
 from stdnum.gb import vat
 
@@ -21,6 +23,7 @@ from fmar_node.access.key import PublicKey, public_key
 from fmar_node.access.reveal import Relation
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import ERASURE, erasure
+from fmar_node.kinds.identity import COMPANIES, IDENTITY_ACTIONS, UNITED_KINGDOM, WHO_IT_IS, asked, asked_anew
 from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Policy, Rule, Situation
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
@@ -34,6 +37,17 @@ MOBILES = (
     ("secondaryContactMobileNumber", "secondaryContactMobileNumberCountryCode"),
     ("technicalItMobileNumber", "countryCode"),
 )
+BRITISH = frozenset({
+    "uk", "gb", "gbr", "greatbritain", "unitedkingdom", "theunitedkingdom", "unitedkingdomofgreatbritainandnorthernireland",
+    "england", "scotland", "wales", "northernireland", "englandandwales",
+})  # fmt: skip
+"""The ways in which documents write that something is in the United Kingdom, folded."""
+CHECK_DIGITS = {
+    "LEI": (re.compile("[A-Z0-9]{18}[0-9]{2}"), lei.is_valid),
+    "GLN": (re.compile("[0-9]{13}"), ean.is_valid),
+    "EIC": (re.compile("[0-9A-Z-]{15}[0-9A-Z]"), eic.is_valid),
+}
+"""Aliases with check digits: the form in which they are looked at, and whether they hold."""
 
 
 MOST_ORPHANS = 5_000
@@ -155,14 +169,15 @@ def key_is_known(situation: Situation) -> Iterable[Fault]:
 def registered(situation: Situation) -> Document:
     """A new organisation waits for the operator's approval."""
     return {
-        **situation.document,
+        **asked(situation),
         "fmarOrganisationId": uuid_of(situation.document["id"]),
         "organisationStatus": "PENDING_APPROVAL",
     }
 
 
 def approved(situation: Situation) -> Document:
-    return {**situation.document, "organisationStatus": "ACTIVE"}
+    reason = {"approvalReason": situation.note["approvalReason"]} if "approvalReason" in situation.note else {}
+    return {**situation.document, **reason, "organisationStatus": "ACTIVE"}
 
 
 def suspended(situation: Situation) -> Document:
@@ -253,8 +268,8 @@ def handles(document: Document) -> set[tuple[str, str]]:
 
 
 def plain_checks(document: Document) -> list[Fault]:
-    """Check digits of a GB VAT number; a mobile number begins with its country code."""
-    faults = []
+    """Check digits of a GB VAT number and of aliases; a mobile number begins with its country code."""
+    faults = list(_wrong_aliases(document))
     number = document.get("vatRegistrationNumber")
     is_gb = document.get("countryOfIncorporation", "United Kingdom") == "United Kingdom"
     if number and is_gb and document.get("organisationType") != "NON_UK":
@@ -266,6 +281,26 @@ def plain_checks(document: Document) -> list[Fault]:
         if term in document and code in document and not document[term].startswith(document[code]):
             faults.append(Fault(f"Organisation.{code}", Severity.WARN, f"{term} does not begin with this country code", f"/{code}", code, constraint=f"Organisation.{code}-prefix"))
     return faults
+
+
+def _wrong_aliases(document: Document) -> Iterable[Fault]:
+    """Check digits of an LEI, a GLN, an EIC."""
+    for place, alias in enumerate(document.get("alias", ())):
+        scheme, value = alias.get("scheme"), alias.get("value", "")
+        if scheme in CHECK_DIGITS and (pattern := CHECK_DIGITS[scheme])[0].fullmatch(value) and not pattern[1](value):
+            message = f"the check digits of this {scheme} are wrong"
+            yield Fault("Alias.value", Severity.REJECT, message, f"/alias/{place}/value", "value", constraint="Alias.value-digits")
+
+
+def spelling(document: Document) -> dict[str, object]:
+    """F: the United Kingdom by its name; the number of a British company in capitals, digits with zeros in front up to eight."""
+    countries = {term: document[term] for term in ("countryOfIncorporation", "registeredCountry") if term in document}
+    found: dict[str, object] = {term: UNITED_KINGDOM for term, value in countries.items() if _folded(value) in BRITISH}
+    is_british = found.get("countryOfIncorporation", document.get("countryOfIncorporation", UNITED_KINGDOM)) == UNITED_KINGDOM
+    if (number := document.get("organisationRegistrationNumber")) and is_british and document.get("organisationType") in COMPANIES:
+        plain = re.sub(r"\s", "", number).upper()
+        found["organisationRegistrationNumber"] = plain.zfill(8) if re.fullmatch("[0-9]+", plain) else plain
+    return {term: value for term, value in found.items() if value != document[term]}
 
 
 def defaults(document: Document, _: date) -> dict[str, object]:
@@ -287,7 +322,8 @@ ORGANISATION = Kind(
     plain_checks=plain_checks,
     claims=claims,
     handles=handles,
-    filters=("organisationType", "organisationRoles", "organisationStatus", "licenceArea"),
+    filters=("organisationType", "organisationRoles", "organisationStatus", "licenceArea", "identityStatus"),
+    spelling=spelling,
     actions={
         "register": Action(
             "register",
@@ -312,15 +348,18 @@ ORGANISATION = Kind(
             ),
             states=frozenset({"PENDING_APPROVAL", "ACTIVE", "SUSPENDED"}),
             state_rule="ORGANISATION-UPDATE-4",
+            apply=asked_anew,
             takes_document=True,
         ),
         "approval": Action(
             "approval",
             ("UC-01.02",),
             _operator_only("ORGANISATION-APPROVE-1", "approves organisations"),
+            (WHO_IT_IS,),
             states=frozenset({"PENDING_APPROVAL"}),
             state_rule="ORGANISATION-APPROVE-2",
             apply=approved,
+            note_terms=frozenset({"approvalReason"}),
         ),
         "suspension": Action(
             "suspension",
@@ -384,6 +423,7 @@ ORGANISATION = Kind(
             note_class="ApplicationKey",
             note_terms=frozenset({"clientId", "keyId"}),
         ),
+        **IDENTITY_ACTIONS,
         ERASURE: erasure("ORGANISATION", ADMITTED | {"PENDING_APPROVAL", "WITHDRAWN"}),
     },
 )

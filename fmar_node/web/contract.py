@@ -83,7 +83,7 @@ def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
     yield Operation(f"{one}/history", "get", {200: [JSON]})
     yield Operation(f"{one}/proof", "get", {200: [JSON]}, parameters=("at", "version"))
     for action in kind.actions.values():
-        if not action.takes_document:
+        if not action.takes_document and not action.is_nodes_own:
             takes = MEDIA_TYPES if action.note_terms else ()
             yield Operation(f"{one}/{action.name}", "post", changed, WRITE, WRITING, takes, name, is_body_needed=False)
 

@@ -26,6 +26,7 @@ from fmar_node.cli.tour.route import STEPS, walk
 from fmar_node.cli.tour.visit import Visit, example
 from fmar_node.client import Profile, connect, new_key
 from fmar_node.folder import Folder
+from fmar_node.keeping.maintenance import open_register
 from fmar_node.settings import surroundings
 from tests.live import LD_JSON, free_port
 
@@ -108,6 +109,15 @@ def test_the_tour_takes_its_steps(first: Demo) -> None:
 
     assert heads == [(str(number), title) for number, title in enumerate(TITLES, start=1)]
     assert first.output.count("\n✓ ") == len(STEPS) == len(TITLES)
+
+
+def test_the_companies_register_has_confirmed_the_participants(first: Demo) -> None:
+    register = open_register(Folder(first.data))
+
+    found = [version.document["identityStatus"] for version in register.as_of("organisations", register.size())]
+    register.connection.close()
+
+    assert (found.count("CONFIRMED"), found.count("PENDING"), found.count("QUERY")) == (8, 0, 0)
 
 
 def test_at_least_500_assets_are_registered(first: Demo) -> None:

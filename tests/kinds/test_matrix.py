@@ -36,6 +36,8 @@ ALLOWED = {
     ("organisations", "deregistration"): ({(OPERATOR, ANY), (EVERYBODY, SELF)}, None, ADMINISTRATOR),
     ("organisations", "key-registration"): ({(OPERATOR, ANY), (EVERYBODY, SELF)}, None, ADMINISTRATOR),
     ("organisations", "key-revocation"): ({(OPERATOR, ANY), (EVERYBODY, SELF)}, None, ADMINISTRATOR),
+    ("organisations", "evidence"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("organisations", "verification"): (NODE, None, ADMINISTRATOR),
     ("organisations", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
     ("users", "register"): ({(EVERYBODY, ANY)}, None, ADMINISTRATOR),
     ("users", "update"): ({(OPERATOR, ANY), (EVERYBODY, SELF)}, None, ADMINISTRATOR),

@@ -9,7 +9,7 @@ import pytest
 
 from fmar_node.access.caller import Caller, UserRole
 from fmar_node.errors import Conflict, Forbidden, Invalid, NotFound
-from fmar_node.judge import Judgement
+from fmar_node.kinds import KINDS
 from fmar_node.record import Receipt
 from tests.market import Market, refused
 
@@ -243,11 +243,8 @@ def test_erasure_takes_name_address_and_identity(market: Market) -> None:
 
 
 def test_the_policies_of_the_nodes_own_actions_have_names() -> None:
-    from fmar_node.kinds import KINDS
-
     own = {action.policies[0].code for kind in KINDS.values() for action in kind.actions.values() if action.is_nodes_own}
 
     assert own == {
-        "ASSET-ORPHAN-1", "USER-ACCEPT-1", "USER-EXPIRE-1", "USER-DEPART-1", "DELEGATION-ACTIVATE-1", "DELEGATION-EXPIRE-1", "DELEGATION-END-1",
+        "ASSET-ORPHAN-1", "USER-ACCEPT-1", "USER-EXPIRE-1", "USER-DEPART-1", "DELEGATION-ACTIVATE-1", "DELEGATION-EXPIRE-1", "DELEGATION-END-1", "ORGANISATION-VERIFY-1",
     }  # fmt: skip
-    assert Judgement() == Judgement()
