@@ -44,7 +44,7 @@ def test_an_acceptance_is_the_nodes_own_entry(market: Market) -> None:
     user = market.current("users", id_)
     assert person == Person(id_, market.callers["fsp-a"].organisation, UserRole.EDITOR)
     assert (user.state, user.document["identity"], user.document["identityProof"]) == ("ACTIVE", ADA.name, proof_of(ADA))
-    assert (user.action, user.actor.application, user.number) == ("acceptance", "node", 2)
+    assert (user.action, user.actor.application, user.number) == ("acceptance", "sign-in", 2)
 
 
 def test_from_then_on_the_identity_counts_and_the_address_does_not(market: Market) -> None:

@@ -47,7 +47,7 @@ def _constraints(kind: Kind) -> Iterator[list[str]]:
 
 
 def _rule_rows(kind: Kind) -> list[list[str]]:
-    modules = [kind.defaults.__module__, *MORE[kind.name]]
+    modules = [kind.defaults.__module__, *MORE.get(kind.name, ())]
     told = {rule.faults.__name__: rule for action in kind.actions.values() for rule in action.rules}
     rows = [
         [code(call.code), call.severity, call.message, _says(told.get(call.function), call.told)]

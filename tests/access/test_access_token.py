@@ -235,14 +235,23 @@ def test_a6_a_subject_that_is_no_organisation_of_this_node_is_refused(desk: Desk
 
 
 def test_an_actor_is_an_organisation_of_this_node(desk: Desk) -> None:
-    actor = "0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b12"
-    act = {"sub": f"{desk.base}/organisations/{actor}"}
+    subject = "0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b12"
+    act = {"sub": f"{desk.base}/organisations/{ORGANISATION}"}
+    named = {"sub": f"{desk.base}/organisations/{subject}"}
 
-    credential = desk.verify(desk.forged(desk.claims(act=act)))
+    credential = desk.verify(desk.forged(desk.claims(**named, act=act)))
 
     assert credential is not None
-    assert credential.actor == actor
-    desk.refusal(desk.forged(desk.claims(act={**act, "act": act})))
+    assert (credential.organisation, credential.actor) == (subject, ORGANISATION)
+    desk.refusal(desk.forged(desk.claims(**named, act={**act, "act": act})))
+
+
+def test_the_key_behind_a_token_is_the_actors(desk: Desk) -> None:
+    """A14: nobody acts for another with a key of that other."""
+    somebody = {"sub": f"{desk.base}/organisations/0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b12"}
+
+    assert "revoked" in desk.refusal(desk.forged(desk.claims(act=somebody))).detail
+    assert "revoked" in desk.refusal(desk.forged(desk.claims(**somebody))).detail
 
 
 # A7: times
