@@ -10,6 +10,7 @@ from __future__ import annotations
 import runpy
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from fmar_node.cli.tour.child import Process, last_lines, running
 from fmar_node.cli.tour.credential import token_of
 from fmar_node.cli.tour.market import OPERATOR, PARTICIPANTS, bring_in_assets, settle_in, write_report
 from fmar_node.cli.tour.narrator import Narrator
+from fmar_node.cli.tour.person import PEOPLE, settings_for
 from fmar_node.cli.tour.route import STEPS, walk
 from fmar_node.cli.tour.tool import shown
 from fmar_node.cli.tour.visit import Visit, example
@@ -126,7 +128,13 @@ def node(folder: Folder, base_url: str, narrator: Narrator) -> Iterator[Process]
             settings.write(SETTINGS)
         narrator.print(f"made a node in {folder.root}: keys, journal, the operator's organisation")
     log = folder.root / "node.log"
-    with companies_register() as register, running("serve", "--data", str(folder.root), log=log, FMAR_COMPANIES_REGISTER_URL=register) as process:
+    with (
+        companies_register() as register,
+        identity_provider() as issuer,
+        running(
+            "serve", "--data", str(folder.root), log=log, FMAR_COMPANIES_REGISTER_URL=register, FMAR_IDENTITY_PROVIDERS=settings_for(issuer)
+        ) as process,
+    ):
         seconds = _wait_until_ready(process, base_url, log)
         narrator.print(f"started it at {base_url} in {seconds:.1f} s; its log is {log}")
         yield process
@@ -138,6 +146,18 @@ def companies_register() -> Iterator[str]:
     made = runpy.run_path(str(example("servers/companies_register.py")))
     with made["Register"]() as register:
         yield register.url
+
+
+@contextmanager
+def identity_provider() -> Iterator[str]:
+    """The issuer that the demo's people sign in at, in a thread of the demo until the block ends."""
+    made = runpy.run_path(str(example("servers/identity_provider.py")))
+    provider = made["Provider"]("", [dict(person) for person in PEOPLE], "fmar-demo")
+    with made["server_of"](provider) as server:
+        provider.issuer = f"http://{HOST}:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield provider.issuer
+        server.shutdown()
 
 
 def _wait_until_ready(process: Process, base_url: str, log: Path) -> float:
