@@ -15,13 +15,19 @@ from typing import Generic, TypeVar
 
 from fmar_node.access.caller import ADMITTED, ANONYMOUS, Caller
 from fmar_node.access.certificate import CertificateCheck
-from fmar_node.access.credential import Verifier
-from fmar_node.access.key import ApplicationKey, SigningKeys
+from fmar_node.access.credential import Credential, Verifier
+from fmar_node.access.issuer import Issuers
+from fmar_node.access.key import ApplicationKey
+from fmar_node.access.membership import is_admitted_in, named_in
 from fmar_node.access.provider import Provider
+from fmar_node.access.publication import NotAtHandError
 from fmar_node.access.replay import ReplayCache
+from fmar_node.access.rotation import RotatingKeys
 from fmar_node.access.session import Session, Sessions
 from fmar_node.access.signin import SignIn
 from fmar_node.access.standing import caller_in
+from fmar_node.access.status import OwnList
+from fmar_node.access.subscription import Subscriptions
 from fmar_node.access.token import TokenService
 from fmar_node.clock import Clock, SystemClock, today
 from fmar_node.drafting import Submission
@@ -89,7 +95,24 @@ class Directory:
         row = self.register.application_key(client_id, key_id)
         if row is None:
             return None
-        return ApplicationKey(row["client_id"], row["organisation"], row["key_id"], json.loads(row["jwk"]), bool(row["is_active"]))
+        jwk = json.loads(row["jwk"])
+        return ApplicationKey(row["client_id"], row["organisation"], row["key_id"], jwk, bool(row["is_active"]), row["entry"])
+
+
+class Organisations:
+    """Organisations as the journal has them now, as far as tokens of external issuers speak of them."""
+
+    def __init__(self, register: Register, clock: Clock) -> None:
+        self.register, self.clock = register, clock
+        self.admitted: Remembered[bool] = Remembered(register)
+        self.names: Remembered[tuple[str, ...]] = Remembered(register)
+
+    def is_admitted(self, organisation: str, /) -> bool:
+        return bool(self.admitted.get(organisation, lambda: is_admitted_in(self.register, organisation)))
+
+    def named(self, scheme: str, value: str, /) -> tuple[str, ...]:
+        day = today(self.clock).isoformat()
+        return self.names.get((scheme, value, day), lambda: named_in(self.register, scheme, value, day)) or ()
 
 
 class Node:
@@ -150,12 +173,17 @@ class Node:
         await self.queries.start()
 
     def _open_credentials(self) -> None:
-        keys, directory = SigningKeys.load(self.folder.token_keys), Directory(self.register)
         base_url, settings = self.settings.base_url, self.settings
+        keys, directory = RotatingKeys(self.folder.token_keys, settings, self.clock), Directory(self.register)
         replay = ReplayCache(settings, self.clock)
+        issuers = Issuers(settings, Organisations(self.register, self.clock))
         self.keys, self.verifier_key = keys, self.folder.journal_key(base_url).verifier
         self.tokens = TokenService(base_url, keys, settings, self.clock, directory, replay, self.standings.mandate)
-        self.verifier = Verifier(base_url, keys, settings, self.clock, directory, replay)
+        self.verifier = Verifier(base_url, keys, settings, self.clock, directory, replay, issuers)
+        self.status_list = OwnList(base_url, keys, self.clock, self.register)
+        self.subscriptions = Subscriptions(issuers, settings.fetch_seconds, self.clock)
+        if settings.issuers:
+            self.subscriptions.start()
         self._open_sessions()
 
     def _open_sessions(self) -> None:
@@ -182,11 +210,21 @@ class Node:
     async def _use_snapshot(self, path: str) -> None:
         await self.queries.use(Path(path))
 
-    def caller(
+    async def caller(
         self, method: str, url: str, authorization: Sequence[str], proofs: Sequence[str], certificates: Sequence[str] = ()
     ) -> Caller:
-        """Step 2: who is asking. Unauthenticated where a credential does not hold; anonymous where there is none."""
-        credential = self.verifier.verify(method, url, authorization, proofs, certificates)
+        """Step 2: who is asking. Unauthenticated where a credential does not hold; anonymous where there is none.
+
+        Unavailable where that depends on an external issuer, and what it publishes cannot be read.
+        """
+
+        def verified() -> Credential | None:
+            return self.verifier.verify(method, url, authorization, proofs, certificates)
+
+        try:
+            credential = verified()
+        except NotAtHandError as missing:
+            credential = await self.subscriptions.settled(missing, verified)
         if credential is None:
             return ANONYMOUS
         caller = self.standings.of(Caller(credential.organisation, credential.client_id, credential.key_id, actor=credential.actor or ""))
@@ -228,6 +266,8 @@ class Node:
         """Stops taking work, lets the writer finish, ends the children."""
         self.is_ready = False
         await self._end_verification()
+        if hasattr(self, "subscriptions"):
+            await self.subscriptions.close()
         await self.queries.close()
         await self.judges.close()
         await self.writer.close()

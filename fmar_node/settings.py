@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fmar_node.errors import Malformed
 
@@ -23,6 +23,42 @@ COMPANIES_REGISTER = "COMPANIES_REGISTER"
 """The name of a source that a node may be set to ask; a code of EvidenceKind."""
 NOT_SETTINGS = frozenset({"FMAR_SUITES"})
 """FMAR_* names that mean something to others: where the tests find the public suites."""
+
+AliasScheme = Literal["", "DIRECTORY"]
+"""The schemes of aliases that may name the organisation of a foreign token: those that the operator alone enters."""
+
+
+def outward(url: str) -> str:
+    """A URL that the node may ask. ValueError otherwise."""
+    if not is_safe_url(url, may_be_loopback=True) or "?" in url:
+        raise ValueError("is an https URL without user, query and fragment; http only on loopback")
+    return url
+
+
+def prefix_of(url: str) -> str:
+    """A URL that others begin with: it ends with a slash. ValueError otherwise."""
+    if not outward(url).endswith("/"):
+        raise ValueError("does not end with a slash; others begin with it")
+    return url
+
+
+Outward = Annotated[str, AfterValidator(outward)]
+Prefix = Annotated[str, AfterValidator(prefix_of)]
+
+
+class Issuer(BaseModel):
+    """An external issuer whose access tokens are accepted beside the node's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: Outward = Field(description="`iss` of its tokens, compared as text")
+    jwks_uri: Outward = Field(description="where its keys are; nothing else is ever asked for a key")
+    audience: str = Field("", description="`aud` of its tokens, compared as text; none: the base URL")
+    bearer: bool = Field(False, description="take its tokens as plain bearer tokens too, where they are bound to no key")
+    organisation_alias: AliasScheme = Field("", description="scheme of the alias by which `sub` names an organisation; none: `sub` is always the IRI of an organisation of this node")
+    subject_prefix: str = Field("", description="what every `sub` that is found by alias begins with; the alias is the rest")
+    status: Literal["optional", "required"] = Field("optional", description="whether each of its tokens has to have a place in a status list")
+    status_lists: tuple[Prefix, ...] = Field((), description="what the addresses of its status lists begin with; a token that names another one is refused")
 
 
 class IdentityProvider(BaseModel):
@@ -126,6 +162,17 @@ class Settings(BaseModel):
     trusted_proxies: tuple[str, ...] = Field((), description="addresses or networks of the proxies whose client certificate header counts, in the environment with commas between; none: it is never read")
     client_certificate_header: str = Field("Client-Cert", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$", description="header in which a listed proxy forwards the client's certificate: RFC 9440, or percent-encoded PEM")
 
+    # signing keys, external issuers
+    signing_key_seconds: int = Field(300, ge=1, le=86_400, description="how long others may keep `/oauth/jwks`, and how long a new signing key is published before it signs")
+    issuers: tuple[Issuer, ...] = Field((), description="external issuers whose access tokens are accepted")
+    issuer_keys_seconds: float = Field(300.0, ge=1, description="how old an issuer's key set may be before it is fetched again")
+    issuer_keys_wait_seconds: float = Field(30.0, ge=1, description="shortest time between two fetches of one key set, however many unknown keys are asked for")
+    issuer_keys_stale_seconds: float = Field(86_400.0, ge=0, le=86_400, description="how old a key set may get while its issuer cannot be reached; past that its tokens are answered with 503")
+    status_list_seconds: float = Field(30.0, ge=1, le=60, description="how old a status list may be before it is fetched again; its own `ttl` may be shorter")
+    status_list_stale_seconds: float = Field(300.0, ge=0, le=86_400, description="how old a status list may get while it cannot be fetched; past that its tokens are answered with 503")
+    status_list_bytes: int = Field(1_048_576, ge=1_024, description="largest status list, fetched and inflated")
+    fetch_seconds: float = Field(5.0, gt=0, description="longest time for fetching a key set or a status list")
+
     probes_per_hour: int = Field(120, ge=0, description="answers per organisation and hour that tell of somebody else's record or of none")
 
     # people
@@ -173,7 +220,7 @@ class Settings(BaseModel):
                 raise ValueError(f"{each} is everybody; whoever connects could claim any certificate")
         return value
 
-    @field_validator("identity_providers", mode="before")
+    @field_validator("identity_providers", "issuers", mode="before")
     @classmethod
     def _from_json(cls, given: Any) -> Any:
         """In the environment they are JSON."""
@@ -181,7 +228,7 @@ class Settings(BaseModel):
             return given
         try:
             return json.loads(given)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError("in the environment it is a JSON array of objects") from None
 
     @field_validator("identity_providers")
@@ -192,6 +239,16 @@ class Settings(BaseModel):
             if len(set(values)) != len(values):
                 raise ValueError(f"two identity providers have the same {each}")
         return given
+
+    @model_validator(mode="after")
+    def _check_issuers(self) -> Self:
+        """Each issuer has one entry and an alias scheme of its own, lest one of them names another one's organisations."""
+        names = [self.base_url, *(each.issuer for each in self.issuers)]
+        schemes = [each.organisation_alias for each in self.issuers if each.organisation_alias]
+        for what, values in (("issuer", names), ("organisation_alias", schemes)):
+            if twice := _repeated(values):
+                raise ValueError(f"issuers: {what} {twice} stands twice")
+        return self
 
     @classmethod
     def read(cls, file: Path | None = None, environment: Mapping[str, str] | None = None, **given: Any) -> Self:
@@ -232,6 +289,17 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def structure_of(annotation: Any) -> type[BaseModel] | None:
+    """The model of a setting that is a list of tables; None for every other one."""
+    inner = next(iter(get_args(annotation)), None) if get_origin(annotation) is tuple else None
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+
+
+def _repeated(values: Iterable[str]) -> str:
+    seen: set[str] = set()
+    return next((value for value in values if value in seen or seen.add(value)), "")  # type: ignore[func-returns-value]
 
 
 def surroundings(**more: str) -> dict[str, str]:

@@ -21,9 +21,10 @@ from typing import Any
 
 from fmar_node.access.certificate import CertificateCheck, ClientCertificate
 from fmar_node.access.jose import ALGORITHMS, Compact, UnacceptableError, read_compact, text_claim, time_claim
-from fmar_node.access.key import ApplicationKey, KeyDirectory, SigningKeys, public_key
+from fmar_node.access.key import ApplicationKey, KeyDirectory, NodeKeys, public_key
 from fmar_node.access.proof import JTI_CHARS, Proof, ProofCheck, ProofError
 from fmar_node.access.replay import ReplayCache
+from fmar_node.access.status import Place, own_list
 from fmar_node.clock import Clock
 from fmar_node.errors import FmarError, Malformed, Unauthenticated
 from fmar_node.identity import is_uuid, new_token
@@ -58,7 +59,7 @@ class TokenService:
     def __init__(
         self,
         base_url: str,
-        keys: SigningKeys,
+        keys: NodeKeys,
         settings: Settings,
         clock: Clock,
         directory: KeyDirectory,
@@ -215,6 +216,8 @@ class TokenService:
         }
         if subject:
             claims["act"] = {"sub": f"{self._base_url}/organisations/{application.organisation}"}
+        if application.entry is not None:
+            claims["status"] = Place(own_list(self._base_url), application.entry).as_claim()
         return {
             "access_token": self._keys.sign(claims, TOKEN_TYPE),
             "token_type": "DPoP" if "jkt" in binding else "Bearer",

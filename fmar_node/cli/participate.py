@@ -29,7 +29,7 @@ from fmar_node.cli.console import (
     show_problem,
     told,
 )
-from fmar_node.cli.keep import rotate_journal
+from fmar_node.cli.keep import rotate_journal, rotate_signing
 from fmar_node.client import Profile, connect, is_loopback, new_key, public_part, thumbprint
 
 AS = typer.Option(..., "--as", help="A profile folder, or a participant's name beside --data.")
@@ -60,6 +60,7 @@ def add_to(app: typer.Typer) -> None:
     key.command("revoke")(revoke_key)
     key.command("public")(public_key)
     key.command("rotate-journal")(rotate_journal)
+    key.command("rotate-signing")(rotate_signing)
     app.add_typer(key, name="key")
     asset = typer.Typer(help="Register assets.", no_args_is_help=True)
     asset.command("register")(register_assets)

@@ -29,6 +29,7 @@ from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
 ADMITTED = frozenset({"ACTIVE", "SUSPENDED"})
+DIRECTORY = "DIRECTORY"
 HELD = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY", "SUSPENDED_CONSENT_REVOKED", "SUSPENDED_ADMIN"})
 """The states of assets that have a provider."""
 OPERATORS_OWN = ("organisationRoles", "organisationRolesDescription", "licenceArea")
@@ -76,6 +77,17 @@ def leaves_roles_alone(situation: Situation) -> Iterable[Fault]:
     for term in OPERATORS_OWN:
         if situation.document.get(term) != was.get(term):
             yield Fault("ORGANISATION-UPDATE-3", Severity.REJECT, f"{term} is changed by the operator only", f"/{term}", term)
+
+
+def leaves_directory_names_alone(situation: Situation) -> Iterable[Fault]:
+    """Tokens of external issuers speak of whoever has the name: it is entered by the operator only."""
+    was = situation.previous.document if situation.previous else {}
+    if not situation.caller.has(Role.OPERATOR) and _directory_names(situation.document) != _directory_names(was):
+        yield Fault("ORGANISATION-UPDATE-3", Severity.REJECT, "an alias of the scheme DIRECTORY is changed by the operator only", "/alias", "alias")
+
+
+def _directory_names(document: Document) -> list[str]:
+    return sorted(json.dumps(alias, sort_keys=True) for alias in document.get("alias", ()) if alias.get("scheme") == DIRECTORY)
 
 
 def areas_belong_to_a_network(situation: Situation) -> Iterable[Fault]:
@@ -250,6 +262,8 @@ def claims(document: Document) -> set[Claim]:
     for alias in document.get("alias", ()):
         if alias.get("scheme") == "LEI":
             found.add(Claim("LEI", _folded(alias.get("value", ""))))
+        elif alias.get("scheme") == DIRECTORY and document.get("organisationStatus") != "WITHDRAWN":
+            found.add(Claim("name in a directory", alias.get("value", "").casefold()))
     return found
 
 
@@ -329,7 +343,11 @@ ORGANISATION = Kind(
             "register",
             ("UC-01.02",),
             _operator_only("ORGANISATION-REGISTER-1", "registers organisations in this release"),
-            (Rule(is_new, ("ORG_ALREADY_REGISTERED",)), Rule(areas_belong_to_a_network, ("Organisation.licenceArea",))),
+            (
+                Rule(is_new, ("ORG_ALREADY_REGISTERED",)),
+                Rule(leaves_directory_names_alone, ("ORGANISATION-UPDATE-3",)),
+                Rule(areas_belong_to_a_network, ("Organisation.licenceArea",)),
+            ),
             apply=registered,
             takes_document=True,
         ),
@@ -343,6 +361,7 @@ ORGANISATION = Kind(
             (
                 Rule(is_new, ("ORG_ALREADY_REGISTERED",)),
                 Rule(leaves_roles_alone, ("ORGANISATION-UPDATE-3",)),
+                Rule(leaves_directory_names_alone, ("ORGANISATION-UPDATE-3",)),
                 Rule(an_operator_keeps_its_role, ("ORGANISATION-OPERATOR-1",)),
                 Rule(areas_belong_to_a_network, ("Organisation.licenceArea",)),
             ),

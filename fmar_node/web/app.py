@@ -140,6 +140,7 @@ def _add_routes(app: FastAPI) -> None:
     app.router.add_route("/sparql", sparql.endpoint, methods=["QUERY"], include_in_schema=False)
     add("/oauth/token", credentials.token, "POST")
     add("/oauth/jwks", credentials.jwks)
+    add("/oauth/status/1", credentials.status)
     add("/.well-known/oauth-authorization-server", credentials.authorization_server)
     add("/.well-known/oauth-protected-resource", credentials.protected_resource)
     for path, endpoint, method in signin.ROUTES:

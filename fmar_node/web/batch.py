@@ -113,7 +113,7 @@ def batch_of(room: Records) -> Any:
     async def batch(request: Request) -> Response:
         """Registers each row of an NDJSON stream or a JSON array; answers one line per row."""
         exchange = exchange_of(request)
-        caller = exchange.caller()
+        caller = await exchange.caller()
         if caller.is_anonymous:
             raise exchange.node.verifier.missing("writing needs a credential")
         media_type = content_type(exchange.header("content-type"), (NDJSON, LD_JSON, JSON))

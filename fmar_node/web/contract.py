@@ -16,7 +16,7 @@ from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
 from fmar_node.representation import FORMATS, JSON, LD_JSON
 from fmar_node.web import export, words
 from fmar_node.web.batch import NDJSON
-from fmar_node.web.credentials import FORM
+from fmar_node.web.credentials import FORM, KEY_SET, STATUS_LIST
 from fmar_node.web.exchange import RECORD_FORMATS
 from fmar_node.web.records import MERGE_PATCH
 from fmar_node.web.sparql import DESCRIPTION_FORMATS, DIRECT
@@ -57,7 +57,8 @@ def operations() -> Iterator[Operation]:
     yield Operation("/sparql", "get", described, parameters=("query", *ASKING))
     yield Operation("/sparql", "post", results, parameters=ASKING, takes=[DIRECT, FORM])
     yield Operation("/oauth/token", "post", {200: [JSON]}, OPEN, ("DPoP",), [FORM])
-    yield Operation("/oauth/jwks", "get", {200: ["application/jwk-set+json"]}, OPEN)
+    yield Operation("/oauth/jwks", "get", {200: [KEY_SET]}, OPEN)
+    yield Operation("/oauth/status/1", "get", {200: [STATUS_LIST], 304: ()}, OPEN, ("If-None-Match",))
     for name in ("oauth-authorization-server", "oauth-protected-resource"):
         yield Operation(f"/.well-known/{name}", "get", {200: [JSON]}, OPEN)
     yield from _people()

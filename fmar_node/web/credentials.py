@@ -8,14 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fmar_node.access.credential import protected_resource_metadata
+from fmar_node.access.status import LIST_TYPE, OWN_TTL
 from fmar_node.access.token import authorization_server_metadata
 from fmar_node.errors import FmarError, Malformed
 from fmar_node.representation import JSON, json_bytes
-from fmar_node.web.negotiation import content_type
+from fmar_node.web.negotiation import content_type, is_known
 from fmar_node.web.problems import status_of
 from fmar_node.web.records import exchange_of
 
 FORM = "application/x-www-form-urlencoded"
+KEY_SET = "application/jwk-set+json"
+STATUS_LIST = f"application/{LIST_TYPE}"
 MOST_BYTES = 32_768
 NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
@@ -52,8 +55,20 @@ def _oauth_error(error: FmarError) -> Response:
 
 async def jwks(request: Request) -> Response:
     """The public keys that verify this node's access tokens."""
-    keys = exchange_of(request).node.keys.public()
-    return Response(json_bytes(keys), headers={"Cache-Control": "public, max-age=300"}, media_type="application/jwk-set+json")
+    node = exchange_of(request).node
+    headers = {"Cache-Control": f"public, max-age={node.settings.signing_key_seconds}"}
+    return Response(json_bytes(node.keys.public()), headers=headers, media_type=KEY_SET)
+
+
+async def status(request: Request) -> Response:
+    """The status list of the applications' keys, one bit each: 1 is revoked (draft-ietf-oauth-status-list)."""
+    exchange = exchange_of(request)
+    current = exchange.node.status_list.current()
+    tag = f'"{current.tag}"'
+    headers = {"Cache-Control": f"public, max-age={OWN_TTL}", "ETag": tag}
+    if is_known(tag, exchange.header("if-none-match")):
+        return Response(status_code=304, headers=headers)
+    return Response(current.text, headers=headers, media_type=STATUS_LIST)
 
 
 async def authorization_server(request: Request) -> Response:
@@ -65,5 +80,5 @@ async def authorization_server(request: Request) -> Response:
 async def protected_resource(request: Request) -> Response:
     """RFC 9728 metadata."""
     node = exchange_of(request).node
-    found = protected_resource_metadata(node.settings.base_url, node.settings.node_name, node.certificates.is_offered)
+    found = protected_resource_metadata(node.settings.base_url, node.settings.node_name, node.certificates.is_offered, node.settings.issuers)
     return Response(json_bytes(found), media_type=JSON)

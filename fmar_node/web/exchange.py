@@ -50,7 +50,7 @@ class Exchange:
         values = self.request.headers.getlist(self.node.settings.client_certificate_header)
         return self.node.certificates.forwarded(self.request.client.host if self.request.client else "", values)
 
-    def caller(self) -> Caller:
+    async def caller(self) -> Caller:
         """Who is asking: by the Authorization header where there is one, otherwise by the session of a person who has signed in.
 
         Unauthenticated where a credential does not hold, Forbidden where another site's page may have sent the request.
@@ -58,7 +58,7 @@ class Exchange:
         headers = self.request.headers
         if "authorization" not in headers and self.session_tokens:
             return self.signed_in()[0]
-        caller = self.node.caller(self.request.method, self.url, headers.getlist("authorization"), headers.getlist("dpop"), self.certificates)
+        caller = await self.node.caller(self.request.method, self.url, headers.getlist("authorization"), headers.getlist("dpop"), self.certificates)
         self.request.state.caller = caller
         return caller
 

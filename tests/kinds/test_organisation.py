@@ -275,6 +275,31 @@ def test_roles_and_areas_are_given_by_the_operator(market: Market, name: str, ch
     assert update(market, "operator", name, **change).number == 3
 
 
+def test_a_name_in_a_directory_is_entered_and_taken_away_by_the_operator(market: Market) -> None:
+    """Whose alias it is, for that one the tokens of an external issuer speak."""
+    named, lei = {"scheme": "DIRECTORY", "value": "org-7"}, {"scheme": "LEI", "value": LEI}
+    with refused("ORGANISATION-UPDATE-3", as_=Invalid):
+        update(market, "fsp-a", "fsp-a", alias=[named])
+    update(market, "operator", "fsp-a", alias=[named])
+
+    for alias in (None, [], [{**named, "value": "org-8"}], [{**named, "validTo": "2030-01-01"}], [named, {**named, "value": "org-8"}]):
+        with refused("ORGANISATION-UPDATE-3", as_=Invalid):
+            update(market, "fsp-a", "fsp-a", alias=alias)
+
+    assert update(market, "fsp-a", "fsp-a", alias=[named, lei]).number == 4
+    assert update(market, "operator", "fsp-a", alias=[lei]).number == 5
+
+
+def test_a_name_in_a_directory_is_one_organisations(market: Market) -> None:
+    update(market, "operator", "fsp-a", alias=[{"scheme": "DIRECTORY", "value": "Org-7"}])
+
+    for value in ("Org-7", "org-7"):
+        with refused("ORG_ALREADY_REGISTERED", as_=Conflict):
+            update(market, "operator", "fsp-b", alias=[{"scheme": "DIRECTORY", "value": value}])
+    act(market, "operator", "fsp-a", "deregistration")
+    assert update(market, "operator", "fsp-b", alias=[{"scheme": "DIRECTORY", "value": "Org-7"}])
+
+
 @pytest.mark.parametrize("change", [{"organisationStatus": "SUSPENDED"}, {"fmarOrganisationId": ABSENT}, {"registeredAt": "2020-01-01T00:00:00Z"}])
 def test_nobody_sets_what_the_node_sets(market: Market, change: dict[str, str]) -> None:
     for name in ("fsp-a", "operator"):
