@@ -106,7 +106,7 @@ def test_an_issuer_may_have_to_give_a_status(desk: Desk, directory: Authority) -
     {"status_list": {"bits": 1, "lst": base64url(zlib.compress(b"\0" * 99) + b"more")}},
     {"header": {"typ": "JWT"}}, {"header": {"typ": "at+jwt"}}, {"header": {"typ": None}}, {"header": {"kid": "unknown"}}, {"header": {"crit": ["x"]}},
     {"key": {**new_key(), "kid": "unknown"}},
-], ids=repr)  # fmt: skip
+], ids=lambda changes: "another key" if "key" in changes else repr(changes))  # fmt: skip
 def test_a13_a_list_that_does_not_hold_is_none(abroad: Abroad, changes: dict[str, Any]) -> None:
     """A5 and A13: another type, another address, another key, no time, no bits: 503, not 200."""
     abroad.directory.list_changes = changes
