@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from fmar_node.access.caller import ADMITTED, ANONYMOUS, Caller
+from fmar_node.access.caller import ADMITTED, ANONYMOUS, Caller, applying
 from fmar_node.access.certificate import CertificateCheck
 from fmar_node.access.credential import Credential, Verifier
 from fmar_node.access.issuer import Issuers
@@ -237,6 +237,8 @@ class Node:
         session = self.sessions.find(token)
         if session is None:
             raise self._out("the session has ended, or is not one of this node")
+        if session.applicant:
+            return applying(session.applicant), session
         caller = self.standings.of(Caller(session.organisation, user=session.user))
         if caller.state not in ADMITTED or caller.user_role is None:
             self.sessions.end(session.id)

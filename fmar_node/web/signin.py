@@ -18,7 +18,7 @@ from limits.strategies import MovingWindowRateLimiter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from fmar_node.access.caller import Caller, UserRole
+from fmar_node.access.caller import Applicant, Caller, UserRole, applying
 from fmar_node.access.session import Session
 from fmar_node.access.signin import Arrival, admitted
 from fmar_node.clock import stamp
@@ -35,7 +35,7 @@ from fmar_node.web.records import exchange_of
 
 HTML = "text/html"
 NOT_STORED = {"Cache-Control": "no-store", "Vary": "Accept, Cookie"}
-ASKED = frozenset({"provider", "organisation", "return", "format"})
+ASKED = frozenset({"provider", "organisation", "return", "apply", "format"})
 
 
 class Failures:
@@ -77,7 +77,10 @@ async def begin(request: Request) -> Response:
     if organisation and not is_uuid(organisation):
         raise Malformed("malformed-request", "organisation is the UUID at the end of an organisation's IRI")
     node = exchange.node
-    url, sealed = await node.sign_in.begin(asked["provider"], organisation, asked.get("return", _home(node)))
+    if asked.get("apply", "false") not in ("true", "false"):
+        raise Malformed("malformed-request", "apply is true or false: whether you come to apply for an organisation that is not in the register")
+    is_application = asked.get("apply") == "true"
+    url, sealed = await node.sign_in.begin(asked["provider"], organisation, asked.get("return", _home(node)), is_application=is_application)
     base_url = node.settings.base_url
     cookie = setting(attempt_cookie(base_url), sealed, node.settings.sign_in_seconds, base_url)
     return RedirectResponse(url, 303, {**NOT_STORED, "Set-Cookie": cookie})
@@ -93,7 +96,7 @@ def _once(exchange: Exchange) -> dict[str, str]:
 
 
 def _choice_of_providers(exchange: Exchange, asked: dict[str, str]) -> Response:
-    kept = {name: value for name, value in asked.items() if name in ("organisation", "return")}
+    kept = {name: value for name, value in asked.items() if name in ("organisation", "return", "apply")}
     providers = [{"name": name, "href": _link(exchange.node, {"provider": name, **kept})} for name in exchange.node.sign_in.providers]
     if exchange.wanted((HTML, JSON)) == HTML:
         return HTMLResponse(signin_page(exchange.node, providers=providers), headers=NOT_STORED)
@@ -151,8 +154,13 @@ async def _entered(exchange: Exchange, arrival: Arrival) -> Response:
     for token in exchange.session_tokens:
         if earlier := node.sessions.find(token):
             node.sessions.end(earlier.id)
-    exchange.request.state.caller = Caller(person.organisation, user=person.user, user_role=person.role)
-    token, _ = node.sessions.begin(person.user, person.organisation, arrival.attempt.provider)
+    provider = arrival.attempt.provider
+    if isinstance(person, Applicant):
+        exchange.request.state.caller = applying(person)
+        token, _ = node.sessions.begin("", "", provider, person)
+    else:
+        exchange.request.state.caller = Caller(person.organisation, user=person.user, user_role=person.role)
+        token, _ = node.sessions.begin(person.user, person.organisation, provider)
     base_url = node.settings.base_url
     answer = RedirectResponse(origin_of(base_url) + arrival.attempt.path, 303, NOT_STORED)
     answer.headers.append("Set-Cookie", clearing(attempt_cookie(base_url), base_url))
@@ -210,7 +218,7 @@ async def listed(request: Request) -> Response:
     exchange = exchange_of(request)
     caller, session = exchange.signed_in()
     sessions = exchange.node.sessions
-    found = sessions.of_organisation(caller.organisation) if _administers(caller) else sessions.of_user(caller.user)
+    found = sessions.of_organisation(caller.organisation) if _administers(caller) else sessions.of_user(caller.user) if caller.user else [session]
     items = [{**_told(exchange.node, each), "isCurrent": each.id == session.id} for each in found]
     return json_response({"items": items}, headers=NOT_STORED)
 
@@ -218,9 +226,9 @@ async def listed(request: Request) -> Response:
 async def end(request: Request) -> Response:
     """Ends a session at once: one's own, or for an administrator one of the organisation's people."""
     exchange = exchange_of(request)
-    caller, _ = exchange.signed_in()
+    caller, own = exchange.signed_in()
     session = exchange.node.sessions.get(request.path_params["id"])
-    if session is None or not (session.user == caller.user or (_administers(caller) and session.organisation == caller.organisation)):
+    if session is None or not (session.id == own.id or (caller.user and session.user == caller.user) or (_administers(caller) and session.organisation == caller.organisation)):
         raise NotFound("not-found", "no such session for this caller")
     exchange.node.sessions.end(session.id)
     return Response(status_code=204, headers=NOT_STORED)
@@ -235,11 +243,14 @@ def _told(node: Node, session: Session) -> dict[str, Any]:
     times = {"began": session.began, "lastUsed": session.used, "ends": session.ends, "idleEnds": session.idle_ends}
     return {
         "id": f"{base_url}/sessions/{session.id}",
-        "user": f"{base_url}/users/{session.user}",
-        "organisation": f"{base_url}/organisations/{session.organisation}",
+        **({"applicant": session.applicant.email} if session.applicant else _who(base_url, session)),
         "provider": session.provider,
         **{name: stamp(instant) for name, instant in times.items()},
     }
+
+
+def _who(base_url: str, session: Session) -> dict[str, str]:
+    return {"user": f"{base_url}/users/{session.user}", "organisation": f"{base_url}/organisations/{session.organisation}"}
 
 
 ROUTES = (
