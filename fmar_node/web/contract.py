@@ -14,7 +14,8 @@ from fmar_node.jsonld import MEDIA_TYPES
 from fmar_node.kinds import KINDS, Kind
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
 from fmar_node.representation import FORMATS, JSON, LD_JSON
-from fmar_node.web import export, words
+from fmar_node.security_log import EVENTS
+from fmar_node.web import export, security, words
 from fmar_node.web.batch import NDJSON
 from fmar_node.web.credentials import FORM, KEY_SET, STATUS_LIST
 from fmar_node.web.exchange import RECORD_FORMATS
@@ -69,6 +70,7 @@ def operations() -> Iterator[Operation]:
     yield Operation("/healthz", "get", {200: [TEXT]}, OPEN)
     yield Operation("/readyz", "get", {200: [JSON], 503: [JSON]}, OPEN)
     yield Operation("/metrics", "get", {200: [TEXT]}, OPEN)
+    yield Operation("/security-log", "get", {200: [JSON]}, WRITE, security.PARAMETERS)
 
 
 def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
@@ -127,6 +129,9 @@ FORMS: dict[str, dict[str, Any]] = {
     "managed": {"const": "me"},
     "dry-run": {"type": "boolean"},
     "at": {"type": "string", "format": "date-time"},
+    "from": {"type": "string", "format": "date-time"},
+    "to": {"type": "string", "format": "date-time"},
+    "event": {"type": "string", "enum": list(EVENTS)},
     "timeout": {"type": "number", "exclusiveMinimum": 0},
     "Idempotency-Key": {"type": "string", "maxLength": 255},
     "Prefer": {"const": "return=minimal"},

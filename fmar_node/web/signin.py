@@ -8,7 +8,6 @@ that the browser had is ended; nobody learns of a session that is not their own 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,6 +28,8 @@ from fmar_node.representation import JSON
 from fmar_node.settings import Settings
 from fmar_node.web.cookie import attempt_cookie, clearing, given, origin_of, session_cookie, setting
 from fmar_node.web.exchange import Exchange, json_response
+from fmar_node.web.limits import address_of
+from fmar_node.web.noted import noted_of
 from fmar_node.web.pages import session_page, signin_page
 from fmar_node.web.problems import problem, status_of
 from fmar_node.web.records import exchange_of
@@ -115,6 +116,7 @@ async def callback(request: Request) -> Response:
     """Where the identity provider sends the browser back to: a session begins, or the refusal says why not."""
     exchange = exchange_of(request)
     base_url = exchange.node.settings.base_url
+    noted_of(request).signed("sign-in")
     try:
         return await _arrived(exchange)
     except FmarError as refusal:
@@ -129,7 +131,7 @@ async def callback(request: Request) -> Response:
 
 async def _arrived(exchange: Exchange) -> Response:
     node, request = exchange.node, exchange.request
-    failures, address = request.app.state.failures, network_of(request.client.host if request.client else "")
+    failures, address = request.app.state.failures, address_of(request)
     failures.check_address(address)
     sealed = given(request.headers.getlist("cookie"), attempt_cookie(node.settings.base_url))
     try:
@@ -161,20 +163,12 @@ async def _entered(exchange: Exchange, arrival: Arrival) -> Response:
     else:
         exchange.request.state.caller = Caller(person.organisation, user=person.user, user_role=person.role)
         token, _ = node.sessions.begin(person.user, person.organisation, provider)
+    noted_of(exchange.request).signed("sign-in", who=exchange.request.state.caller)
     base_url = node.settings.base_url
     answer = RedirectResponse(origin_of(base_url) + arrival.attempt.path, 303, NOT_STORED)
     answer.headers.append("Set-Cookie", clearing(attempt_cookie(base_url), base_url))
     answer.headers.append("Set-Cookie", setting(session_cookie(base_url), token, node.settings.session_seconds, base_url))
     return answer
-
-
-def network_of(address: str) -> str:
-    """What failed sign-ins are counted by: an IPv4 address, the /64 of an IPv6 one."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return "unknown"
-    return str(found) if found.version == 4 else str(ip_network((int(found), 64), strict=False))
 
 
 def _named(node: Node, organisations: Iterable[str]) -> list[dict[str, str]]:
@@ -207,6 +201,7 @@ async def end_own(request: Request) -> Response:
 
 def _left(exchange: Exchange, answer: Response) -> Response:
     _, session = exchange.signed_in()
+    noted_of(exchange.request).signed("sign-in", "end")
     exchange.node.sessions.end(session.id)
     base_url = exchange.node.settings.base_url
     answer.headers.append("Set-Cookie", clearing(session_cookie(base_url), base_url))
@@ -230,6 +225,7 @@ async def end(request: Request) -> Response:
     session = exchange.node.sessions.get(request.path_params["id"])
     if session is None or not (session.id == own.id or (caller.user and session.user == caller.user) or (_administers(caller) and session.organisation == caller.organisation)):
         raise NotFound("not-found", "no such session for this caller")
+    noted_of(request).signed("sign-in", "end")
     exchange.node.sessions.end(session.id)
     return Response(status_code=204, headers=NOT_STORED)
 

@@ -17,7 +17,6 @@ import pytest
 from starlette.datastructures import Headers
 
 from fmar_node.web.cookie import attempt_cookie, given, is_own_page, origin_of, session_cookie, setting
-from fmar_node.web.signin import network_of
 from tests.live import LD_JSON, Live, free_port
 from tests.providing import SERVER, Providing, ask, returned
 
@@ -251,10 +250,6 @@ def test_who_fails_again_and_again_waits(live: Live, sub: str) -> None:
 
     assert statuses == [403] * 10 + [429] * 2
     assert "Retry-After" in Browser(live, sub).sign_in().headers
-
-
-def test_an_address_is_counted_as_the_network_that_one_party_has() -> None:
-    assert [network_of(each) for each in ("192.0.2.7", "2001:db8::1", "2001:db8:0:0:ffff::2", "x")] == ["192.0.2.7", "2001:db8::/64", "2001:db8::/64", "unknown"]
 
 
 def test_a_provider_that_is_down_is_said_to_be(live: Live, providing: Providing, sub: str) -> None:
