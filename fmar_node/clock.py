@@ -46,7 +46,7 @@ def today(clock: Clock) -> date:
 def stamp(instant: datetime) -> str:
     """An instant as xsd:dateTime with milliseconds in UTC, e.g. `2026-11-22T09:30:00.000Z`."""
     utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
-    return f"{utc.isoformat(timespec='milliseconds')[:-6]}Z"
+    return utc.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_stamp(text: str) -> datetime:
@@ -56,6 +56,10 @@ def parse_stamp(text: str) -> datetime:
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError("a time needs a zone, e.g. 2026-11-22T09:30:00Z")
+    try:
+        instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC this time is not of the years 1 to 9999") from None
     return instant
 
 

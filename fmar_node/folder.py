@@ -68,6 +68,11 @@ class Folder:
         return self.keys / "lookup.key"
 
     @property
+    def sessions(self) -> Path:
+        """Who has signed in: no part of the register, and made anew where it is gone."""
+        return self.root / "state" / "sessions.db"
+
+    @property
     def is_made(self) -> bool:
         return self.settings_file.exists() and self.token_keys.exists()
 
@@ -139,6 +144,21 @@ class Folder:
         if not file.is_file() or file.stat().st_size != KEY_BYTES:
             self.check_keys(file)
         return file.read_bytes()
+
+    def secret(self, name: str) -> str:
+        """What stands in a file of the folder that only its owner may read; nothing where no file is named. Malformed otherwise."""
+        if not name:
+            return ""
+        file = self.root / name
+        try:
+            if is_open(file):
+                raise Malformed("malformed-request", "; ".join(readable(file)))
+            secret = file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Malformed("malformed-request", f"{file} cannot be read: {error}") from error
+        if not secret:
+            raise Malformed("malformed-request", f"{file} is empty; put the secret there that the identity provider gave this node")
+        return secret
 
     def make(self, base_url: str) -> None:
         """Folders, settings and keys. Malformed where there is a node already."""

@@ -5,7 +5,7 @@
   3 document    in a judge process: bytes -> exact triples -> record document
   4 permission  which action, may the caller, does the state allow it
   5 shapes      in the judge process: four severities, all faults at once
-  6 sources     (nothing of this release's acceptance depends on one)
+  6 sources     nothing waits for one: what has to be asked is asked after the commit (`followers/verification.py`)
   7 rules       uniqueness, references, dates: pure functions over the journal's own tables
   8 identity    the identifier that was offered becomes the record's
   9 journal     append, fsync: the commit point
@@ -51,6 +51,7 @@ from fmar_node.vocabulary import Document, Vocabulary
 CONFLICTS = frozenset({
     "DUPLICATE_EXACT", "FRIENDLY_CODE_TAKEN", "ORG_ALREADY_REGISTERED", "LIVE_ASSETS", "ORGANISATION-KEY-4",
     "ORGANISATION-OPERATOR-1", "ORGANISATION-OPERATOR-2", "USER_EXISTS", "LAST_ADMINISTRATOR", "DELEGATION-ACCEPT-3", "USER-INVITE-4", "USER-ACCEPT-3",
+    "ORGANISATION-APPROVE-3", "ORGANISATION-VERIFY-2", "APPLICATION_PENDING",
 })  # fmt: skip
 """Faults of state rather than of the document: 409, not 422."""
 
@@ -75,6 +76,8 @@ class Desk:
     judges: Judges
     writer: Writer
     vocabulary: Vocabulary
+    sources: frozenset[str] = frozenset()
+    """The external sources that the node asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,11 @@ async def submit(desk: Desk, submission: Submission, today: date, *, dry_run: bo
     repeated = _repeated(submission, desk.register)
     if repeated is not None:
         return Outcome(repeated, {})
-    situation = permitted(submission, desk.register, desk.vocabulary, Judgement(), today)
+    situation = permitted(submission, desk.register, desk.vocabulary, Judgement(), today, sources=desk.sources)
     previous = situation.previous.document if situation.previous else None
     paper = Paper(submission.kind, submission.action, submission.iri, submission.media_type, submission.body, today, previous)
     judgement = await desk.judges.judge(paper)
-    situation = permitted(submission, desk.register, desk.vocabulary, judgement, today)
+    situation = permitted(submission, desk.register, desk.vocabulary, judgement, today, sources=desk.sources)
     faults = examined(situation, submission, judgement)
     if dry_run:
         return Outcome(None, situation.document, faults)
@@ -113,13 +116,14 @@ class Settled:
 
 
 def settle(
-    submission: Submission, judgement: Judgement, register: Register, vocabulary: Vocabulary, today: date, now: str, index: int
+    submission: Submission, judgement: Judgement, register: Register, vocabulary: Vocabulary, today: date, now: str, index: int,
+    sources: frozenset[str] = frozenset(),
 ) -> Settled | Receipt:
     """Steps 4, 7 and 8 inside the journal's transaction: a draft to append, or the receipt of a repeated request."""
     repeated = _repeated(submission, register)
     if repeated is not None:
         return repeated
-    situation = permitted(submission, register, vocabulary, judgement, today, now)
+    situation = permitted(submission, register, vocabulary, judgement, today, now, sources)
     faults = examined(situation, submission, judgement)
     action = _action(submission)
     applied = action.apply(situation)
@@ -133,9 +137,12 @@ def settle(
     return Settled(draft, situation, tuple(action.consequences(situation)))
 
 
-def enter(batch: Batch, submission: Submission, judgement: Judgement, vocabulary: Vocabulary, today: date, now: str) -> Receipt:
+def enter(
+    batch: Batch, submission: Submission, judgement: Judgement, vocabulary: Vocabulary, today: date, now: str,
+    sources: frozenset[str] = frozenset(),
+) -> Receipt:
     """Settles a submission and appends what it becomes and brings about, inside the journal's transaction; FmarError for every refusal."""
-    settled = settle(submission, judgement, batch.journal.register, vocabulary, today, now, batch.next_index)
+    settled = settle(submission, judgement, batch.journal.register, vocabulary, today, now, batch.next_index, sources)
     if isinstance(settled, Settled):
         draft = settled.draft
         receipt = Receipt(draft.kind, draft.id, draft.number, batch.append(draft))
@@ -149,19 +156,21 @@ def enter(batch: Batch, submission: Submission, judgement: Judgement, vocabulary
 
 def _bring_about(batch: Batch, each: Consequence, submission: Submission, cause: Situation, vocabulary: Vocabulary, index: int) -> None:
     """One consequence: the node's own doing in the name of who caused it, asked by no policy."""
-    action, register = KINDS[each.kind].actions[each.action], batch.journal.register
-    previous = register.current(each.kind, each.id)
-    if previous is None or previous.state not in action.states:
+    kind, register = KINDS[each.kind], batch.journal.register
+    action, previous = kind.actions[each.action], register.current(each.kind, each.id)
+    if (previous.state if previous else None) not in (action.states or {None}):
         raise Broken("internal-error", f"{each.kind} {each.action} cannot follow from {submission.kind} {submission.action}")
     body = json_bytes(each.note)
     following = replace(submission, kind=each.kind, action=each.action, id=each.id, media_type=LD_JSON, body=body, idempotency="", if_match=None)
-    situation = replace(cause, register=register, document=dict(previous.document), previous=previous, note=each.note)
+    made = {"id": following.iri, "type": kind.class_name, **each.note}
+    situation = replace(cause, register=register, document=dict(previous.document) if previous else made, previous=previous, note=each.note)
     document = recorded(action.apply(situation), situation, (), vocabulary)
     batch.append(draft_of(document, situation, following, vocabulary, batch.next_index, index))
 
 
 def permitted(
-    submission: Submission, register: Register, vocabulary: Vocabulary, judgement: Judgement, today: date, now: str = ""
+    submission: Submission, register: Register, vocabulary: Vocabulary, judgement: Judgement, today: date, now: str = "",
+    sources: frozenset[str] = frozenset(),
 ) -> Situation:
     """Step 4: the action exists, the caller sees the record and may, the state allows it, the version is current."""
     caller = caller_in(register, submission.caller, today)
@@ -173,7 +182,7 @@ def permitted(
     carried = _carried(judgement.document, previous, vocabulary) if action.takes_document else dict(previous.document if previous else {})
     document = {"id": submission.iri, "type": KINDS[submission.kind].class_name, **carried}
     note = {} if action.takes_document else judgement.document
-    situation = Situation(caller, register, today, document, previous, now, note)
+    situation = Situation(caller, register, today, document, previous, now, note, sources)
     verdict = action.verdict(situation)
     if not verdict.permitted:
         fault = Fault(verdict.policy, Severity.REJECT, verdict.reason)
@@ -183,7 +192,7 @@ def permitted(
         allowed = ", ".join(sorted(action.states))
         fault = Fault(action.state_rule, Severity.REJECT, f"the record is {previous.state}; {action.name} needs {allowed}")
         raise Conflict("conflict", fault.message, (fault,))
-    if action.takes_document and shown is not None:
+    if (action.takes_document or submission.if_match is not None) and shown is not None:
         _check_condition(submission, shown)
     return situation
 

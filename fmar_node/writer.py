@@ -168,7 +168,8 @@ class WriterProcess:
         now = self.journal.recorded_now(self.clock.now())
         try:
             with batch.savepoint():
-                return {"receipt": enter(batch, submission, judgement, self.vocabulary, today(self.clock), now).as_json()}
+                receipt = enter(batch, submission, judgement, self.vocabulary, today(self.clock), now, self.settings.sources)
+                return {"receipt": receipt.as_json()}
         except FmarError as error:
             return {"refusal": refusal_as_json(error)}
         except sqlite3.OperationalError as error:

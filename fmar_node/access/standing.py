@@ -19,6 +19,7 @@ from fmar_node.access.caller import (
     Grant,
     Grants,
     UserRole,
+    applying,
     caller_of,
     grant_of,
     has_same_rights,
@@ -30,6 +31,8 @@ from fmar_node.record import Version, uuid_of
 
 def caller_in(register: Register, known: Caller, today: date) -> Caller:
     """The caller as the register has it now; of `known` only the names count. Anonymous where the register knows no such one."""
+    if known.applicant:
+        return applying(known.applicant)
     if known.is_anonymous or known.is_node:
         return known
     organisation = register.current("organisations", known.organisation)

@@ -195,6 +195,12 @@ class Register:
         row: sqlite3.Row | None = self.connection.execute(sql, (client_id, key_id)).fetchone()
         return row
 
+    def revoked_keys(self) -> tuple[int, list[int]]:
+        """The highest entry that a key came with, and the entries of those keys that are revoked."""
+        highest = self.connection.execute("SELECT coalesce(max(entry), 0) FROM application_key").fetchone()[0]
+        sql = "SELECT entry FROM application_key GROUP BY entry HAVING max(is_active) = 0 ORDER BY entry"
+        return int(highest), [row[0] for row in self.connection.execute(sql)]
+
     def repeated(self, organisation: str, key: str, digest: bytes) -> tuple[bool, int] | None:
         """Whether an earlier request with this idempotency key had the same digest, and its entry; None where there was none.
 

@@ -33,6 +33,7 @@ from fmar_node.web import (
     readiness,
     records,
     security,
+    signin,
     sparql,
     words,
 )
@@ -102,6 +103,7 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     app.state.node = node
     app.state.measures = Measures(node, tls)
     app.state.throttle = Throttle(node.settings.probes_per_hour)
+    app.state.failures = signin.Failures(node.settings)
     app.state.limits, app.state.lanes = Limits(node.settings), Lanes()
     floods = operations.Floods(node.security)
     _add_routes(app)
@@ -146,8 +148,11 @@ def _add_routes(app: FastAPI) -> None:
     app.router.add_route("/sparql", sparql.endpoint, methods=["QUERY"], include_in_schema=False)
     add("/oauth/token", credentials.token, "POST")
     add("/oauth/jwks", credentials.jwks)
+    add("/oauth/status/1", credentials.status)
     add("/.well-known/oauth-authorization-server", credentials.authorization_server)
     add("/.well-known/oauth-protected-resource", credentials.protected_resource)
+    for path, endpoint, method in signin.ROUTES:
+        add(path, endpoint, method)
     add("/journal/checkpoint", journal.checkpoint)
     add("/journal/key", journal.key)
     add("/journal/handovers", journal.handovers)

@@ -3,7 +3,7 @@
 Rules kept here: rows are independent, each is a submission of its own; a row that has the id of one of the caller's
 assets is the asset's next version, so that an export sent back unchanged changes nothing; with an Idempotency-Key a row's key is the
 request's with the row number, so that a broken batch is sent again and goes on where it stopped; no more than a few
-rows are in memory at once (a JSON array is read whole, under a cap).
+rows are read at once; a JSON array is received whole, under a cap, and taken apart as its rows are judged.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def batch_of(room: Records) -> Any:
         noted = noted_of(request)
         noted.wrote("batch")
         noted.kind = "assets"
-        caller = exchange.caller()
+        caller = await exchange.caller()
         if caller.is_anonymous:
             raise exchange.node.verifier.missing("writing needs a credential")
         media_type = content_type(exchange.header("content-type"), (NDJSON, LD_JSON, JSON))
@@ -154,9 +154,18 @@ async def _lines(exchange: Exchange) -> AsyncIterator[bytes]:
 
 
 async def _elements(body: bytes, exchange: Exchange) -> AsyncIterator[bytes]:
-    """The elements of a JSON array, numbers as they were written."""
-    for element in jsonld.read_array(body, exchange.node.settings):
-        yield encoded(element).encode()
+    """The elements of a JSON array, numbers as they were written; what is no JSON as it is, to be refused in its row.
+
+    Nobody is waited for who has gone: otherwise one request would keep the node at work for as many rows as it had.
+    """
+    settings = exchange.node.settings
+    for element in jsonld.elements(body, settings):
+        if await exchange.request.is_disconnected():
+            return
+        row = element
+        with suppress(Malformed):
+            row = encoded(jsonld.read_value(element, settings)).encode()
+        yield row
 
 
 def _line(result: dict[str, Any]) -> bytes:

@@ -30,7 +30,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 async def assets(request: Request) -> Response:
     """GET /assets/export: NDJSON-LD, CSV, N-Quads or Turtle, by Accept or `format=`."""
     exchange = exchange_of(request)
-    caller = exchange.caller()
+    caller = await exchange.caller()
     if caller.is_anonymous:
         raise exchange.node.verifier.missing("an export holds what the caller manages")
     short = request.query_params.get("format", "")

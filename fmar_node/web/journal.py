@@ -56,7 +56,7 @@ async def tile(request: Request) -> Response:
 async def entry(request: Request) -> Response:
     """An entry's receipt, as far as the caller sees its record."""
     exchange = exchange_of(request)
-    caller = exchange.caller()
+    caller = await exchange.caller()
     node = exchange.node
     version = node.register.version_at(request.path_params["index"])
     shown = []

@@ -35,6 +35,7 @@ UNLIMITED = frozenset({"/healthz", "/readyz"})
 """What a balancer asks, whoever else comes from its address."""
 CODE = "rate-limited"
 GOLDEN, ALMOST = 0.6180339887, 0.9999
+MOST_ADDRESS = 64
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -163,7 +164,7 @@ class Limited:
             return
         state, given = scope["state"], [value for name, value in scope["headers"] if name == b"authorization"]
         known = self.node.verifier.recall(given[0]) if len(given) == 1 else None
-        account = state["claimed"] = self.limits.account(known.party, known.client_id) if known else None
+        account = state["claimed"] = self.limits.account(known.acting, known.client_id) if known else None
         state["has_credential"] = bool(given)
         refused = self._refused(scope, account)
 
@@ -228,7 +229,7 @@ class Limited:
 
 def address_of(request: HTTPConnection) -> str:
     """The client's address; of IPv6 the network of 64 bits, which is one customer's."""
-    host = request.client.host if request.client else ""
+    host = _host(request)
     if ":" not in host:
         return host
     try:
@@ -236,3 +237,14 @@ def address_of(request: HTTPConnection) -> str:
     except ValueError:
         return host
 
+
+def _host(request: HTTPConnection) -> str:
+    """The peer; where that is a listed proxy, the last that it and other listed ones have passed on (X-Forwarded-For) and is none of them."""
+    host = request.client.host if request.client else ""
+    if "app" not in request.scope:
+        return host
+    is_listed = request.app.state.node.certificates.is_listed
+    passed_on = [each.strip() for line in request.headers.getlist("x-forwarded-for") for each in line.split(",")]
+    while is_listed(host) and passed_on:
+        host = passed_on.pop()
+    return host[:MOST_ADDRESS]

@@ -39,7 +39,9 @@ REASONS = (
     ("another access token", "other-key"),
     ("not signed", "bad-signature"),
     ("signature", "bad-signature"),
-    ("not from and for this node", "other-node"),
+    ("not from an issuer", "other-node"),
+    ("not for this node", "other-node"),
+    ("not admitted", "not-admitted"),
 )
 """Words of a refused credential, and the reason that is counted; everything else is `malformed`."""
 

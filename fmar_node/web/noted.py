@@ -68,9 +68,9 @@ class Noted:
         """Something is being written, or tried."""
         self.event, self.action, self.is_trial = "write", action, is_trial
 
-    def signed(self, event: str, who: Caller | None = None) -> None:
+    def signed(self, event: str, action: str = "", who: Caller | None = None) -> None:
         """A token or a sign-in (`event`) was asked for; `who` it is for, once that is known."""
-        self.event, self.who = event, who
+        self.event, self.action, self.who = event, action, who
 
     def refused_row(self, error: FmarError) -> None:
         """A row of a batch was refused."""
@@ -81,12 +81,14 @@ class Noted:
         """The members of the line that have a value, but for those that Watch knows: request, method, route."""
         line: dict[str, Any] = {"outcome": "refused" if refused or status >= 400 else "granted", "status": status}
         by = self.who or caller or ANONYMOUS
-        if not by.is_anonymous:
-            line |= {"organisation": by.organisation, "application": by.application}
-            if by.actor:
-                line["actor"] = by.actor
-            if by.user:
-                line["user"] = by.user
+        if by.organisation:
+            line["organisation"] = by.organisation
+        if by.application:
+            line["application"] = by.application
+        if by.actor:
+            line["actor"] = by.actor
+        if by.user:
+            line["user"] = by.user
         if refused:
             line["code"] = refused.code
             if refused.faults:
@@ -95,6 +97,8 @@ class Noted:
             line["kind"] = self.kind
         if self.record:
             line["record"] = self.record
+        if self.action:
+            line["action"] = self.action
         if self.event == "query":
             line |= {"query": self.query, "bytes": size, **({} if self.rows is None else {"rows": self.rows})}
         elif self.event == "write":
@@ -104,9 +108,7 @@ class Noted:
         return line
 
     def _written(self) -> dict[str, Any]:
-        line: dict[str, Any] = {"action": self.action}
-        if self.is_trial:
-            line["trial"] = True
+        line: dict[str, Any] = {"trial": True} if self.is_trial else {}
         if self.action == "batch":
             line |= {"records": self.records, "refusedRows": dict(Counter(self.codes).most_common(MOST_NAMED))}
         return line

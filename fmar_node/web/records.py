@@ -51,7 +51,7 @@ class Records:
 
     async def read(self, request: Request) -> Response:
         exchange = self._met(request)
-        caller = exchange.caller()
+        caller = await exchange.caller()
         await exchange.give_way()
         shown = self._selected(exchange, caller)
         noted_of(request).shown(shown, caller)
@@ -95,7 +95,7 @@ class Records:
 
     async def versions(self, request: Request) -> Response:
         exchange = self._met(request)
-        caller, id_ = exchange.caller(), request.path_params["id"]
+        caller, id_ = await exchange.caller(), request.path_params["id"]
         base = f"{exchange.node.settings.base_url}/{self.kind.plural}/{id_}"
         found = exchange.node.reader.versions(self.kind.plural, id_, caller)
         items = [{"version": shown.number, "id": f"{base}/versions/{shown.number}"} for shown in found]
@@ -103,20 +103,20 @@ class Records:
 
     async def version(self, request: Request) -> Response:
         exchange = self._met(request)
-        caller, number = exchange.caller(), int(request.path_params["number"])
+        caller, number = await exchange.caller(), int(request.path_params["number"])
         shown = exchange.node.reader.numbered(self.kind.plural, request.path_params["id"], caller, number)
         noted_of(request).shown(shown, caller)
         return self._shown(exchange, shown)
 
     async def history(self, request: Request) -> Response:
         exchange = self._met(request)
-        caller, id_ = exchange.caller(), request.path_params["id"]
+        caller, id_ = await exchange.caller(), request.path_params["id"]
         items = exchange.node.reader.history(self.kind.plural, id_, caller)
         return json_response({"record": f"{exchange.node.settings.base_url}/{self.kind.plural}/{id_}", "items": items})
 
     async def proof(self, request: Request) -> Response:
         exchange = self._met(request)
-        caller = exchange.caller()
+        caller = await exchange.caller()
         shown = self._selected(exchange, caller)
         noted_of(request).shown(shown, caller)
         return json_response(exchange.node.reader.proof(shown, caller))
@@ -124,7 +124,7 @@ class Records:
     async def list(self, request: Request) -> Response:
         """A page of the records that the caller sees, by id, narrowed by fields."""
         exchange = self._met(request)
-        caller, asked = exchange.caller(), request.query_params
+        caller, asked = await exchange.caller(), request.query_params
         _check_page(asked)
         limit = page_limit(asked.get("limit"), exchange.node.settings.page_items, exchange.node.settings.page_items_most)
         equal = self._filters(exchange)
@@ -182,7 +182,7 @@ class Records:
         exchange.request.state.kind = self.kind.name
         request, node = exchange.request, exchange.node
         noted_of(request).wrote(action)
-        caller = exchange.caller()
+        caller = await exchange.caller()
         if caller.is_anonymous:
             raise node.verifier.missing("writing needs a credential")
         await exchange.give_way()
@@ -256,7 +256,7 @@ async def look_up(request: Request) -> Response:
     """POST /assets/lookup: an identifier in the body; absent and not the caller's are one answer."""
     exchange = exchange_of(request)
     noted_of(request).kind = "assets"
-    caller = exchange.caller()
+    caller = await exchange.caller()
     content_type(exchange.header("content-type"), ("application/json", LD_JSON))
     given = jsonld.read_json(await exchange.body(4096), exchange.node.settings)
     scheme, value = given.get("scheme"), given.get("value")

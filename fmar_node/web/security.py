@@ -29,7 +29,7 @@ PARAMETERS = ("from", "to", "limit", "cursor", "event")
 async def page(request: Request) -> Response:
     """Lines of the security log, newest first; `from` and `to` are instants, `event` one of its kinds."""
     exchange = exchange_of(request)
-    caller, node = exchange.caller(), exchange.node
+    caller, node = await exchange.caller(), exchange.node
     noted_of(request).event = "log-read"
     if caller.is_anonymous:
         raise node.verifier.missing("the security log tells you what was done with your credentials")

@@ -29,7 +29,7 @@ Pairs = list[tuple[str, str]]
 async def endpoint(request: Request) -> Response:
     """A query in any of the protocol's forms; the description of the service without one."""
     exchange = exchange_of(request)
-    caller = exchange.caller()
+    caller = await exchange.caller()
     await exchange.give_way()
     pairs = await _parameters(exchange)
     if not any(name == "query" for name, _ in pairs) and request.method in ("GET", "HEAD"):
