@@ -54,7 +54,7 @@ class Records:
         caller = await exchange.caller()
         await exchange.give_way()
         shown = self._selected(exchange, caller)
-        noted_of(request).saw([shown.version.document], caller)
+        noted_of(request).shown(shown, caller)
         await exchange.give_way()
         return self._shown(exchange, shown)
 
@@ -105,7 +105,7 @@ class Records:
         exchange = self._met(request)
         caller, number = await exchange.caller(), int(request.path_params["number"])
         shown = exchange.node.reader.numbered(self.kind.plural, request.path_params["id"], caller, number)
-        noted_of(request).saw([shown.version.document], caller)
+        noted_of(request).shown(shown, caller)
         return self._shown(exchange, shown)
 
     async def history(self, request: Request) -> Response:
@@ -118,7 +118,7 @@ class Records:
         exchange = self._met(request)
         caller = await exchange.caller()
         shown = self._selected(exchange, caller)
-        noted_of(request).saw([shown.version.document], caller)
+        noted_of(request).shown(shown, caller)
         return json_response(exchange.node.reader.proof(shown, caller))
 
     async def list(self, request: Request) -> Response:
