@@ -4,7 +4,8 @@ Rules kept here:
 - nothing of the node is imported: this file and httpx, joserfc and cryptography are all that a participant needs;
 - the private key stays in a file that only its owner may read, and leaves this process only as signatures;
 - a credential goes to the profile's node alone, wherever a redirect or a link may lead;
-- each request has a proof of its own (RFC 9449); a refused token or a demanded nonce is mended once, never twice;
+- each request has a proof of its own (RFC 9449), unless the profile binds its tokens to the certificate of its connections
+  (RFC 8705), and a token that is bound otherwise than the profile says is not used; a refused token or a demanded nonce is mended once, never twice;
 - a request is repeated only where that cannot do anything twice: it never reached the node, it only reads, or it carries an
   Idempotency-Key; each time with a proof of its own, and for a bounded time.
 """
@@ -24,7 +25,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -35,9 +36,13 @@ from joserfc import jwk, jwt
 
 ALGORITHM_OF = {"EC": "ES256", "OKP": "Ed25519", "RSA": "PS256"}
 ASSERTION_KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+SUBJECT_TYPE = "https://w3id.org/fmar/ns#Organisation"
 ERROR_WORD = re.compile(r'\berror="([a-z_]+)"')
 MENDABLE = frozenset({"invalid_token", "use_dpop_nonce"})
 ASSERTION_SECONDS = 60
+FILES = ("ca", "certificate", "certificate_key")
+"""The members of a profile that name files, relative to its folder."""
 EARLY_SECONDS = 15.0  # a token is renewed this long before it ends, so that it does not end on its way
 TIMEOUT = httpx.Timeout(120.0, connect=10.0)  # seconds
 
@@ -62,7 +67,10 @@ class CredentialError(httpx.HTTPError):
 class Profile:
     """Who a participant is at which node, with its private key (a JWK).
 
-    `ca` is a PEM file of the certificates that the node's is checked against, where its issuer is not one that everybody knows.
+    `ca` is a PEM file of the certificates that the node's is checked against, where its issuer is not one that everybody knows;
+    `on_behalf_of` the IRI of the organisation that it acts for, where that is not its own and has granted it.
+    `certificate` (with its chain) and `certificate_key` are PEM files of what the participant shows of itself in TLS; with the
+    `binding` "certificate" its tokens are bound to that certificate, and no proofs are made.
     """
 
     node: str
@@ -72,36 +80,66 @@ class Profile:
     organisation: str
     key: dict[str, Any] = field(repr=False)
     ca: str = ""
+    on_behalf_of: str = ""
+    certificate: str = ""
+    certificate_key: str = ""
+    binding: Literal["dpop", "certificate"] = "dpop"
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """From `profile.json` and `key.jwk`. PermissionError where others than the owner may read the key."""
+        """From `profile.json` and `key.jwk`. PermissionError where others than the owner may read a private key."""
         key = folder / "key.jwk"
-        if os.name == "posix" and stat.S_IMODE(key.stat().st_mode) & 0o077:
-            raise PermissionError(f"{key} may be read by others than its owner; run: chmod 600 {key}")
+        _check_own(key)
         said = json.loads((folder / "profile.json").read_text("utf-8"))
         names = ("node", "issuer", "token_endpoint", "client_id", "organisation")
         if missing := [name for name in names if not isinstance(said.get(name), str)]:
             raise ValueError(f"{folder / 'profile.json'} has no {', '.join(missing)}")
-        ca = str(folder / said["ca"]) if said.get("ca") else ""
-        return cls(**{name: said[name] for name in names}, key=json.loads(key.read_text("utf-8")), ca=ca)
+        files = {name: str(folder / said[name]) for name in FILES if said.get(name)}
+        binding = _checked_binding(folder / "profile.json", said.get("binding", "dpop"), files)
+        subject = str(said.get("on_behalf_of", ""))
+        return cls(**{name: said[name] for name in names}, key=json.loads(key.read_text("utf-8")), **files, binding=binding, on_behalf_of=subject)
 
     def save(self, folder: Path) -> None:
         """Write `profile.json` and `key.jwk` (mode 0600) into `folder`, which is made if need be (mode 0700)."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         said = {name: value for name, value in asdict(self).items() if name != "key" and value}
-        if self.ca:
-            said["ca"] = str(Path(self.ca).resolve())
+        said |= {name: str(Path(said[name]).resolve()) for name in FILES if name in said}
+        if self.binding == "dpop":
+            del said["binding"]
         (folder / "profile.json").write_text(json.dumps(said, indent=2) + "\n", "utf-8")
         key = folder / "key.jwk"
         with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
             key.chmod(0o600)
             out.write(json.dumps(self.key, indent=2) + "\n")
 
+    def acting_for(self, organisation: str) -> Self:
+        """The same participant on behalf of an organisation (its IRI) that has granted it to."""
+        return replace(self, on_behalf_of=organisation)
+
     @property
     def key_id(self) -> str:
         """The thumbprint under which the key is registered."""
         return thumbprint(self.key)
+
+
+def _check_own(key: Path) -> None:
+    if os.name == "posix" and stat.S_IMODE(key.stat().st_mode) & 0o077:
+        raise PermissionError(f"{key} may be read by others than its owner; run: chmod 600 {key}")
+
+
+def _checked_binding(file: Path, binding: object, files: Mapping[str, str]) -> Literal["dpop", "certificate"]:
+    """The binding that a profile names, where its files go with it. ValueError otherwise."""
+    if ("certificate" in files) != ("certificate_key" in files):
+        raise ValueError(f"{file}: certificate and certificate_key go together")
+    if "certificate_key" in files:
+        _check_own(Path(files["certificate_key"]))
+    if binding == "certificate":
+        if "certificate" not in files:
+            raise ValueError(f"{file} has the binding certificate and names no certificate")
+        return "certificate"
+    if binding != "dpop":
+        raise ValueError(f"{file} has a binding other than dpop and certificate")
+    return "dpop"
 
 
 def new_key(kind: Literal["ES256", "Ed25519", "PS256"] = "ES256") -> dict[str, Any]:
@@ -142,6 +180,7 @@ class FmarAuth(httpx.Auth):
         self._key = jwk.import_key(dict(profile.key))
         self._public = dict(self._key.as_dict(private=False))
         self._key_id = self._key.thumbprint()
+        self._has_proofs = profile.binding == "dpop"
         self._origins = {_origin(httpx.URL(url)) for url in (profile.node, profile.issuer)}
         self._token: _Token | None = None
         self._nonces: dict[str, str] = {}
@@ -222,7 +261,11 @@ class FmarAuth(httpx.Auth):
             "client_assertion_type": ASSERTION_KIND,
             "client_assertion": self._assertion(),
         }
-        headers = {"DPoP": self._proof("POST", httpx.URL(url), None), "Accept": "application/json"}
+        if subject := self._profile.on_behalf_of:
+            form |= {"grant_type": EXCHANGE, "subject_token": subject, "subject_token_type": SUBJECT_TYPE}
+        headers = {"Accept": "application/json"}
+        if self._has_proofs:
+            headers["DPoP"] = self._proof("POST", httpx.URL(url), None)
         return httpx.Request("POST", url, data=form, headers=headers, extensions={**cause.extensions, "is_token_request": True})
 
     def _assertion(self) -> str:
@@ -247,6 +290,9 @@ class FmarAuth(httpx.Auth):
         return jwt.encode({**header, "alg": algorithm}, claims, self._key, algorithms=[algorithm])
 
     def _signed(self, request: httpx.Request, token: _Token) -> httpx.Request:
+        if not self._has_proofs:
+            request.headers["Authorization"] = f"Bearer {token.value}"
+            return request
         request.headers["Authorization"] = f"DPoP {token.value}"
         request.headers["DPoP"] = self._proof(request.method, request.url, token.value)
         return request
@@ -264,7 +310,8 @@ class FmarAuth(httpx.Auth):
 
     def _read_token(self, response: httpx.Response) -> _Token:
         value, kind, life = (_member(response, name) for name in ("access_token", "token_type", "expires_in"))
-        if response.status_code != httpx.codes.OK or not isinstance(value, str) or str(kind).lower() != "dpop":
+        expected = "dpop" if self._has_proofs else "bearer"
+        if response.status_code != httpx.codes.OK or not isinstance(value, str) or str(kind).lower() != expected:
             word = str(_member(response, "error") or "")
             said = _member(response, "error_description") or _member(response, "detail") or word or "no reason given"
             raise CredentialError(f"no token from {self._profile.token_endpoint} ({response.status_code}): {said}", word, "Retry-After" in response.headers)
@@ -418,6 +465,23 @@ def client_options(profile: Profile) -> dict[str, Any]:
 
 
 def trusted(profile: Profile) -> ssl.SSLContext | bool:
+    """Which certificates are believed, and which one is shown. ValueError where the profile's files do not serve."""
+    believed = _believed(profile)
+    if not profile.certificate:
+        return believed
+    if believed is True:
+        believed = httpx.create_ssl_context()
+    assert isinstance(believed, ssl.SSLContext)
+    try:
+        believed.load_cert_chain(profile.certificate, profile.certificate_key, password="")  # nobody is asked for a passphrase
+    except ssl.SSLError as error:
+        raise ValueError(f"{profile.certificate} and {profile.certificate_key} are no certificate and its private key, in PEM and without a passphrase") from error
+    except OSError as error:
+        raise ValueError(f"{profile.certificate} and {profile.certificate_key}, of the profile: {error.strerror}") from error
+    return believed
+
+
+def _believed(profile: Profile) -> ssl.SSLContext | bool:
     """Which certificates are believed: those of the profile's `ca`, otherwise what SSL_CERT_FILE or httpx brings."""
     if not profile.node.startswith("https:"):
         return True

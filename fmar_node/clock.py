@@ -60,3 +60,8 @@ def parse_stamp(text: str) -> datetime:
     except OverflowError:
         raise ValueError("in UTC this time is not of the years 1 to 9999") from None
     return instant
+
+
+def midnight(day: str) -> str:
+    """When a day of the market begins, as `stamp` writes it: Europe/London midnight in UTC."""
+    return stamp(parse_stamp(day))

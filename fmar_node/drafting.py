@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from fmar_node.access.caller import Caller
+from fmar_node.access.caller import Applicant, Caller
 from fmar_node.access.reveal import filtered, is_public
 from fmar_node.errors import Fault, Severity
 from fmar_node.journal.entry import canonical
 from fmar_node.journal.journal import Draft
 from fmar_node.kinds import KINDS, Situation
 from fmar_node.kinds.erasure import ERASURE
-from fmar_node.record import by_tier, uuid_of
+from fmar_node.record import by_tier, state_in, uuid_of
 from fmar_node.vocabulary import RELEASE, Document, Tier, Vocabulary
+
+NAMES = ("organisation", "application", "key_id", "actor", "user", "is_node", "applicant")
+"""What of a caller travels to the writer, which asks the register for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +48,23 @@ class Submission:
     def iri(self) -> str:
         return f"{self.base_url}/{self.kind}/{self.id}"
 
+    @property
+    def request(self) -> tuple[str, str, bytes]:
+        """What an idempotency key is filed under, and what makes the request the same one."""
+        return self.caller.party, self.idempotency, bytes.fromhex(self.digest)
+
     def as_json(self) -> dict[str, Any]:
-        header = asdict(self)
-        header.pop("body")
-        caller = {"organisation": self.caller.organisation, "application": self.caller.application, "key_id": self.caller.key_id}
+        header = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("body", "caller")}
+        caller = {name: getattr(self.caller, name) for name in NAMES}
+        caller["applicant"] = asdict(self.caller.applicant) if self.caller.applicant else None
         return {**header, "caller": caller}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], body: bytes) -> Submission:
         if_match = value["if_match"]
-        given = {**value, "caller": Caller(**value["caller"]), "if_match": None if if_match is None else tuple(if_match)}
+        names = dict(value["caller"])
+        applicant = names.pop("applicant")
+        given = {**value, "caller": Caller(**names, applicant=Applicant(**applicant) if applicant else None), "if_match": None if if_match is None else tuple(if_match)}
         return cls(**given, body=body)
 
 
@@ -71,7 +81,7 @@ def recorded(applied: Document, situation: Situation, faults: tuple[Fault, ...],
         **applied,
         "version": previous.number + 1 if previous else 1,
         "recordedAt": situation.now,
-        "recordedBy": f"{base}/organisations/{situation.caller.organisation or uuid_of(applied['id'])}",
+        "recordedBy": None if situation.caller.is_node else f"{base}/organisations/{situation.caller.organisation or uuid_of(applied['id'])}",
         "registeredAt": previous.document["registeredAt"] if previous else situation.now,
         "shapesVersion": RELEASE,
     }
@@ -108,7 +118,7 @@ def _with_content(values: list[Any]) -> list[Any]:
     return [value for value in values if not isinstance(value, dict) or value.keys() - {"id", "type"}]
 
 
-def draft_of(document: Document, situation: Situation, submission: Submission, vocabulary: Vocabulary, index: int) -> Draft:
+def draft_of(document: Document, situation: Situation, submission: Submission, vocabulary: Vocabulary, index: int, cause: int | None = None) -> Draft:
     """The version as the journal takes it: sections, state, identifiers."""
     return Draft(
         kind=submission.kind,
@@ -118,24 +128,32 @@ def draft_of(document: Document, situation: Situation, submission: Submission, v
         recorded_at=situation.now,
         sections=_sections(document, situation, submission, vocabulary, index),
         erases=submission.action == ERASURE,
-        idempotency=(situation.caller.organisation, submission.idempotency, bytes.fromhex(submission.digest)) if submission.idempotency else None,
+        idempotency=submission.request if submission.idempotency else None,
+        cause=cause,
         **state_of(document, submission.kind),
     )
 
 
 def state_of(document: Document, kind: str) -> dict[str, Any]:
     """What the journal's tables of current state hold for a document: a function of it alone, so that they can be checked."""
+    manager, owner = (_uuid(document, term) for term in BELONGING[kind])
+    awaited = KINDS[kind].awaits(document)
     return {
-        "state": str(document.get("registrationStatus") or document.get("organisationStatus")),
+        "state": state_in(document),
         "is_live": document.get("standing") not in ("DEREGISTERED", None),
         "is_public": is_public(document),
-        "manager": _uuid(document, "managedBy"),
-        "owner": _uuid(document, "owner"),
+        "manager": manager,
+        "owner": owner,
         "area": document.get("dnoConnection"),
         "claims": frozenset((claim.scope, claim.value) for claim in KINDS[kind].claims(document)),
         "handles": frozenset(KINDS[kind].handles(document)),
         "keys": _keys(document),
+        "due": awaited[0] if awaited else None,
     }
+
+
+BELONGING = {"assets": ("managedBy", "owner"), "organisations": ("", ""), "users": ("userOf", ""), "delegations": ("grantor", "delegate")}
+"""The terms that the tables know as a record's manager and owner."""
 
 
 def _sections(
@@ -153,7 +171,7 @@ def _sections(
     }
     cut = by_tier(document, vocabulary.terms)
     tiers = {tier.value: canonical(piece) for tier, piece in cut.items() if piece}
-    actor = canonical(situation.caller.actor.as_json())
+    actor = canonical(situation.caller.author.as_json())
     return {"envelope": canonical(envelope), "actor": actor, **tiers, "submission": submission.body}
 
 

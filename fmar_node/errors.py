@@ -40,8 +40,16 @@ PROBLEMS: dict[str, Problem] = {
     "credential-missing": Problem("A credential is needed", "Get an access token at /oauth/token and send it with a DPoP proof."),
     "invalid-token": Problem("The access token was not accepted", "Get a new token; the detail says what was wrong with this one."),
     "invalid-dpop-proof": Problem("The DPoP proof was not accepted", "Make a new proof for this method and URL; the detail says what was wrong."),
-    "invalid-client": Problem("The client assertion was not accepted", "Sign a private_key_jwt assertion with a registered, unrevoked key."),
+    "invalid-client-certificate": Problem("The client certificate was not accepted", "Connect with one certificate that is in force, with a P-256, Ed25519 or RSA key; the detail says what was wrong."),
+    "invalid-client": Problem("The client was not accepted", "Sign a private_key_jwt assertion with a registered, unrevoked key, or connect with a certificate for one where the node takes certificates."),
     "invalid-grant-request": Problem("The token request is malformed", "Use grant_type=client_credentials with a private_key_jwt client assertion and a DPoP header."),
+    "sign-in-failed": Problem("The sign-in did not hold", "Begin again at /signin; the detail says what was wrong."),
+    "sign-in-choice": Problem("This person belongs to several organisations", "Begin again with organisation= one of those in choices."),
+    "identity-not-invited": Problem("No invitation for this identity", "Ask your organisation's administrator for an invitation to the e-mail address that the identity provider knows."),
+    "identity-provider-unavailable": Problem("The identity provider gave no usable answer", "Try again later; the node's log has the reason for its operator."),
+    "session-missing": Problem("Nobody has signed in", "Sign in at /signin."),
+    "session-ended": Problem("The session has ended", "Sign in again at /signin."),
+    "cross-site-request": Problem("The request does not come from a page of this node", "With a session, send Origin with the node's own address; a program uses an access token instead."),
     "agent-refused": Problem("The agent does not serve this caller", "Only tools on this machine may use an agent, at the address that it printed."),
     "node-unreachable": Problem("The agent cannot reach its node", "Check that the node runs, and the address in profile.json."),
     # permission and existence
@@ -63,6 +71,9 @@ PROBLEMS: dict[str, Problem] = {
     "query-failed": Problem("The query could not be evaluated", "Simplify the query; if it keeps failing, report it."),
     "sandbox-missing": Problem("Query workers cannot be cut off from the network on this machine", "Run the node on Linux with seccomp (x86-64 or arm64), or set require_sandbox = false where nobody else can send queries."),
     "graph-behind": Problem("The graph has not reached the requested journal index yet", "Repeat the request after the time in Retry-After."),
+    # limits
+    "rate-limited": Problem("More requests than this node takes from one caller", "Repeat the request after the time in Retry-After; RateLimit-Policy says what is taken, RateLimit what is left."),
+    "query-budget-spent": Problem("The organisation's queries have used the time that it has with the query workers", "Repeat the query after the time in Retry-After, or narrow it: the detail names the budget."),
     # operation
     "too-many-requests": Problem("Too many requests at once", "Repeat the request after the time in Retry-After."),
     "unavailable": Problem("The node cannot do this right now", "Repeat the request after the time in Retry-After, writes with the same Idempotency-Key."),

@@ -51,6 +51,11 @@ class Folder:
         return self.root / "participants"
 
     @property
+    def log(self) -> Path:
+        """Where the security log is."""
+        return self.root / "log"
+
+    @property
     def token_keys(self) -> Path:
         return self.keys / "token.jwks"
 
@@ -61,6 +66,11 @@ class Folder:
     @property
     def lookup_key_file(self) -> Path:
         return self.keys / "lookup.key"
+
+    @property
+    def sessions(self) -> Path:
+        """Who has signed in: no part of the register, and made anew where it is gone."""
+        return self.root / "state" / "sessions.db"
 
     @property
     def is_made(self) -> bool:
@@ -134,6 +144,21 @@ class Folder:
         if not file.is_file() or file.stat().st_size != KEY_BYTES:
             self.check_keys(file)
         return file.read_bytes()
+
+    def secret(self, name: str) -> str:
+        """What stands in a file of the folder that only its owner may read; nothing where no file is named. Malformed otherwise."""
+        if not name:
+            return ""
+        file = self.root / name
+        try:
+            if is_open(file):
+                raise Malformed("malformed-request", "; ".join(readable(file)))
+            secret = file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Malformed("malformed-request", f"{file} cannot be read: {error}") from error
+        if not secret:
+            raise Malformed("malformed-request", f"{file} is empty; put the secret there that the identity provider gave this node")
+        return secret
 
     def make(self, base_url: str) -> None:
         """Folders, settings and keys. Malformed where there is a node already."""

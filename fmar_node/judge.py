@@ -78,7 +78,8 @@ def judge(paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settin
     reading = jsonld.read(paper.body, paper.media_type, kind.class_name, paper.iri, vocabulary, settings)
     faults = list(reading.faults)
     document = _without_server_set(reading.document, paper.previous, vocabulary, faults)
-    before = paper.previous or {}
+    before, spelt = paper.previous or {}, kind.spelling(document)
+    document = {**document, **spelt}
     filled = {name: before.get(name, value) for name, value in kind.defaults(document, paper.today).items()}
     document = {"id": document["id"], "type": document["type"], **in_order({**_values(document), **filled}, vocabulary)}
     faults += [_filled(name, value) for name, value in filled.items()]
@@ -86,6 +87,7 @@ def judge(paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settin
     judged = shapes.faults(representation.triples(document, vocabulary), kind.name, reading.pointers)
     judged += kind.plain_checks(document)
     faults += [fault for fault in judged if fault.pointer not in excused and not _stays_valid(fault, document, paper.previous, vocabulary)]
+    faults += [_spelt(name, value) for name, value in spelt.items()]
     return Judgement(document, tuple(faults))
 
 
@@ -119,6 +121,10 @@ def _without_server_set(
 
 def _filled(name: str, value: Any) -> Fault:
     return Fault("default", Severity.FILLED, f"{name} was filled with {value}", f"/{name}", name, str(value))
+
+
+def _spelt(name: str, value: Any) -> Fault:
+    return Fault("spelling", Severity.FILLED, f"{name} is written {value}", f"/{name}", name, str(value))
 
 
 def _judge_note(paper: Paper, kind: Kind, action: Action, vocabulary: Vocabulary, settings: Settings) -> Judgement:

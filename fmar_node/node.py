@@ -13,20 +13,33 @@ from datetime import date
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from fmar_node.access.caller import ANONYMOUS, Caller, caller_of
-from fmar_node.access.credential import Verifier
-from fmar_node.access.key import ApplicationKey, SigningKeys
+from fmar_node.access.caller import ADMITTED, ANONYMOUS, Caller, applying
+from fmar_node.access.certificate import CertificateCheck
+from fmar_node.access.credential import Credential, Verifier
+from fmar_node.access.issuer import Issuers
+from fmar_node.access.key import ApplicationKey
+from fmar_node.access.membership import is_admitted_in, named_in
+from fmar_node.access.provider import Provider
+from fmar_node.access.publication import NotAtHandError
 from fmar_node.access.replay import ReplayCache
+from fmar_node.access.rotation import RotatingKeys
+from fmar_node.access.session import Session, Sessions
+from fmar_node.access.signin import SignIn
+from fmar_node.access.standing import caller_in
+from fmar_node.access.status import OwnList
+from fmar_node.access.subscription import Subscriptions
 from fmar_node.access.token import TokenService
 from fmar_node.clock import Clock, SystemClock, today
 from fmar_node.drafting import Submission
-from fmar_node.errors import FmarError
+from fmar_node.errors import FmarError, Unauthenticated
 from fmar_node.folder import Folder
+from fmar_node.followers.verification import Verification, source_of
 from fmar_node.journal.register import Register, connect
 from fmar_node.links import JudgePool, WriterLink
+from fmar_node.people import Accounts
 from fmar_node.query import Question, ask
 from fmar_node.read import Reader
-from fmar_node.record import Version
+from fmar_node.security_log import SecurityLog
 from fmar_node.settings import Settings
 from fmar_node.store.pool import Answer, QueryPool
 from fmar_node.submit import Desk, Outcome, submit
@@ -51,6 +64,24 @@ class Remembered(Generic[T]):
         return self.found.get(key)
 
 
+class Standings:
+    """Callers as the register has them now, worked out once for as long as neither the journal nor the day has moved on."""
+
+    def __init__(self, register: Register, clock: Clock) -> None:
+        self.register, self.clock = register, clock
+        self.remembered: Remembered[Caller] = Remembered(register)
+
+    def of(self, known: Caller) -> Caller:
+        """The caller of whom `known` gives the names."""
+        day = today(self.clock)
+        names = (known.organisation, known.application, known.key_id, known.actor, known.user, day)
+        return self.remembered.get(names, lambda: caller_in(self.register, known, day)) or ANONYMOUS
+
+    def mandate(self, grantor: str, delegate: str) -> bool:
+        """Whether an organisation has granted another anything that is in force."""
+        return bool(self.of(Caller(grantor, actor=delegate)).grants.get(grantor))
+
+
 class Directory:
     """Registered application keys as the journal has them now."""
 
@@ -65,7 +96,24 @@ class Directory:
         row = self.register.application_key(client_id, key_id)
         if row is None:
             return None
-        return ApplicationKey(row["client_id"], row["organisation"], row["key_id"], json.loads(row["jwk"]), bool(row["is_active"]))
+        jwk = json.loads(row["jwk"])
+        return ApplicationKey(row["client_id"], row["organisation"], row["key_id"], jwk, bool(row["is_active"]), row["entry"])
+
+
+class Organisations:
+    """Organisations as the journal has them now, as far as tokens of external issuers speak of them."""
+
+    def __init__(self, register: Register, clock: Clock) -> None:
+        self.register, self.clock = register, clock
+        self.admitted: Remembered[bool] = Remembered(register)
+        self.names: Remembered[tuple[str, ...]] = Remembered(register)
+
+    def is_admitted(self, organisation: str, /) -> bool:
+        return bool(self.admitted.get(organisation, lambda: is_admitted_in(self.register, organisation)))
+
+    def named(self, scheme: str, value: str, /) -> tuple[str, ...]:
+        day = today(self.clock).isoformat()
+        return self.names.get((scheme, value, day), lambda: named_in(self.register, scheme, value, day)) or ()
 
 
 class Node:
@@ -75,14 +123,19 @@ class Node:
         folder.check_made()
         self.folder, self.settings = folder, settings
         self.clock: Clock = clock or SystemClock()
+        self.certificates = CertificateCheck(settings, self.clock)
         self.vocabulary = Vocabulary.load()
         self.queries = QueryPool(settings)
         self.judges = JudgePool(settings)
         self.writer = WriterLink(str(folder.root), settings, self._use_snapshot)
+        self.security = SecurityLog(folder.log, settings, self.clock)
         self.is_ready, self.is_stopping = False, False
         self.refusal: Exception | None = None
         """Why it did not start."""
         self.starting: asyncio.Task[None] | None = None
+        self.source = source_of(settings, folder, self.clock)
+        self.verification: Verification | None = None
+        self.verifying: asyncio.Task[None] | None = None
         self.level_at = 0
         """The journal index that the graph has to reach before this node is ready: what was there when it started."""
 
@@ -101,6 +154,7 @@ class Node:
 
     async def _start(self) -> None:
         """Writer first, then everything that reads; judges, slow to start, beside them."""
+        self.security.start()
         judges = asyncio.create_task(self.judges.start())
         try:
             await self._start_reading()
@@ -109,36 +163,99 @@ class Node:
             judges.cancel()
             await asyncio.gather(judges, return_exceptions=True)
             raise
+        self._begin_verification()
         self.is_ready = True
 
     async def _start_reading(self) -> None:
         await self.writer.start()
         self.register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.folder.lookup_key())
         self.reader = Reader(self.register, self.vocabulary)
-        self.organisations: Remembered[Version] = Remembered(self.register)
+        self.standings = Standings(self.register, self.clock)
         self._open_credentials()
         self.level_at = self.register.size() - 1
         await self.queries.start()
 
     def _open_credentials(self) -> None:
-        keys, directory = SigningKeys.load(self.folder.token_keys), Directory(self.register)
         base_url, settings = self.settings.base_url, self.settings
+        keys, directory = RotatingKeys(self.folder.token_keys, settings, self.clock), Directory(self.register)
         replay = ReplayCache(settings, self.clock)
+        issuers = Issuers(settings, Organisations(self.register, self.clock))
+        self.directory = directory
         self.keys, self.verifier_key = keys, self.folder.journal_key(base_url).verifier
-        self.tokens = TokenService(base_url, keys, settings, self.clock, directory, replay)
-        self.verifier = Verifier(base_url, keys, settings, self.clock, directory, replay)
+        self.tokens = TokenService(base_url, keys, settings, self.clock, directory, replay, self.standings.mandate)
+        self.verifier = Verifier(base_url, keys, settings, self.clock, directory, replay, issuers)
+        self.status_list = OwnList(base_url, keys, self.clock, self.register)
+        self.subscriptions = Subscriptions(issuers, settings.fetch_seconds, self.clock)
+        if settings.issuers:
+            self.subscriptions.start()
+        self._open_sessions()
+
+    def _open_sessions(self) -> None:
+        """What people need who sign in."""
+        settings = self.settings
+        providers = [Provider(each, self.folder.secret(each.client_secret_file), settings, self.clock) for each in settings.identity_providers]
+        self.sign_in = SignIn(settings.base_url, settings, self.clock, providers)
+        self.sessions = Sessions(self.folder.sessions, settings, self.clock)
+        self.people = Accounts(self.register, self.submit, settings.base_url, self.clock)
+
+    def _begin_verification(self) -> None:
+        if self.source is None:
+            return
+        register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.folder.lookup_key())
+        self.verification = Verification(register, self.source, self.submit, self.settings)
+        self.verifying = asyncio.create_task(self.verification.run())
+
+    async def _end_verification(self) -> None:
+        if self.verifying is not None and self.verification is not None:
+            self.verifying.cancel()
+            await asyncio.gather(self.verifying, return_exceptions=True)
+            await self.verification.close()
 
     async def _use_snapshot(self, path: str) -> None:
         await self.queries.use(Path(path))
 
-    def caller(self, method: str, url: str, authorization: Sequence[str], proofs: Sequence[str]) -> Caller:
-        """Step 2: who is asking. Unauthenticated where a credential does not hold; anonymous where there is none."""
-        credential = self.verifier.verify(method, url, authorization, proofs)
+    async def caller(
+        self, method: str, url: str, authorization: Sequence[str], proofs: Sequence[str], certificates: Sequence[str] = ()
+    ) -> Caller:
+        """Step 2: who is asking. Unauthenticated where a credential does not hold; anonymous where there is none.
+
+        Unavailable where that depends on an external issuer, and what it publishes cannot be read.
+        """
+
+        def verified() -> Credential | None:
+            return self.verifier.verify(method, url, authorization, proofs, certificates)
+
+        try:
+            credential = verified()
+        except NotAtHandError as missing:
+            credential = await self.subscriptions.settled(missing, verified)
         if credential is None:
             return ANONYMOUS
-        organisation = self.organisations.get(credential.organisation, lambda: self.register.current("organisations", credential.organisation))
-        assert organisation is not None
-        return caller_of(organisation.document, credential.client_id, credential.key_id)
+        caller = self.standings.of(Caller(credential.organisation, credential.client_id, credential.key_id, actor=credential.actor or ""))
+        if caller.actor and not caller.grants.get(caller.organisation):
+            raise self.verifier.refused("no delegation to the organisation that this access token names as actor is in force")
+        return caller
+
+    def person(self, token: str) -> tuple[Caller, Session]:
+        """Who is asking by a session. Unauthenticated where it has ended, as it does when the account or the organisation has."""
+        session = self.sessions.find(token)
+        if session is None:
+            raise self._out("the session has ended, or is not one of this node")
+        if session.applicant:
+            return applying(session.applicant), session
+        caller = self.standings.of(Caller(session.organisation, user=session.user))
+        if caller.state not in ADMITTED or caller.user_role is None:
+            self.sessions.end(session.id)
+            raise self._out("the account or its organisation is not active any more")
+        return caller, session
+
+    def _out(self, detail: str) -> Unauthenticated:
+        return Unauthenticated("session-ended", detail, headers=self.verifier.missing().headers)
+
+    def registered(self, application: str) -> Caller | None:
+        """Whose application has that name, by its active key; None where there is none, or no one key."""
+        key = self.directory.find(application, None) if application else None
+        return Caller(key.organisation, key.client_id) if key else None
 
     @property
     def today(self) -> date:
@@ -146,8 +263,11 @@ class Node:
 
     async def submit(self, submission: Submission, *, dry_run: bool = False) -> Outcome:
         """The write path (`fmar_node.submit`)."""
-        desk = Desk(self.register, self.judges, self.writer, self.vocabulary)
-        return await submit(desk, submission, self.today, dry_run=dry_run)
+        desk = Desk(self.register, self.judges, self.writer, self.vocabulary, self.settings.sources)
+        outcome = await submit(desk, submission, self.today, dry_run=dry_run)
+        if self.verification is not None and submission.kind == "organisations":
+            self.verification.wake()
+        return outcome
 
     async def query(self, question: Question, caller: Caller) -> Answer:
         """SPARQL inside the caller's window (`fmar_node.query`)."""
@@ -156,8 +276,15 @@ class Node:
     async def close(self) -> None:
         """Stops taking work, lets the writer finish, ends the children."""
         self.is_ready = False
+        await self._end_verification()
+        if hasattr(self, "subscriptions"):
+            await self.subscriptions.close()
         await self.queries.close()
         await self.judges.close()
         await self.writer.close()
+        if hasattr(self, "sessions"):
+            await self.sign_in.close()
+            self.sessions.close()
+        await asyncio.to_thread(self.security.close)
         if hasattr(self, "register"):
             self.register.connection.close()

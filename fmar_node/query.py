@@ -1,7 +1,8 @@
 """SPARQL inside the caller's window: one default graph, a fixed list of named graphs, and nothing else.
 
 Rules kept here: the dataset is chosen here and passed to the engine in both arguments, whatever the query says;
-graphs that a request names only narrow it; the text passes the gate before a worker sees it.
+graphs that a request names only narrow it; the text passes the gate before a worker sees it; no graph is asked that
+is older than the caller's rights.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urljoin
 
 from fmar_node.access.caller import Caller
-from fmar_node.errors import Malformed, NotAcceptable, Unavailable
+from fmar_node.errors import Forbidden, Malformed, NotAcceptable, Unavailable
 from fmar_node.settings import Settings
 from fmar_node.store.gate import Admitted, admit
 from fmar_node.store.pool import Answer, Query, QueryPool
@@ -42,6 +43,8 @@ class Question:
     accept: tuple[str, ...] = ()
     seconds: float | None = None
     min_index: int = -1
+    address: str = ""
+    """Where it came from; it pays for a query that comes without a credential."""
 
 
 def window(caller: Caller, base_url: str) -> tuple[str, list[str]]:
@@ -81,17 +84,22 @@ def _fits(name: str, wanted: str) -> bool:
 
 
 async def ask(pool: QueryPool, settings: Settings, question: Question, caller: Caller) -> Answer:
-    """Evaluates a question in the caller's window; FmarError for every refusal."""
+    """Evaluates a question in the caller's window; FmarError for every refusal.
+
+    Who acts for another asks with a token of its own: its graph holds everything that anybody has granted it.
+    """
+    if caller.actor:
+        raise Forbidden("not-permitted", "QUERY-ACTING-1: ask with your own organisation's token; its graph holds everything that has been granted to it")
     admitted = admit(question.text, settings)
     media_type = chosen(admitted.form, question.accept)
     default, named = dataset(question, admitted, caller, settings.base_url)
     seconds = settings.query_seconds_default if question.seconds is None else question.seconds
     if not 0 < seconds <= settings.query_seconds:
         raise Malformed("malformed-request", f"timeout is more than 0 and at most {settings.query_seconds:g} seconds")
-    await fresh_enough(pool, settings, question.min_index)
+    await fresh_enough(pool, settings, max(question.min_index, caller.since))
     query = Query(
         admitted.text, tuple(default), tuple(named), media_type, seconds, caller.organisation or "anonymous",
-        base_iri=f"{settings.base_url}/sparql",
+        base_iri=f"{settings.base_url}/sparql", payer=caller.party or f"address {question.address}",
     )  # fmt: skip
     return await pool.run(query)
 

@@ -178,7 +178,7 @@ def window_of(caller: Caller, managed: bool) -> Window:
     if caller.has(Role.OPERATOR, Role.NESO) and not managed:
         return Window(everything=True)
     areas = tuple(sorted(caller.areas)) if caller.has(Role.DSO) else ()
-    return Window(organisation=caller.organisation, areas=areas, managed_only=managed)
+    return Window(organisation=caller.organisation, areas=areas, managed_only=managed, grantors=tuple(sorted(caller.grants)))
 
 
 def normal(scheme: str, value: str) -> str:

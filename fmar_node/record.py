@@ -13,19 +13,24 @@ from fmar_node.vocabulary import Document, Term, Tier
 class Actor:
     """Who acted: an organisation, through an application; and for whom, where that is another.
 
-    `organisation` is a bare UUID; empty for what the node itself did when it was made.
+    `organisation` is a bare UUID, empty for what the node itself did when it was made; `actor` that of the organisation
+    which acted on behalf of it, `user` that of the person who had signed in.
     """
 
     organisation: str
     application: str = ""
     key_id: str = ""
+    actor: str = ""
+    user: str = ""
 
     def as_json(self) -> dict[str, str]:
-        return {"organisation": self.organisation, "application": self.application, "keyId": self.key_id}
+        beside = {"actor": self.actor, "user": self.user}
+        said = {"organisation": self.organisation, "application": self.application, "keyId": self.key_id}
+        return said | {name: value for name, value in beside.items() if value}
 
     @classmethod
     def from_json(cls, value: Mapping[str, str]) -> Actor:
-        return cls(value.get("organisation", ""), value.get("application", ""), value.get("keyId", ""))
+        return cls(*(value.get(name, "") for name in ("organisation", "application", "keyId", "actor", "user")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,8 @@ class Version:
 
     @property
     def state(self) -> str:
-        """The record's state: an asset's registration status, an organisation's status."""
-        return str(self.document.get("registrationStatus") or self.document.get("organisationStatus") or "")
+        """The record's state, by the term that its kind has for it."""
+        return state_in(self.document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,14 @@ class Receipt:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Receipt:
         return cls(value["kind"], value["id"], value["number"], value["index"], value["repeat"])
+
+
+STATUS_TERMS = ("registrationStatus", "organisationStatus", "userStatus", "delegationStatus")
+
+
+def state_in(document: Document) -> str:
+    """The state of a record's document; empty where it has none yet."""
+    return next((str(document[term]) for term in STATUS_TERMS if term in document), "")
 
 
 def uuid_of(iri: str) -> str:

@@ -6,18 +6,85 @@ variables (`FMAR_QUERY_SECONDS=10`), and passed on; nothing else in the package 
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fmar_node.errors import Malformed
 
+COMPANIES_REGISTER = "COMPANIES_REGISTER"
+"""The name of a source that a node may be set to ask; a code of EvidenceKind."""
 NOT_SETTINGS = frozenset({"FMAR_SUITES"})
 """FMAR_* names that mean something to others: where the tests find the public suites."""
+
+AliasScheme = Literal["", "DIRECTORY"]
+"""The schemes of aliases that may name the organisation of a foreign token: those that the operator alone enters."""
+
+
+def outward(url: str) -> str:
+    """A URL that the node may ask. ValueError otherwise."""
+    if not is_safe_url(url, may_be_loopback=True) or "?" in url:
+        raise ValueError("is an https URL without user, query and fragment; http only on loopback")
+    return url
+
+
+def prefix_of(url: str) -> str:
+    """A URL that others begin with: it ends with a slash. ValueError otherwise."""
+    if not outward(url).endswith("/"):
+        raise ValueError("does not end with a slash; others begin with it")
+    return url
+
+
+Outward = Annotated[str, AfterValidator(outward)]
+Prefix = Annotated[str, AfterValidator(prefix_of)]
+
+
+class Issuer(BaseModel):
+    """An external issuer whose access tokens are accepted beside the node's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: Outward = Field(description="`iss` of its tokens, compared as text")
+    jwks_uri: Outward = Field(description="where its keys are; nothing else is ever asked for a key")
+    audience: str = Field("", description="`aud` of its tokens, compared as text; none: the base URL")
+    bearer: bool = Field(False, description="take its tokens as plain bearer tokens too, where they are bound to no key")
+    organisation_alias: AliasScheme = Field("", description="scheme of the alias by which `sub` names an organisation; none: `sub` is always the IRI of an organisation of this node")
+    subject_prefix: str = Field("", description="what every `sub` that is found by alias begins with; the alias is the rest")
+    status: Literal["optional", "required"] = Field("optional", description="whether each of its tokens has to have a place in a status list")
+    status_lists: tuple[Prefix, ...] = Field((), description="what the addresses of its status lists begin with; a token that names another one is refused")
+
+
+class IdentityProvider(BaseModel):
+    """An OpenID Connect provider that people may sign in with, as `[[identity_providers]]` in node.toml describes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="what the node calls it, in URLs and to people")
+    issuer: str = Field(max_length=512, description="its issuer identifier, exactly as its discovery document has it; https, or http on loopback")
+    client_id: str = Field(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$", description="what it calls this node")
+    client_secret_file: str = Field("", description="file with the secret that it gave this node, relative to the data folder, mode 0600; none: a public client")
+    scopes: tuple[str, ...] = Field(("openid", "email"), description="scopes asked for; openid and email are always among them")
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_an_issuer(cls, issuer: str) -> str:
+        if not is_safe_url(issuer, may_be_loopback=True) or "?" in issuer:
+            raise ValueError("an issuer is an https URL without user, query and fragment; http only on loopback")
+        return issuer
+
+    @field_validator("scopes")
+    @classmethod
+    def _are_scopes(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not scope or not scope.isascii() or not scope.isprintable() or set(scope) & set(' "\\') for scope in scopes):
+            raise ValueError("a scope is a word without spaces and quotes")
+        return tuple(dict.fromkeys(("openid", "email", *scopes)))
 
 
 class Settings(BaseModel):
@@ -84,18 +151,121 @@ class Settings(BaseModel):
     token_seconds: int = Field(300, ge=10, le=600, description="life of an access token")
     clock_skew_seconds: int = Field(10, ge=0, description="how far a participant's clock may be off")
     proof_seconds: int = Field(60, ge=1, description="how old a DPoP proof or a client assertion may be")
-    header_bytes: int = Field(16_384, ge=1, description="largest Authorization or DPoP header")
+    header_bytes: int = Field(16_384, ge=1, description="largest Authorization, DPoP or client certificate header")
     token_seconds_most: int = Field(600, ge=10, le=3600, description="longest life of a token that is accepted, even a signed one")
     token_cache: int = Field(10_000, ge=1, description="verified access tokens kept in memory until they expire")
     replay_entries: int = Field(1_000_000, ge=1, description="used jti kept in memory, about 110 bytes each; full means 503")
     dpop_nonce: bool = Field(False, description="demand a nonce of this node in every DPoP proof (RFC 9449, section 8)")
     dpop_nonce_seconds: int = Field(300, ge=10, description="how long a DPoP nonce may be used")
 
+    # client certificates, which reverse proxies forward
+    trusted_proxies: tuple[str, ...] = Field((), description="addresses or networks of the proxies whose client certificate header counts, in the environment with commas between; none: it is never read")
+    client_certificate_header: str = Field("Client-Cert", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$", description="header in which a listed proxy forwards the client's certificate: RFC 9440, or percent-encoded PEM")
+
+    # signing keys, external issuers
+    signing_key_seconds: int = Field(300, ge=1, le=86_400, description="how long others may keep `/oauth/jwks`, and how long a new signing key is published before it signs")
+    issuers: tuple[Issuer, ...] = Field((), description="external issuers whose access tokens are accepted")
+    issuer_keys_seconds: float = Field(300.0, ge=1, description="how old an issuer's key set may be before it is fetched again")
+    issuer_keys_wait_seconds: float = Field(30.0, ge=1, description="shortest time between two fetches of one key set, however many unknown keys are asked for")
+    issuer_keys_stale_seconds: float = Field(86_400.0, ge=0, le=86_400, description="how old a key set may get while its issuer cannot be reached; past that its tokens are answered with 503")
+    status_list_seconds: float = Field(30.0, ge=1, le=60, description="how old a status list may be before it is fetched again; its own `ttl` may be shorter")
+    status_list_stale_seconds: float = Field(300.0, ge=0, le=86_400, description="how old a status list may get while it cannot be fetched; past that its tokens are answered with 503")
+    status_list_bytes: int = Field(1_048_576, ge=1_024, description="largest status list, fetched and inflated")
+    fetch_seconds: float = Field(5.0, gt=0, description="longest time for fetching a key set or a status list")
+
     probes_per_hour: int = Field(120, ge=0, description="answers per organisation and hour that tell of somebody else's record or of none")
+
+    # people
+    identity_providers: tuple[IdentityProvider, ...] = Field((), description="OpenID Connect providers that people sign in with ([people](../guides/people.md)); none: nobody signs in")
+    provider_seconds: float = Field(5.0, gt=0, le=60, description="longest wait for an answer of an identity provider")
+    provider_bytes: int = Field(262_144, ge=1_024, description="largest answer of an identity provider")
+    provider_cache_seconds: int = Field(3_600, ge=60, le=86_400, description="how long an identity provider's discovery document and keys are kept")
+    provider_refresh_seconds: int = Field(30, ge=1, le=3_600, description="shortest time between two fetches of an identity provider's keys for the sake of an unknown one")
+    sign_in_seconds: int = Field(600, ge=60, le=3_600, description="how long a person may take at the identity provider")
+    sign_in_failures_per_address: int = Field(60, ge=1, description="failed sign-ins from one network address (IPv6: one /64) and hour")
+    sign_in_failures_per_identity: int = Field(10, ge=1, description="failed sign-ins of one subject of an identity provider and hour")
+    session_idle_seconds: int = Field(1_800, ge=120, le=86_400, description="a session ends when it has not been used for so long; use is noted once a minute")
+    session_seconds: int = Field(43_200, ge=600, le=604_800, description="longest life of a session, used or not")
+    sessions_per_user: int = Field(5, ge=1, le=100, description="most sessions of one person at once; one more ends the oldest")
+
+    # external sources
+    companies_register_url: str = Field("", description="where the companies register is asked who a British company is, e.g. `https://api.company-information.service.gov.uk`; none: it is not asked")
+    companies_register_key_file: str = Field("", description="file with the key for the companies register (HTTP Basic), relative to the data folder, readable by its owner only")
+    source_seconds: float = Field(5.0, gt=0, description="longest time that an external source is given for one answer")
+    source_bytes: int = Field(65_536, ge=1, description="largest answer of an external source")
+    source_questions: int = Field(4, ge=1, description="questions to an external source that are under way at once")
+    source_pause_seconds: float = Field(2.0, gt=0, description="pause after a question that a source did not answer; twice as long after each further one")
+    source_pause_seconds_most: float = Field(600.0, gt=0, description="longest such pause")
+    source_cache_seconds: float = Field(300.0, ge=0, description="how long an answer of an external source is used again; 0: not at all")
+
+    # limits of one caller
+    organisation_requests: int = Field(3_000, ge=0, description="requests of one organisation in `rate_seconds`; 0: as many as it likes")
+    application_requests: int = Field(2_400, ge=0, description="requests of one application in `rate_seconds`; 0: as many as it likes")
+    anonymous_requests: int = Field(1_000, ge=0, description="requests without a credential from one address in `rate_seconds`; 0: as many as it likes")
+    rate_seconds: float = Field(10.0, ge=1, le=3600, description="time in which so many requests are taken, in one go or spread out")
+    refusals_at_once: int = Field(5, ge=1, description="refusals of one caller in a second that are answered and logged at once")
+    refusal_seconds: float = Field(1.0, ge=0, le=30, description="how long a refusal beyond those is kept waiting")
+    refusals_waiting: int = Field(1_000, ge=0, description="refusals that are kept waiting at once; beyond them the connection is closed")
+    token_refusals: int = Field(30, ge=0, description="refused token requests under one client_id, and from one address, in a minute; 0: as many as it likes")
+    query_budget: float = Field(40.0, ge=0, description="seconds of query workers for one organisation in a minute; 0: as many as it likes")
+
+    # the security log
+    security_log_bytes: int = Field(67_108_864, ge=4_096, description="size at which a file of the security log is put aside and a new one begun")
+    security_log_files: int = Field(30, ge=1, description="files of the security log that are kept, the newest")
+    security_log_days: int = Field(400, ge=0, description="days after which a file of the security log is removed; 0: not for its age")
+    security_log_waiting: int = Field(20_000, ge=1, description="lines of the security log that may wait to be written; beyond them lines are dropped, and counted")
 
     # lists
     page_items: int = Field(50, ge=1, description="items on a page when the request asks for no limit")
     page_items_most: int = Field(500, ge=1, description="most items on a page")
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The external sources that this node asks, as codes of EvidenceKind."""
+        return frozenset({COMPANIES_REGISTER} if self.companies_register_url else ())
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if ip_network(each).prefixlen == 0:
+                raise ValueError(f"{each} is everybody; whoever connects could claim any certificate")
+        return value
+
+    @field_validator("identity_providers", "issuers", mode="before")
+    @classmethod
+    def _from_json(cls, given: Any) -> Any:
+        """In the environment they are JSON."""
+        if not isinstance(given, str):
+            return given
+        try:
+            return json.loads(given)
+        except (ValueError, RecursionError):
+            raise ValueError("in the environment it is a JSON array of objects") from None
+
+    @field_validator("identity_providers")
+    @classmethod
+    def _are_distinct(cls, given: tuple[IdentityProvider, ...]) -> tuple[IdentityProvider, ...]:
+        for each in ("name", "issuer"):
+            values = [getattr(provider, each) for provider in given]
+            if len(set(values)) != len(values):
+                raise ValueError(f"two identity providers have the same {each}")
+        return given
+
+    @model_validator(mode="after")
+    def _check_issuers(self) -> Self:
+        """Each issuer has one entry and an alias scheme of its own, lest one of them names another one's organisations."""
+        names = [self.base_url, *(each.issuer for each in self.issuers)]
+        schemes = [each.organisation_alias for each in self.issuers if each.organisation_alias]
+        for what, values in (("issuer", names), ("organisation_alias", schemes)):
+            if twice := _repeated(values):
+                raise ValueError(f"issuers: {what} {twice} stands twice")
+        return self
 
     @classmethod
     def read(cls, file: Path | None = None, environment: Mapping[str, str] | None = None, **given: Any) -> Self:
@@ -117,6 +287,36 @@ class Settings(BaseModel):
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
             raise Malformed("malformed-request", f"settings: {wrong}") from error
+
+
+def is_safe_url(url: str, *, may_be_loopback: bool) -> bool:
+    """Whether a URL may be asked or sent people to: https, or http on loopback where that is allowed; nobody's name in it."""
+    try:
+        parts = urlsplit(url)
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    if not is_whole or not url.isascii() or not url.isprintable() or set(url) & set(' \\"<>#@|'):
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and may_be_loopback and is_loopback(parts.hostname or ""))
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def structure_of(annotation: Any) -> type[BaseModel] | None:
+    """The model of a setting that is a list of tables; None for every other one."""
+    inner = next(iter(get_args(annotation)), None) if get_origin(annotation) is tuple else None
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+
+
+def _repeated(values: Iterable[str]) -> str:
+    seen: set[str] = set()
+    return next((value for value in values if value in seen or seen.add(value)), "")  # type: ignore[func-returns-value]
 
 
 def surroundings(**more: str) -> dict[str, str]:

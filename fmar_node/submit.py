@@ -5,7 +5,7 @@
   3 document    in a judge process: bytes -> exact triples -> record document
   4 permission  which action, may the caller, does the state allow it
   5 shapes      in the judge process: four severities, all faults at once
-  6 sources     (nothing of this release's acceptance depends on one)
+  6 sources     nothing waits for one: what has to be asked is asked after the commit (`followers/verification.py`)
   7 rules       uniqueness, references, dates: pure functions over the journal's own tables
   8 identity    the identifier that was offered becomes the record's
   9 journal     append, fsync: the commit point
@@ -18,14 +18,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Protocol
 
-from fmar_node.access.caller import Caller, caller_of
+from fmar_node.access.caller import Caller
 from fmar_node.access.reveal import reveal
+from fmar_node.access.standing import caller_in
 from fmar_node.drafting import Submission, draft_of, recorded, without_personal
 from fmar_node.errors import (
+    Broken,
     Conflict,
     Fault,
     FmarError,
@@ -40,15 +42,16 @@ from fmar_node.errors import (
 from fmar_node.journal.journal import Batch, Draft
 from fmar_node.journal.register import Register
 from fmar_node.judge import Judgement, Paper
-from fmar_node.kinds import KINDS, Action, Situation
+from fmar_node.kinds import KINDS, Action, Consequence, Situation
 from fmar_node.kinds.erasure import ERASURE, EVERYTHING
 from fmar_node.record import Receipt, Version
-from fmar_node.representation import fingerprint
+from fmar_node.representation import LD_JSON, fingerprint, json_bytes
 from fmar_node.vocabulary import Document, Vocabulary
 
 CONFLICTS = frozenset({
     "DUPLICATE_EXACT", "FRIENDLY_CODE_TAKEN", "ORG_ALREADY_REGISTERED", "LIVE_ASSETS", "ORGANISATION-KEY-4",
-    "ORGANISATION-OPERATOR-1", "ORGANISATION-OPERATOR-2",
+    "ORGANISATION-OPERATOR-1", "ORGANISATION-OPERATOR-2", "USER_EXISTS", "LAST_ADMINISTRATOR", "DELEGATION-ACCEPT-3", "USER-INVITE-4", "USER-ACCEPT-3",
+    "ORGANISATION-APPROVE-3", "ORGANISATION-VERIFY-2", "APPLICATION_PENDING",
 })  # fmt: skip
 """Faults of state rather than of the document: 409, not 422."""
 
@@ -73,6 +76,8 @@ class Desk:
     judges: Judges
     writer: Writer
     vocabulary: Vocabulary
+    sources: frozenset[str] = frozenset()
+    """The external sources that the node asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +94,11 @@ async def submit(desk: Desk, submission: Submission, today: date, *, dry_run: bo
     repeated = _repeated(submission, desk.register)
     if repeated is not None:
         return Outcome(repeated, {})
-    situation = permitted(submission, desk.register, desk.vocabulary, Judgement(), today)
+    situation = permitted(submission, desk.register, desk.vocabulary, Judgement(), today, sources=desk.sources)
     previous = situation.previous.document if situation.previous else None
     paper = Paper(submission.kind, submission.action, submission.iri, submission.media_type, submission.body, today, previous)
     judgement = await desk.judges.judge(paper)
-    situation = permitted(submission, desk.register, desk.vocabulary, judgement, today)
+    situation = permitted(submission, desk.register, desk.vocabulary, judgement, today, sources=desk.sources)
     faults = examined(situation, submission, judgement)
     if dry_run:
         return Outcome(None, situation.document, faults)
@@ -101,14 +106,24 @@ async def submit(desk: Desk, submission: Submission, today: date, *, dry_run: bo
     return Outcome(receipt, situation.document, faults)
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A submission that has passed every check inside the transaction: its draft, and what follows from it."""
+
+    draft: Draft
+    situation: Situation
+    consequences: tuple[Consequence, ...] = ()
+
+
 def settle(
-    submission: Submission, judgement: Judgement, register: Register, vocabulary: Vocabulary, today: date, now: str, index: int
-) -> Draft | Receipt:
+    submission: Submission, judgement: Judgement, register: Register, vocabulary: Vocabulary, today: date, now: str, index: int,
+    sources: frozenset[str] = frozenset(),
+) -> Settled | Receipt:
     """Steps 4, 7 and 8 inside the journal's transaction: a draft to append, or the receipt of a repeated request."""
     repeated = _repeated(submission, register)
     if repeated is not None:
         return repeated
-    situation = permitted(submission, register, vocabulary, judgement, today, now)
+    situation = permitted(submission, register, vocabulary, judgement, today, now, sources)
     faults = examined(situation, submission, judgement)
     action = _action(submission)
     applied = action.apply(situation)
@@ -118,33 +133,56 @@ def settle(
     if action.name == ERASURE and applied["erasureScope"] == EVERYTHING:
         applied = without_personal(applied, vocabulary)
     document = recorded(applied, situation, faults, vocabulary)
-    return draft_of(document, situation, submission, vocabulary, index)
+    draft = draft_of(document, situation, submission, vocabulary, index)
+    return Settled(draft, situation, tuple(action.consequences(situation)))
 
 
-def enter(batch: Batch, submission: Submission, judgement: Judgement, vocabulary: Vocabulary, today: date, now: str) -> Receipt:
-    """Settles a submission and appends what it becomes, inside the journal's transaction; FmarError for every refusal."""
-    settled = settle(submission, judgement, batch.journal.register, vocabulary, today, now, batch.next_index)
-    if isinstance(settled, Draft):
-        return Receipt(settled.kind, settled.id, settled.number, batch.append(settled))
+def enter(
+    batch: Batch, submission: Submission, judgement: Judgement, vocabulary: Vocabulary, today: date, now: str,
+    sources: frozenset[str] = frozenset(),
+) -> Receipt:
+    """Settles a submission and appends what it becomes and brings about, inside the journal's transaction; FmarError for every refusal."""
+    settled = settle(submission, judgement, batch.journal.register, vocabulary, today, now, batch.next_index, sources)
+    if isinstance(settled, Settled):
+        draft = settled.draft
+        receipt = Receipt(draft.kind, draft.id, draft.number, batch.append(draft))
+        for each in settled.consequences:
+            _bring_about(batch, each, submission, settled.situation, vocabulary, receipt.index)
+        return receipt
     if submission.idempotency:
-        batch.remember((submission.caller.organisation, submission.idempotency, bytes.fromhex(submission.digest)), settled.id, settled.index)
+        batch.remember(submission.request, settled.id, settled.index)
     return settled
 
 
+def _bring_about(batch: Batch, each: Consequence, submission: Submission, cause: Situation, vocabulary: Vocabulary, index: int) -> None:
+    """One consequence: the node's own doing in the name of who caused it, asked by no policy."""
+    kind, register = KINDS[each.kind], batch.journal.register
+    action, previous = kind.actions[each.action], register.current(each.kind, each.id)
+    if (previous.state if previous else None) not in (action.states or {None}):
+        raise Broken("internal-error", f"{each.kind} {each.action} cannot follow from {submission.kind} {submission.action}")
+    body = json_bytes(each.note)
+    following = replace(submission, kind=each.kind, action=each.action, id=each.id, media_type=LD_JSON, body=body, idempotency="", if_match=None)
+    made = {"id": following.iri, "type": kind.class_name, **each.note}
+    situation = replace(cause, register=register, document=dict(previous.document) if previous else made, previous=previous, note=each.note)
+    document = recorded(action.apply(situation), situation, (), vocabulary)
+    batch.append(draft_of(document, situation, following, vocabulary, batch.next_index, index))
+
+
 def permitted(
-    submission: Submission, register: Register, vocabulary: Vocabulary, judgement: Judgement, today: date, now: str = ""
+    submission: Submission, register: Register, vocabulary: Vocabulary, judgement: Judgement, today: date, now: str = "",
+    sources: frozenset[str] = frozenset(),
 ) -> Situation:
     """Step 4: the action exists, the caller sees the record and may, the state allows it, the version is current."""
-    caller = current_caller(submission.caller, register)
+    caller = caller_in(register, submission.caller, today)
     action = _action(submission)
     previous = register.current(submission.kind, submission.id) if submission.action != "register" else None
-    shown = reveal(previous.document, caller, vocabulary) if previous else None
+    shown = _shown(previous, caller, action, vocabulary)
     if submission.action != "register" and shown is None:
         raise NotFound("not-found", "no such record for this caller")
     carried = _carried(judgement.document, previous, vocabulary) if action.takes_document else dict(previous.document if previous else {})
     document = {"id": submission.iri, "type": KINDS[submission.kind].class_name, **carried}
     note = {} if action.takes_document else judgement.document
-    situation = Situation(caller, register, today, document, previous, now, note)
+    situation = Situation(caller, register, today, document, previous, now, note, sources)
     verdict = action.verdict(situation)
     if not verdict.permitted:
         fault = Fault(verdict.policy, Severity.REJECT, verdict.reason)
@@ -154,7 +192,7 @@ def permitted(
         allowed = ", ".join(sorted(action.states))
         fault = Fault(action.state_rule, Severity.REJECT, f"the record is {previous.state}; {action.name} needs {allowed}")
         raise Conflict("conflict", fault.message, (fault,))
-    if action.takes_document and shown is not None:
+    if (action.takes_document or submission.if_match is not None) and shown is not None:
         _check_condition(submission, shown)
     return situation
 
@@ -188,14 +226,11 @@ def _refusal(blocking: list[Fault], found: list[Fault]) -> FmarError:
     return Invalid("validation-failed", f"{counted(count, 'fault')} to mend or justify", shown)
 
 
-def current_caller(caller: Caller, register: Register) -> Caller:
-    """The caller as the register knows it now: roles and state are never taken from a request."""
-    if caller.is_anonymous:
-        return caller
-    organisation = register.current("organisations", caller.organisation)
-    if organisation is None:
-        return Caller()
-    return caller_of(organisation.document, caller.application, caller.key_id)
+def _shown(previous: Version | None, caller: Caller, action: Action, vocabulary: Vocabulary) -> Document | None:
+    """What the caller sees of the record, which it must see to act on it; the node acts on what it has found itself."""
+    if previous is None or (caller.is_node and action.is_nodes_own):
+        return previous.document if previous else None
+    return reveal(previous.document, caller, vocabulary)
 
 
 def _action(submission: Submission) -> Action:
@@ -209,7 +244,7 @@ def _repeated(submission: Submission, register: Register) -> Receipt | None:
     """The receipt of an earlier request with the same idempotency key; Invalid when it was another request."""
     if not submission.idempotency or submission.caller.is_anonymous:
         return None
-    earlier = register.repeated(submission.caller.organisation, submission.idempotency, bytes.fromhex(submission.digest))
+    earlier = register.repeated(*submission.request)
     if earlier is None:
         return None
     is_same, index = earlier

@@ -1,7 +1,7 @@
 """The writer process: the only one that writes the journal and the graph.
 
 Threads: one commits submissions in batches that share an fsync, one lets the projector follow, one makes snapshots, one
-scrubs after erasures, one looks for what may no longer be kept, one reports. Rules kept here: an answer goes out after the
+scrubs after erasures, one looks for what may no longer be kept, one at the clock, one reports. Rules kept here: an answer goes out after the
 journal's commit, never before; the graph may lag behind by a bounded number of entries, then commits wait; a snapshot never
 stands in the way of a commit; what could not be written is tried again until it can, and said to be so meanwhile; a thread
 that ends by a defect ends the process, and the node starts another.
@@ -21,7 +21,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from fmar_node.identity import new_token
 from fmar_node.journal.journal import Batch, Journal, refused
 from fmar_node.journal.register import Register, connect
 from fmar_node.judge import Judgement, refusal_as_json
-from fmar_node.keeping import retention
+from fmar_node.keeping import clockwork, retention
 from fmar_node.keeping.derived import has_its_lookup_key
 from fmar_node.keeping.scrub import Scrub, pending
 from fmar_node.settings import Settings
@@ -82,7 +82,7 @@ class WriterProcess:
         self.pulse = Pulse(folder.journal / "journal.db", folder.graph, self.journal.tree.size)
 
     def run(self) -> None:
-        work = (self._receive, self._follow, self._snapshot, self._report, self._scrub, self._retain)
+        work = (self._receive, self._follow, self._snapshot, self._report, self._scrub, self._retain, self._look_at_clock)
         threads = [threading.Thread(target=self._work, args=(each,), daemon=True) for each in work]
         for thread in threads:
             thread.start()
@@ -168,7 +168,8 @@ class WriterProcess:
         now = self.journal.recorded_now(self.clock.now())
         try:
             with batch.savepoint():
-                return {"receipt": enter(batch, submission, judgement, self.vocabulary, today(self.clock), now).as_json()}
+                receipt = enter(batch, submission, judgement, self.vocabulary, today(self.clock), now, self.settings.sources)
+                return {"receipt": receipt.as_json()}
         except FmarError as error:
             return {"refusal": refusal_as_json(error)}
         except sqlite3.OperationalError as error:
@@ -299,10 +300,25 @@ class WriterProcess:
                     self.orders.put(functools.partial(self.journal.forget_requests, before))
             except (FmarError, sqlite3.Error) as error:
                 log.error("what may no longer be kept could not be looked for: %s", error)
-            for submission, judgement in due:
-                self.orders.put(({"id": -1, "submission": submission.as_json(), "judgement": judgement.as_json()}, [submission.body]))
+            self._order(due)
             with self.moved:
                 self.moved.wait_for(lambda: self.is_ending, timeout=1 if due else self.settings.retention_seconds)
+
+    def _look_at_clock(self) -> None:
+        """Asks for what has become due."""
+        register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.reading.lookup_key)
+        while not self.is_ending:
+            try:
+                self._order(clockwork.due(register, self.settings, self.clock.now()))
+            except (FmarError, sqlite3.Error) as error:
+                log.error("what is due by the clock could not be looked for: %s", error)
+            with self.moved:
+                self.moved.wait_for(lambda: self.is_ending, timeout=1)
+
+    def _order(self, wanted: Iterable[tuple[Submission, Judgement]]) -> None:
+        """What the node itself has to write; nobody waits for the answer."""
+        for submission, judgement in wanted:
+            self.orders.put(({"id": -1, "submission": submission.as_json(), "judgement": judgement.as_json()}, [submission.body]))
 
     def _report(self) -> None:
         """Tells the node how the writer is, once a second, and finds out whether a journal that could not be written can be again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fmar_node.access.caller import Caller, caller_of
+from fmar_node.access.caller import Caller, node_itself
+from fmar_node.access.reveal import reveal
+from fmar_node.access.standing import caller_in
 from fmar_node.checks.mpan import check_digit
 from fmar_node.checks.shape import Shapes
 from fmar_node.client import new_key, public_part
@@ -34,6 +36,7 @@ from fmar_node.journal.checkpoint import SigningKey
 from fmar_node.journal.journal import Batch, Journal
 from fmar_node.journal.register import Register, connect
 from fmar_node.judge import Judgement, Paper, judge
+from fmar_node.keeping import clockwork
 from fmar_node.kinds import KINDS, Situation, Verdict
 from fmar_node.read import Reader
 from fmar_node.record import Receipt, Version
@@ -129,6 +132,7 @@ class Market:
     folder: Path
     clock: SetClock = field(default_factory=lambda: SetClock(START))
     callers: dict[str, Caller] = field(default_factory=dict)
+    sources: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.key = SigningKey(ORIGIN, Ed25519PrivateKey.from_private_bytes(b"s" * 32))
@@ -180,8 +184,52 @@ class Market:
     def enter(self, name: str, id_: str) -> Caller:
         version = self.register.current("organisations", id_)
         assert version is not None
-        self.callers[name] = caller_of(version.document, application=name)
+        self.callers[name] = self.as_known(Caller(id_, name))
         return self.callers[name]
+
+    def as_known(self, names: Caller) -> Caller:
+        """The caller of these names as the register has it now."""
+        return caller_in(self.register, names, today(self.clock))
+
+    def acting(self, actor: str, subject: str) -> Caller:
+        """One participant on behalf of another, as the register has both now."""
+        return self.as_known(Caller(self.callers[subject].organisation, actor, actor=self.callers[actor].organisation))
+
+    def iri(self, name: str) -> str:
+        """The IRI of a participant's organisation."""
+        return f"{BASE}/organisations/{self.callers[name].organisation}"
+
+    def node(self) -> Caller:
+        """The node itself."""
+        return node_itself()
+
+    def tick(self) -> int:
+        """Enters what has become due by the clock, as the writer does each second; how much it was."""
+        found = clockwork.due(self.register, SETTINGS, self.clock.now())
+        for submission, judgement in found:
+            asyncio.run(self.commit(submission, judgement))
+        return len(found)
+
+    def offer(self, grantor: str, to: str, *permissions: str, assets: Sequence[str] = (), **changes: Any) -> Receipt:
+        """An offer of permissions on all assets, or on those with these ids; of a passport where there is none on assets."""
+        on_assets = bool(set(permissions) - {"PASSPORT", "CONTACTS"})
+        document = {
+            "type": "Delegation",
+            "delegate": self.iri(to),
+            "permission": list(permissions),
+            "assetScope": ("NAMED_ASSETS" if assets else "ALL_ASSETS") if on_assets else None,
+            "delegatedAsset": [f"{BASE}/assets/{each}" for each in assets] or None,
+            "validTo": "2027-06-01",
+            **changes,
+        }
+        return self.submit(self.callers[grantor], "delegations", {name: value for name, value in document.items() if value is not None})
+
+    def grant(self, grantor: str, delegate: str, *permissions: str, **given: Any) -> str:
+        """An offer that is accepted; the delegation's id. The delegate is known with it from then on."""
+        offered = self.offer(grantor, delegate, *permissions, **given)
+        self.act(self.callers[delegate], "delegations", offered.id, "acceptance")
+        self.enter(delegate, self.callers[delegate].organisation)
+        return offered.id
 
     # -- writing
 
@@ -195,7 +243,7 @@ class Market:
 
     def run(self, submission: Submission) -> Receipt:
         """The whole write path, with the judge and the writer in this process."""
-        desk = Desk(self.register, self, self, vocabulary())
+        desk = Desk(self.register, self, self, vocabulary(), self.sources)
         outcome = asyncio.run(submit(desk, submission, today(self.clock)))
         assert outcome.receipt is not None
         return outcome.receipt
@@ -209,13 +257,15 @@ class Market:
 
     def settle(self, batch: Batch, submission: Submission, judgement: Judgement) -> Receipt:
         """One submission inside the journal's transaction."""
-        return enter(batch, submission, judgement, vocabulary(), today(self.clock), self.journal.recorded_now(self.clock.now()))
+        now = self.journal.recorded_now(self.clock.now())
+        return enter(batch, submission, judgement, vocabulary(), today(self.clock), now, self.sources)
 
     def update(self, caller: Caller, kind: str, id_: str, **changes: Any) -> Receipt:
         """A change of some terms of the current document, based on the current version."""
         current = self.current(kind, id_)
         document = {name: value for name, value in {**current.document, **changes}.items() if value is not None}
-        return self.submit(caller, kind, document, "update", id_, if_match=(fingerprint(current.document),))
+        shown = reveal(current.document, caller, vocabulary()) or {}
+        return self.submit(caller, kind, document, "update", id_, if_match=(fingerprint(shown),))
 
     def act(self, caller: Caller, kind: str, id_: str, action: str, **note: Any) -> Receipt:
         return self.submit(caller, kind, note, action, id_)

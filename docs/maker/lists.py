@@ -9,10 +9,12 @@ from typing import Any
 from maker.markdown import code, page, table
 from maker.raised import statuses
 from maker.words import UNITS
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from fmar_node.errors import PROBLEMS
 from fmar_node.kinds import KINDS
-from fmar_node.settings import Settings
+from fmar_node.settings import Settings, structure_of
 from fmar_node.vocabulary import CODES, FMAR, XSD, Code, Scheme, Term, TermKind, Vocabulary
 
 VOCABULARY = Vocabulary.load()
@@ -87,16 +89,34 @@ def problems() -> str:
 
 
 def settings() -> str:
-    rows = [
-        [code(name), code(str(field.default)), _bounds(field.metadata), field.description]
-        for name, field in Settings.model_fields.items()
-    ]
     intro = (
         "Settings stand in `node.toml` in the node's data folder, or in the file that `fmar serve --config` names. An environment variable "
         "`FMAR_` and the name in capitals goes before the file: `FMAR_QUERY_SECONDS=10`. They are read once, at start. "
         "Sizes are bytes, times seconds, unless the name says otherwise. An unknown name is refused."
     )
-    return page("Settings", intro, table("name | default | bounds | meaning", rows))
+    parts = [intro, _settings_table(Settings)]
+    for name, field in Settings.model_fields.items():
+        if (structure := structure_of(field.annotation)) is not None:
+            told = f"Each is a table `[[{name}]]`, at the end of the file; in `FMAR_{name.upper()}` they are a JSON array of objects."
+            parts += [f"## {_title(name)}", f"{structure.__doc__} {told}", _settings_table(structure)]
+    return page("Settings", *parts)
+
+
+def _settings_table(model: type[BaseModel]) -> str:
+    rows = [[code(name), _default(name, field), _bounds(field.metadata), field.description or ""] for name, field in model.model_fields.items()]
+    return table("name | default | bounds | meaning", rows)
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    if field.is_required():
+        return "needed"
+    if structure_of(field.annotation) is not None:
+        return f"none; [tables](#{_title(name).lower().replace(' ', '-')})"
+    return code(str(list(field.default) if isinstance(field.default, tuple) else field.default))
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _bounds(metadata: Iterable[Any]) -> str:

@@ -31,7 +31,7 @@ def http() -> str:
     ]
     intro = (
         "Every route of a node, from its OpenAPI description (`/openapi.json`, for people at `/docs`). `{id}` is a UUID. "
-        "*Credential*: **needed**, **widens** what is seen (without one: what is public), or of no use. "
+        "*Credential*: **needed**, **widens** what is seen (without one: what is public), **a person's** session, or of no use. "
         "`HEAD` goes wherever `GET` does; `/sparql` takes the method `QUERY` too. Refusals: [problems](problems.md)."
     )
     narrowed = [[code(f"GET /{plural}"), ", ".join(map(code, kind.filters))] for plural, kind in KINDS.items()]
@@ -71,4 +71,6 @@ def _takes(operation: Mapping[str, Any]) -> str:
 def _needs(operation: Mapping[str, Any]) -> str:
     if not operation["security"]:
         return ""
-    return "widens" if {} in operation["security"] else "needed"
+    if {} in operation["security"]:
+        return "widens"
+    return "needed" if {"dpop": []} in operation["security"] else "a person's"

@@ -13,6 +13,8 @@ from rdflib.namespace import SH
 from fmar_node.kinds import KINDS, Kind, Rule
 from fmar_node.vocabulary import FMAR, SHAPES, packaged
 
+MORE = {"asset": ["fmar_node.checks.mpan"], "organisation": ["fmar_node.kinds.identity"]}
+"""The modules beside a kind's own that make faults for it."""
 SEVERITIES = {SH.Violation: "R", rdflib.URIRef(FMAR + "Justify"): "J", SH.Warning: "W"}
 
 
@@ -29,6 +31,8 @@ def rules() -> str:
         parts.append(table("code | constraint | severity | field | message", constraints))
         parts += [f"## Rules: {kind.name}", f"From `fmar_node/kinds/{kind.name}.py`: they look at the register, at dates, or do sums."]
         parts.append(f"Filled where a document is silent (F): {_says(None, kind.defaults.__doc__ or '').removeprefix('F: ')}")
+        if kind.spelling.__doc__:
+            parts.append(f"Written in one way, however a document writes it (F): {_says(None, kind.spelling.__doc__).removeprefix('F: ')}")
         parts.append(table("code | severity | message | rule", _rule_rows(kind)))
     return page("Rules", *parts)
 
@@ -43,7 +47,7 @@ def _constraints(kind: Kind) -> Iterator[list[str]]:
 
 
 def _rule_rows(kind: Kind) -> list[list[str]]:
-    modules = [kind.defaults.__module__, *(["fmar_node.checks.mpan"] if kind.name == "asset" else [])]
+    modules = [kind.defaults.__module__, *MORE.get(kind.name, ())]
     told = {rule.faults.__name__: rule for action in kind.actions.values() for rule in action.rules}
     rows = [
         [code(call.code), call.severity, call.message, _says(told.get(call.function), call.told)]

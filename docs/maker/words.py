@@ -24,6 +24,7 @@ FORM_CODES = (
     ("`literal-ill-formed`", "R", "the value is not of the term's form; the code is the term's rule where it has one"),
     ("`server-set`", "R", "the term is set by the node, and the document changes it; the code is the term's rule where it has one"),
     ("`part-id`", "R", "the `id` of a nested part is not below the record"),
+    ("`spelling`", "F", "the value is written in another way than the register writes it, and was rewritten; the term is listed in `defaulted`"),
     ("`default`", "F", "the term was absent and has been filled; it is listed in `defaulted`"),
 )
 
@@ -44,11 +45,16 @@ HEADERS = (
 
 RELATIONS = {
     "operator": "the caller is the register's operator",
-    "self": "the record is the caller's own organisation",
+    "self": "the record is the caller's own organisation, or one of its users",
     "manager": "the caller manages the asset (`managedBy`)",
     "owner": "the caller owns the asset (`owner`)",
+    "applicant": "the caller is the person that has applied for the organisation, which has not been decided yet",
+    "grantor": "the caller has granted the delegation (`grantor`)",
+    "delegate": "the caller was granted the delegation (`delegate`)",
     "area": "the caller is a DSO, and the asset connects in one of its licence areas (`dnoConnection`)",
     "national": "the caller is the national system operator",
+    "granted": "a delegation in force gives the caller READ of the asset, or the organisation's PASSPORT",
+    "granted personal": "a delegation in force gives the caller READ_PERSONAL of the asset, or the organisation's CONTACTS",
     "public": "anybody: an approved organisation, or an organisation's asset that a public register (ECR, REPD, TEC, BMU) already "
     "lists, but never an EV charger or a heat pump",
 }
@@ -87,12 +93,18 @@ RECORDS: dict[str, dict[str, Any]] = {
     "asset in UKPN_EPN": _ASSET,
     "asset in UKPN_EPN that is in the ECR": {**_ASSET, "alias": [{"scheme": "ECR", "value": "x"}]},
     "organisation of the managing FSP": {"id": "@manager", "type": "Organisation", "organisationStatus": "ACTIVE"},
+    "user of the managing FSP": {"id": "https://node.example/users/00000000-0000-7000-8000-00000000000b", "type": "User", "userOf": "@manager"},
     "that organisation, not yet approved": {"id": "@manager", "type": "Organisation", "organisationStatus": "PENDING_APPROVAL"},
 }
 
 ROUTES = {
     ("post", "/assets"): "Registers an asset (UC-02.02).",
     ("post", "/organisations"): "Registers an organisation (UC-01.02).",
+    ("post", "/users"): "Invites a user of the caller's organisation (UC-01.01).",
+    ("post", "/delegations"): "Offers a delegation, or a passport (UC-05.04).",
+    ("post", "/acceptance"): "Accepts what was offered.",
+    ("post", "/revocation"): "Ends a delegation, by either side.",
+    ("post", "/deactivation"): "Ends a user's account.",
     ("get", "/versions"): "The versions that the caller can tell apart.",
     ("get", "/versions/{number}"): "One of them.",
     ("get", "/history"): "What changed from version to version; who and when for those who see the whole record.",
@@ -101,7 +113,9 @@ ROUTES = {
     ("post", "/erasure"): "Destroys personal values of the record in its history and wherever they stand; for the operator.",
     ("get", "/journal/handovers"): "From one signing key of the journal to the next, oldest first.",
     ("post", "/deregistration"): "Ends the record's life: a status, never a deletion.",
-    ("post", "/approval"): "Makes a pending organisation active.",
+    ("post", "/approval"): "Makes a pending organisation active; with a reason where its identity is queried.",
+    ("post", "/evidence"): "Records what the operator has seen of an organisation's identity, which is confirmed then.",
+    ("post", "/rejection"): "Rejects an application, or withdraws it.",
     ("post", "/suspension"): "Stops an organisation from writing.",
     ("post", "/reinstatement"): "Lifts the suspension.",
     ("post", "/key-registration"): "Adds an application's public key.",
@@ -137,16 +151,17 @@ USE_CASES = {
 }
 
 SUPPORT = {
-    "UC-01.02": ("", "in part", "the operator registers and approves; organisations do not register themselves, and no external register is asked"),
-    "UC-01.03": ("", "covered", "status and roles by the operator only"),
-    "UC-01.04": ("", "in part", "organisations and their keys; there are no users yet"),
+    "UC-01.01": ("sign-in", "covered", "users are invited by their administrators or the operator, and prove who they are at an identity provider"),
+    "UC-01.02": ("`/signin?apply=true`", "covered", "a person who has signed in applies, or the operator registers; British companies are asked of the companies register where the node has one, of others the operator records evidence; whoever applied becomes the administrator"),
+    "UC-01.03": ("", "covered", "status and roles by the operator only; a changed name, number, type, country or year of an organisation is verified again, and it stays active meanwhile"),
+    "UC-01.04": ("", "covered", "dependencies are counted; keys, users and delegations go in the same transaction; the operator may force it, then assets wait for another provider"),
     "UC-02.01": ("`GET /codes`", "in part", "categories are a code list with shapes, part of the release; no action changes them in a running node"),
     "UC-02.02": ("`POST /assets/batch`, `fmar import ecr`", "in part", "conformance, duplicates, references; assets stay PENDING_VALIDATION, since no external source is asked yet, and individuals need a consent that cannot be verified yet"),
     "UC-02.03": ("", "covered", "market units, windows and switches, which could stand in the way, do not exist yet"),
     "UC-02.04": ("", "in part", "a change of a verified field sends the asset back to validation; there are no events yet"),
     "UC-02.05": ("`GET /assets/export`", "covered", "NDJSON-LD, CSV, N-Quads, Turtle"),
     "UC-05.01": ("reads, lists, lookup, `/sparql`", "in part", "one node answers for itself; it does not ask others"),
-    "UC-05.04": ("", "in part", "a platform is registered with its own keys; delegation does not exist yet, so it writes nothing"),
+    "UC-05.04": ("token exchange", "covered", "a platform has keys of its own and acts for providers that have granted it, by tokens that name both"),
     "UC-05.06": ("`/history`, `/versions`, `/proof`, `/journal/...`, `fmar audit verify`", "covered", "an owner or manager sees who did what; others see which of their fields changed"),
 }
 """Use case -> what covers it beside actions, how far, and a remark. What is not here is not covered yet."""

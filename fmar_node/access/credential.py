@@ -2,10 +2,16 @@
 
 Rules kept here:
 - no Authorization header is an anonymous caller; anything else must hold completely;
-- one Authorization header with the scheme DPoP and one DPoP header; bearer tokens are refused;
-- an access token (RFC 9068) is typ `at+jwt`, signed by a key of this node that its `kid` names, for this node,
-  in time, of bounded life, and bound (`cnf.jkt`) to the key of the proof that travels with it;
-- its application's key is still active at this very request, so that revocation acts on the next one;
+- one Authorization header with the scheme DPoP and one DPoP header; a bearer token only where it is bound to the client
+  certificate (`cnf.x5t#S256`, RFC 8705, section 3) that a listed proxy forwards with it, or, bound to nothing, where the
+  entry of its external issuer says so; bound to both, both must hold;
+- an access token (RFC 9068) is typ `at+jwt`, signed by the key that its issuer and `kid` together name, for this node, in
+  time, of bounded life, and bound (`cnf.jkt`) to the key of the proof that travels with it, or to that certificate; before
+  the signature holds, `iss` and `kid` choose the key and nothing else is looked at;
+- at this very request the key that signed it still counts, and, of a token of this node, its application's key is active,
+  which belongs to whoever acts; of a token of another issuer, its organisations are admitted and its status is valid;
+- an actor (`act`) is one organisation, never a chain of them;
+- there is no I/O: where a key set or a status list has to be read first, NotAtHandError says which;
 - the cheap checks come first, the jti is used up last, and no refusal repeats the token.
 """
 
@@ -21,26 +27,31 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from fmar_node.access.certificate import CertificateCheck
+from fmar_node.access.issuer import Issuers, Nobody
 from fmar_node.access.jose import ALGORITHMS, UnacceptableError, read_compact, text_claim, time_claim
-from fmar_node.access.key import KeyDirectory, SigningKeys
+from fmar_node.access.key import KeyDirectory, NodeKeys, PublicKey
 from fmar_node.access.proof import ProofCheck, ProofError
 from fmar_node.access.replay import ReplayCache
-from fmar_node.access.token import SCOPE, TOKEN_TYPE
+from fmar_node.access.status import Place, place_of
+from fmar_node.access.token import BOUND_CERTIFICATE, SCOPE, TOKEN_TYPE
 from fmar_node.clock import Clock
 from fmar_node.errors import Unauthenticated
 from fmar_node.identity import is_uuid
-from fmar_node.settings import Settings
+from fmar_node.settings import Issuer, Settings
 
 SCHEME = re.compile(r"([A-Za-z]+) +([A-Za-z0-9._~+/-]+=*)")
 UNQUOTABLE = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6750, section 3: what error_description may not hold
 DESCRIPTION_CHARS = 512
+CLIENT_CHARS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
     """Who calls: `organisation` is the bare UUID, `key_id` the registered key behind the token, `token_id` its jti.
 
-    `actor` is the organisation that acts on behalf of this one (RFC 8693, section 4.1), where there is one.
+    `actor` is the organisation that acts on behalf of this one (RFC 8693, section 4.1), where there is one. A token of an
+    external issuer has its `issuer` here, and no `key_id`; its `client_id` is a name at that issuer.
     """
 
     organisation: str
@@ -51,6 +62,25 @@ class Credential:
     expires_at: datetime
     scope: str
     actor: str | None = None
+    issuer: str = ""
+
+    @property
+    def acting(self) -> str:
+        """The organisation whose application it is."""
+        return self.actor or self.organisation
+
+
+@dataclass(frozen=True, slots=True)
+class _Binding:
+    """What a token is bound to: the thumbprint of a key, the hash of a certificate, or both; "" is not bound to one."""
+
+    key: str
+    certificate: str
+
+    @property
+    def scheme(self) -> str:
+        """The scheme with which such a token travels (RFC 9449, section 7.1; RFC 8705, section 3)."""
+        return "dpop" if self.key else "bearer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +88,25 @@ class _Accepted:
     """A token whose signature and claims held."""
 
     credential: Credential
-    bound_to: str
+    bound_to: _Binding
     expires: float
+    key: _Key
+    foreign: _Foreign | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    kid: object
+    thumbprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreign:
+    """What is asked about a token of an external issuer at each request: whom its `sub` and `act` name, and its status."""
+
+    entry: Issuer
+    subjects: tuple[str, ...]
+    place: Place | None
 
 
 class Verifier:
@@ -68,43 +115,68 @@ class Verifier:
     def __init__(
         self,
         base_url: str,
-        keys: SigningKeys,
+        keys: NodeKeys,
         settings: Settings,
         clock: Clock,
         directory: KeyDirectory,
         replay: ReplayCache,
+        issuers: Issuers | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._keys = keys
+        self._issuers = issuers or Issuers(settings, Nobody())
         self._settings = settings
         self._clock = clock
         self._directory = directory
         self._proofs = ProofCheck(settings, clock, replay)
+        self._certificates = CertificateCheck(settings, clock)
         self._seen: OrderedDict[bytes, _Accepted] = OrderedDict()
         self._lock = threading.Lock()
 
-    def verify(self, method: str, url: str, authorization: Sequence[str], dpop: Sequence[str]) -> Credential | None:
+    def verify(
+        self, method: str, url: str, authorization: Sequence[str], dpop: Sequence[str], certificates: Sequence[str] = ()
+    ) -> Credential | None:
         """The credential behind a request, or None where it has no Authorization header at all.
 
-        `authorization` and `dpop` are all values of those headers; `url` is the request's as the public knows
-        it: the node's base URL and the path, never the Host header. Unauthenticated where anything is wrong.
+        `authorization` and `dpop` are all values of those headers, `certificates` what `CertificateCheck.forwarded` made of
+        the request; `url` is the request's as the public knows it: the node's base URL and the path, never the Host
+        header. Unauthenticated where anything is wrong; NotAtHandError or Unavailable where something of an external issuer
+        has to be read first, or cannot be.
         """
         if not authorization:
             return None
-        token = self._presented(authorization)
-        accepted = self._accepted(token)
-        self._check_active(accepted.credential)
+        scheme, token = self._presented(authorization, certificates)
+        try:
+            accepted = self._accepted(token)
+            self._check_scheme(scheme, accepted.bound_to)
+            self._check_certificate(accepted.bound_to.certificate, certificates)
+            self._check_standing(accepted)
+        except UnacceptableError as error:
+            raise self._token_refused(f"the access token {error}") from error
+        if not accepted.bound_to.key:
+            return accepted.credential
         try:
             self._check_proof(accepted, token, method, url, dpop)
         except ProofError as error:
             raise self._refusal("invalid-dpop-proof", error.word, error.detail, error.headers) from error
         return accepted.credential
 
+    def recall(self, authorization: str) -> Credential | None:
+        """Whose token this is, where it was verified before and has not expired; that its bearer may use it is not said."""
+        found = SCHEME.fullmatch(authorization) if len(authorization) <= self._settings.header_bytes else None
+        known = self._seen.get(hashlib.sha256(found[2].encode("ascii")).digest()) if found else None
+        return known.credential if known and not known.foreign and self._clock.now().timestamp() < known.expires else None
+
+    def refused(self, detail: str) -> Unauthenticated:
+        """What to raise where a token holds, but gives nothing any more."""
+        return self._token_refused(detail)
+
     def missing(self, detail: str = "this needs a credential") -> Unauthenticated:
         """What to raise where an anonymous caller may not go; it names no error (RFC 6750, section 3.1)."""
         return self._refusal("credential-missing", "", detail)
 
-    def _presented(self, authorization: Sequence[str]) -> str:
+    def _presented(self, authorization: Sequence[str], certificates: Sequence[str]) -> tuple[str, str]:
+        """Scheme, in lower case, and token."""
         if len(authorization) != 1:
             raise self._token_refused(f"exactly one Authorization header is needed, there are {len(authorization)}")
         if len(authorization[0]) > self._settings.header_bytes:
@@ -112,9 +184,33 @@ class Verifier:
         found = SCHEME.fullmatch(authorization[0])
         if found is None:
             raise self._token_refused("the Authorization header is not a scheme and one token")
-        if found[1].lower() != "dpop":
-            raise self._token_refused("this node takes DPoP-bound tokens only: send Authorization: DPoP and a DPoP proof")
-        return found[2]
+        scheme = found[1].lower()
+        if scheme == "dpop" or (scheme == "bearer" and (certificates or self._issuers.takes_bearer)):
+            return scheme, found[2]
+        if self._certificates.is_offered:
+            raise self._token_refused("send Authorization: DPoP and a DPoP proof, or Bearer over a connection with the client certificate that the token is bound to")
+        raise self._token_refused("this node takes DPoP-bound tokens only: send Authorization: DPoP and a DPoP proof")
+
+    def _check_scheme(self, scheme: str, bound_to: _Binding) -> None:
+        if scheme == bound_to.scheme:
+            return
+        if scheme == "bearer":
+            raise self._token_refused("the access token is bound to a key and no bearer token: send Authorization: DPoP and a DPoP proof")
+        if not bound_to.certificate:
+            raise self._token_refused("the access token is bound to no key: send Authorization: Bearer")
+        raise self._token_refused("the access token is bound to a client certificate: send Authorization: Bearer over a connection with that certificate")
+
+    def _check_certificate(self, bound_to: str, certificates: Sequence[str]) -> None:
+        if not bound_to:
+            return
+        if not certificates:
+            raise self._token_refused("the access token is bound to a client certificate, and none came with this request")
+        try:
+            is_bound = self._certificates.is_bound(certificates, bound_to)
+        except UnacceptableError as error:
+            raise self._refusal("invalid-client-certificate", "invalid_token", f"the client certificate {error}") from error
+        if not is_bound:
+            raise self._token_refused("the access token is bound to another client certificate than the one of this connection")
 
     def _accepted(self, token: str) -> _Accepted:
         """The token's claims, from memory where the same token was verified before and has not expired."""
@@ -122,10 +218,7 @@ class Verifier:
         known = self._seen.get(mark)
         if known is not None and now < known.expires:
             return known
-        try:
-            accepted = self._read_token(token, now)
-        except UnacceptableError as error:
-            raise self._token_refused(f"the access token {error}") from error
+        accepted = self._read_token(token, now)
         self._remember(mark, accepted)
         return accepted
 
@@ -139,18 +232,40 @@ class Verifier:
         compact = read_compact(token, self._settings.header_bytes)
         if compact.header.get("typ") != TOKEN_TYPE:
             raise UnacceptableError(f"has a typ other than {TOKEN_TYPE}")
-        key = self._keys.find(compact.header.get("kid"))
+        claims = compact.claims()
+        entry = self._entry(claims)
+        key = self._key(entry, compact.header.get("kid"), now)
+        key.check(compact)
+        audience = (entry.audience if entry else "") or self._base_url
+        if claims.get("aud") != audience:
+            raise UnacceptableError(f"is not for this node; aud must be the text {audience}")
+        issued, expires = self._check_times(claims, now, is_own=entry is None)
+        return _Accepted(
+            self._credential(claims, issued, expires, entry), _bound_to(claims, entry), expires,
+            _Key(compact.header.get("kid"), key.thumbprint), self._foreign(claims, entry) if entry else None,
+        )  # fmt: skip
+
+    def _entry(self, claims: dict[str, Any]) -> Issuer | None:
+        """Whose token it says it is: None for this node's own. UnacceptableError for anybody else's."""
+        if claims.get("iss") == self._base_url:
+            return None
+        entry = self._issuers.find(claims.get("iss"))
+        if entry is None:
+            raise UnacceptableError(f"is not from an issuer that this node accepts; its own iss is the text {self._base_url}")
+        return entry
+
+    def _key(self, entry: Issuer | None, kid: object, now: float) -> PublicKey:
+        """The key of that name, of that issuer."""
+        if entry:
+            return self._issuers.key(entry, kid, now)
+        key = self._keys.find(kid)
         if key is None:
             raise UnacceptableError("is not signed with a key of this node")
-        key.check(compact)
-        claims = compact.claims()
-        if claims.get("iss") != self._base_url or claims.get("aud") != self._base_url:
-            raise UnacceptableError(f"is not from and for this node; iss and aud must both be the text {self._base_url}")
-        issued, expires = self._check_times(claims, now)
-        return _Accepted(self._credential(claims, issued, expires), _bound_key(claims), expires)
+        return key
 
-    def _check_times(self, claims: dict[str, Any], now: float) -> tuple[float, float]:
-        issued, starts, expires = (time_claim(claims, name) for name in ("iat", "nbf", "exp"))
+    def _check_times(self, claims: dict[str, Any], now: float, *, is_own: bool) -> tuple[float, float]:
+        issued, expires = time_claim(claims, "iat"), time_claim(claims, "exp")
+        starts = time_claim(claims, "nbf") if is_own or "nbf" in claims else issued
         if now >= expires:
             raise UnacceptableError("has expired; get a new one at the token endpoint")
         if max(issued, starts) > now + self._settings.clock_skew_seconds:
@@ -159,39 +274,65 @@ class Verifier:
             raise UnacceptableError(f"lives longer than the {self._settings.token_seconds_most} seconds that this node allows")
         return issued, expires
 
-    def _credential(self, claims: dict[str, Any], issued: float, expires: float) -> Credential:
+    def _credential(self, claims: dict[str, Any], issued: float, expires: float, entry: Issuer | None) -> Credential:
+        is_own = entry is None
         return Credential(
-            organisation=self._organisation(text_claim(claims, "sub")),
-            client_id=text_claim(claims, "client_id"),
-            key_id=text_claim(claims, "client_key_id"),
+            organisation=self._organisation(text_claim(claims, "sub"), entry),
+            client_id=text_claim(claims, "client_id", CLIENT_CHARS),
+            key_id=text_claim(claims, "client_key_id") if is_own else "",
             token_id=text_claim(claims, "jti"),
             issued_at=datetime.fromtimestamp(issued, UTC),
             expires_at=datetime.fromtimestamp(expires, UTC),
-            scope=text_claim(claims, "scope"),
-            actor=self._actor(claims.get("act")),
+            scope=text_claim(claims, "scope") if is_own or "scope" in claims else "",
+            actor=self._actor(claims.get("act"), entry),
+            issuer=entry.issuer if entry else "",
         )
 
-    def _organisation(self, subject: str) -> str:
+    def _organisation(self, subject: str, entry: Issuer | None) -> str:
+        if entry:
+            return self._issuers.organisation(entry, subject, self._base_url)
         prefix = f"{self._base_url}/organisations/"
         if not subject.startswith(prefix) or not is_uuid(subject.removeprefix(prefix)):
             raise UnacceptableError("has a sub that is not an organisation of this node")
         return subject.removeprefix(prefix)
 
-    def _actor(self, act: Any) -> str | None:
+    def _actor(self, act: Any, entry: Issuer | None) -> str | None:
         if act is None:
             return None
         if not isinstance(act, dict) or "act" in act:
             raise UnacceptableError("has an act that is not one organisation")
-        return self._organisation(text_claim(act, "sub"))
+        return self._organisation(text_claim(act, "sub"), entry)
+
+    def _foreign(self, claims: dict[str, Any], entry: Issuer) -> _Foreign:
+        place = place_of(claims)
+        self._issuers.check_place(entry, place)
+        acting = (text_claim(claims["act"], "sub"),) if claims.get("act") is not None else ()
+        return _Foreign(entry, (text_claim(claims, "sub"), *acting), place)
+
+    def _check_standing(self, accepted: _Accepted) -> None:
+        """What may have changed since the token was verified first."""
+        foreign, credential, now = accepted.foreign, accepted.credential, self._clock.now().timestamp()
+        entry = foreign.entry if foreign else None
+        if self._key(entry, accepted.key.kid, now).thumbprint != accepted.key.thumbprint:
+            raise UnacceptableError("is not signed with a key of its issuer any more")
+        if foreign is None:
+            self._check_active(credential)
+            return
+        named = [self._organisation(each, entry) for each in foreign.subjects]
+        if named[0] != credential.organisation or named[-1] != credential.acting:
+            raise UnacceptableError("names another organisation than before")
+        self._issuers.check_admitted(*named)
+        self._issuers.check_status(foreign.entry, foreign.place, now)
 
     def _check_active(self, credential: Credential) -> None:
+        """The application and its key belong to whoever acts, not to the one on whose behalf."""
         found = self._directory.find(credential.client_id, credential.key_id)
-        if found is None or not found.is_active or found.organisation != credential.organisation:
+        if found is None or not found.is_active or found.organisation != credential.acting:
             raise self._token_refused("the application key behind this access token has been revoked")
 
     def _check_proof(self, accepted: _Accepted, token: str, method: str, url: str, dpop: Sequence[str]) -> None:
         proof = self._proofs.read(dpop)
-        if not hmac.compare_digest(proof.key.thumbprint, accepted.bound_to):
+        if not hmac.compare_digest(proof.key.thumbprint, accepted.bound_to.key):
             raise self._token_refused("the access token is bound to another key than the one that signed the DPoP proof")
         self._proofs.check(proof, method, url, token)
         self._proofs.spend(proof)
@@ -206,15 +347,26 @@ class Verifier:
     def _challenge(self, word: str, detail: str) -> str:
         """RFC 9449 section 7.1 and RFC 9728 section 5.1; a description is quoted safely and kept short."""
         said = {"error": word, "error_description": UNQUOTABLE.sub("'", detail)[:DESCRIPTION_CHARS]} if word else {}
-        said |= {"algs": " ".join(ALGORITHMS), "resource_metadata": resource_metadata_url(self._base_url)}
-        return "DPoP " + ", ".join(f'{name}="{value}"' for name, value in said.items())
+        where = {"resource_metadata": resource_metadata_url(self._base_url)}
+        accepted = [_spelt("DPoP", {**said, "algs": " ".join(ALGORITHMS), **where})]
+        if self._certificates.is_offered or self._issuers.takes_bearer:
+            accepted.append(_spelt("Bearer", {**({"error": word} if word == "invalid_token" else {}), **where}))
+        return ", ".join(accepted)
 
 
-def _bound_key(claims: dict[str, Any]) -> str:
+def _spelt(scheme: str, parameters: dict[str, str]) -> str:
+    return f"{scheme} " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
+
+
+def _bound_to(claims: dict[str, Any], entry: Issuer | None) -> _Binding:
+    """What `cnf` says; nothing where there is none, and its issuer's entry lets it be a bearer token."""
     confirmation = claims.get("cnf")
-    if not isinstance(confirmation, dict):
-        raise UnacceptableError("is not bound to a key (cnf.jkt)")
-    return text_claim(confirmation, "jkt")
+    if confirmation is None and entry and entry.bearer:
+        return _Binding("", "")
+    if not isinstance(confirmation, dict) or not {"jkt", BOUND_CERTIFICATE} & confirmation.keys():
+        raise UnacceptableError(f"is bound neither to a key (cnf.jkt) nor to a client certificate (cnf.{BOUND_CERTIFICATE})")
+    key, certificate = (text_claim(confirmation, name) if name in confirmation else "" for name in ("jkt", BOUND_CERTIFICATE))
+    return _Binding(key, certificate)
 
 
 def resource_metadata_url(base_url: str) -> str:
@@ -222,15 +374,21 @@ def resource_metadata_url(base_url: str) -> str:
     return f"{base_url}/.well-known/oauth-protected-resource"
 
 
-def protected_resource_metadata(base_url: str, name: str) -> dict[str, Any]:
-    """The document at `/.well-known/oauth-protected-resource` (RFC 9728, section 2). Bearer tokens: no way at all."""
+def protected_resource_metadata(base_url: str, name: str, takes_certificates: bool = False, issuers: Sequence[Issuer] = ()) -> dict[str, Any]:
+    """The document at `/.well-known/oauth-protected-resource` (RFC 9728, section 2).
+
+    Bearer tokens: only those that are bound to a client certificate, where the node has proxies that forward them, and those
+    of an external issuer whose entry says so.
+    """
+    takes_bearer = takes_certificates or any(entry.bearer for entry in issuers)
     return {
         "resource": base_url,
         "resource_name": name,
-        "authorization_servers": [base_url],
+        "authorization_servers": [base_url, *(entry.issuer for entry in issuers)],
         "scopes_supported": [SCOPE],
-        "bearer_methods_supported": [],
+        "bearer_methods_supported": ["header"] if takes_bearer else [],
         "dpop_signing_alg_values_supported": list(ALGORITHMS),
-        "dpop_bound_access_tokens_required": True,
+        "dpop_bound_access_tokens_required": not takes_bearer,
         "resource_documentation": f"{base_url}/docs",
+        **({"tls_client_certificate_bound_access_tokens": True} if takes_certificates else {}),
     }

@@ -5,7 +5,8 @@ Rules kept here:
   RS256, HS* and none have no key here that could carry them;
 - an Ed25519 key is no point of small order: under such a one a signature that nobody had to make holds for any text;
 - a public JWK has one canonical form, so that one key has one thumbprint (RFC 7638), and no private member;
-- the node's signing keys are a JWKS file that only its owner may read; the newest signs, all verify.
+- the node's signing keys are a JWKS file that only its owner may read; the newest signs, all verify. When a new one
+  begins to sign, and an old one ends to verify, is told by `SigningKeys.at`.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class ApplicationKey:
     key_id: str
     jwk: dict[str, Any]
     is_active: bool
+    entry: int | None = None
+    """The journal entry that it came with: its place in the node's status list."""
 
 
 class KeyDirectory(Protocol):
@@ -134,9 +137,30 @@ def public_key(jwk: Any) -> PublicKey:
     return PublicKey(thumbprint(members), ALGORITHMS_OF[members["kty"]], members, material)
 
 
+class NodeKeys(Protocol):
+    """What the node signs with and is verified by."""
+
+    @property
+    def signing_kid(self) -> str:
+        """The `kid` of the key that signs now."""
+        ...
+
+    def public(self) -> dict[str, Any]:
+        """The public JWKS, for `/oauth/jwks`."""
+        ...
+
+    def find(self, kid: object) -> PublicKey | None:
+        """The key of that `kid`; whatever else a header may hold finds nothing."""
+        ...
+
+    def sign(self, claims: dict[str, Any], typ: str) -> str:
+        """A compact JWS by the key that signs now."""
+        ...
+
+
 @dataclass(frozen=True)
 class SigningKeys:
-    """The node's own ES256 keys for access tokens, oldest first, as private JWKs with `kid`."""
+    """The node's own ES256 keys for access tokens, oldest first, as private JWKs with `kid` and, from a rotation, `iat`."""
 
     jwks: tuple[dict[str, Any], ...] = field(repr=False)
 
@@ -161,12 +185,28 @@ class SigningKeys:
             raise ValueError(f"{file} is not a JWKS of private P-256 keys with kid")
         return cls(tuple(jwks))
 
-    def rotate(self, file: Path) -> Self:
-        """The same keys and a new one, which signs from now on; `file` is replaced as a whole."""
+    def rotate(self, file: Path, made_at: float = 0) -> Self:
+        """The same keys and a new one; `file` is replaced as a whole. `made_at` (seconds since 1970) says since when it is published."""
         key = jose_key.generate_key("EC", "P-256", auto_kid=True)
-        grown = type(self)((*self.jwks, {**key.as_dict(private=True), "alg": "ES256", "use": "sig"}))
+        grown = type(self)((*self.jwks, {**key.as_dict(private=True), "alg": "ES256", "use": "sig", "iat": int(made_at)}))
         _write_private(file, json.dumps({"keys": grown.jwks}, indent=1))
         return grown
+
+    def at(self, now: float, published: float, life: float) -> Self:
+        """The keys that count at a time, the one that signs last.
+
+        A key signs once it has been published for `published` seconds, until the next one does; it verifies until what it
+        signed last has ended, `life` seconds after that. A key that stands alone, or first, signs whatever its age.
+        """
+        starts = [each.get("iat", 0) + published for each in self.jwks]
+        signing = max((place for place, start in enumerate(starts) if start <= now), default=0)
+        counting = [place for place in range(signing) if now < min(starts[place + 1 : signing + 1]) + life]
+        coming = range(signing + 1, len(starts))
+        return type(self)(tuple(self.jwks[place] for place in (*counting, *coming, signing)))
+
+    @property
+    def signing_kid(self) -> str:
+        return str(self.jwks[-1]["kid"])
 
     def public(self) -> dict[str, Any]:
         """The public JWKS, for `/oauth/jwks`."""
@@ -178,7 +218,7 @@ class SigningKeys:
 
     def sign(self, claims: dict[str, Any], typ: str) -> str:
         """A compact JWS by the newest key."""
-        return sign_compact({"typ": typ, "alg": "ES256", "kid": self.jwks[-1]["kid"]}, claims, self._signer)
+        return sign_compact({"typ": typ, "alg": "ES256", "kid": self.signing_kid}, claims, self._signer)
 
     @cached_property
     def _by_kid(self) -> dict[str, PublicKey]:
@@ -191,7 +231,7 @@ class SigningKeys:
 
 def _is_signing_key(jwk: Any) -> bool:
     named = all(isinstance(jwk.get(name), str) for name in ("kid", "d", "x", "y")) if isinstance(jwk, dict) else False
-    return named and jwk.get("kty") == "EC" and jwk.get("crv") == CURVE_OF["EC"]
+    return named and jwk.get("kty") == "EC" and jwk.get("crv") == CURVE_OF["EC"] and isinstance(jwk.get("iat", 0), int)
 
 
 def _write_private(file: Path, text: str) -> None:

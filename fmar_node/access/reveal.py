@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from fmar_node.access.caller import ADMITTED, Caller, Role
+from fmar_node.access.caller import ADMITTED, Caller, Permission, Role
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document, Term, Tier, Vocabulary
 
@@ -24,8 +24,13 @@ class Relation(StrEnum):
     SELF = "self"
     MANAGER = "manager"
     OWNER = "owner"
+    APPLICANT = "applicant"
+    GRANTOR = "grantor"
+    DELEGATE = "delegate"
     AREA = "area"
     NATIONAL = "national"
+    GRANTED = "granted"
+    GRANTED_PERSONAL = "granted personal"
     PUBLIC = "public"
 
 
@@ -35,59 +40,97 @@ SEES: Mapping[Relation, frozenset[Tier]] = {
     Relation.SELF: ALL,
     Relation.MANAGER: ALL,
     Relation.OWNER: ALL,
+    Relation.APPLICANT: ALL,
+    Relation.GRANTOR: ALL,
+    Relation.DELEGATE: ALL,
     Relation.AREA: frozenset({Tier.OPEN, Tier.OPERATIONAL, Tier.PERSONAL}),
     Relation.NATIONAL: frozenset({Tier.OPEN, Tier.OPERATIONAL}),
+    Relation.GRANTED: ALL - {Tier.PERSONAL},
+    Relation.GRANTED_PERSONAL: ALL,
     Relation.PUBLIC: frozenset({Tier.OPEN}),
 }
 """Which tiers a relation opens. A DSO sees the MPANs of its own network, NESO sees none."""
 
 PUBLISHED_REGISTERS = frozenset({"ECR", "REPD", "TEC", "BMU"})
 NEVER_PUBLIC = frozenset({"EV_CHARGER", "HEAT_PUMP"})
+OPENED_BY = {
+    "Asset": (Permission.READ, Permission.READ_PERSONAL),
+    "Organisation": (Permission.PASSPORT, Permission.CONTACTS),
+}
+"""The permissions that open a record without and with its personal values."""
 
 
 def relations(document: Document, caller: Caller) -> frozenset[Relation]:
-    """Every relation of the caller to the record."""
+    """The relations through which the caller sees the record; who acts on behalf of another sees what was granted alone."""
     found = {Relation.PUBLIC} if is_public(document) else set()
     if caller.is_anonymous or caller.state not in ADMITTED:
         return frozenset(found)
+    own = () if caller.actor else standings(document, caller)
+    return frozenset({*found, *own, *_granted(document, caller)})
+
+
+def standings(document: Document, caller: Caller) -> Iterable[Relation]:
+    """How the caller's organisation itself stands to the record, whoever acts for it."""
     if caller.has(Role.OPERATOR):
-        found.add(Relation.OPERATOR)
-    by_kind = _to_organisation if document["type"] == "Organisation" else _to_asset
-    return frozenset(found | set(by_kind(document, caller)))
+        yield Relation.OPERATOR
+    for term, relation in STANDING_OF[document["type"]].items():
+        if term in document and uuid_of(document[term]) == caller.organisation:
+            yield relation
+    if caller.applicant and document.get("applicant") == caller.applicant.identity and document.get("organisationStatus") == "PENDING_APPROVAL":
+        yield Relation.APPLICANT
+    if document["type"] == "Asset":
+        yield from _of_systems(document, caller)
 
 
-def _to_organisation(document: Document, caller: Caller) -> Iterable[Relation]:
-    if uuid_of(document["id"]) == caller.organisation:
-        yield Relation.SELF
+STANDING_OF: Mapping[str, Mapping[str, Relation]] = {
+    "Organisation": {"id": Relation.SELF},
+    "Asset": {"managedBy": Relation.MANAGER, "owner": Relation.OWNER},
+    "User": {"userOf": Relation.SELF},
+    "Delegation": {"grantor": Relation.GRANTOR, "delegate": Relation.DELEGATE},
+}
+"""The terms by which a record names the organisations that it belongs to, the first of them first."""
 
 
-def _to_asset(document: Document, caller: Caller) -> Iterable[Relation]:
-    if uuid_of(document.get("managedBy", "")) == caller.organisation:
-        yield Relation.MANAGER
-    if uuid_of(document.get("owner", "")) == caller.organisation:
-        yield Relation.OWNER
+def _of_systems(document: Document, caller: Caller) -> Iterable[Relation]:
     if caller.has(Role.DSO) and document.get("dnoConnection") in caller.areas:
         yield Relation.AREA
     if caller.has(Role.NESO):
         yield Relation.NATIONAL
 
 
+def _granted(document: Document, caller: Caller) -> Iterable[Relation]:
+    """What a grant opens: of an asset by who manages it, of an organisation its own passport."""
+    if not caller.grants or document["type"] not in OPENED_BY:
+        return
+    plain, personal = OPENED_BY[document["type"]]
+    grantor = uuid_of(document.get("managedBy" if document["type"] == "Asset" else "id", ""))
+    permissions = caller.granted(grantor, uuid_of(document["id"]))
+    if personal in permissions:
+        yield Relation.GRANTED_PERSONAL
+    elif plain in permissions:
+        yield Relation.GRANTED
+
+
 WIDE = (Role.DSO, Role.NESO)
 """The roles that stand in a relation to records which do not name the organisation."""
 
 
-def parties(document: Document) -> frozenset[str]:
-    """The organisations that a record itself names as related to it; any other that is related has one of the roles `WIDE`."""
-    terms = ("id",) if document["type"] == "Organisation" else ("managedBy", "owner")
-    return frozenset(uuid_of(document[term]) for term in terms if term in document)
+def parties(document: Document) -> tuple[str, ...]:
+    """The organisations that a record itself names as related to it, in the order of `STANDING_OF`.
+
+    Any other that is related has one of the roles `WIDE`, or a grant of the first of these.
+    """
+    return tuple(uuid_of(document[term]) for term in STANDING_OF[document["type"]] if term in document)
 
 
 def is_public(document: Document) -> bool:
     """Organisations once approved; assets that a register has already published, never a domestic or individual one."""
     if document["type"] == "Organisation":
-        return document.get("organisationStatus") in ("ACTIVE", "SUSPENDED", "WITHDRAWN")
+        was_in = document.get("organisationStatus") == "WITHDRAWN" and "rejectionReason" not in document
+        return was_in or document.get("organisationStatus") in ADMITTED
     return (
-        document.get("ownerKind") == "ORGANISATION"
+        document["type"] == "Asset"
+        and document.get("ownerKind") == "ORGANISATION"
         and document.get("assetCategory") not in NEVER_PUBLIC
         and any(alias.get("scheme") in PUBLISHED_REGISTERS for alias in document.get("alias", ()))
     )

@@ -130,8 +130,15 @@ def profile_of(name: str, data: Path | None = None) -> Profile:
         return fail(f"the profile in {folder} is damaged: {error}", "profile.json and key.jwk are JSON")
 
 
-def client_of(name: str, data: Path | None = None) -> httpx.Client:
-    return connect(profile_of(name, data), patience=PATIENCE)
+def client_of(name: str, data: Path | None = None, subject: str = "") -> httpx.Client:
+    """A participant's client; on behalf of another organisation where `subject` names one."""
+    profile = profile_of(name, data)
+    return connect(profile.acting_for(organisation_of(subject, data)) if subject else profile, patience=PATIENCE)
+
+
+def organisation_of(name: str, data: Path | None = None) -> str:
+    """The IRI of an organisation: as it was given, or that of the participant of this name beside a data folder."""
+    return name if name.startswith(("http:", "https:")) else profile_of(name, data).organisation
 
 
 def answered(response: httpx.Response) -> httpx.Response:

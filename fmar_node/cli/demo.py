@@ -7,8 +7,10 @@ demo starts ends with it.
 
 from __future__ import annotations
 
+import runpy
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ from fmar_node.cli.tour.child import Process, last_lines, running
 from fmar_node.cli.tour.credential import token_of
 from fmar_node.cli.tour.market import OPERATOR, PARTICIPANTS, bring_in_assets, settle_in, write_report
 from fmar_node.cli.tour.narrator import Narrator
+from fmar_node.cli.tour.person import PEOPLE, settings_for
 from fmar_node.cli.tour.route import STEPS, walk
 from fmar_node.cli.tour.tool import shown
 from fmar_node.cli.tour.visit import Visit, example
@@ -55,7 +58,7 @@ def demo(
     port: int = typer.Option(8080, "--port", min=1, max=65535, help="The loopback port of the node."),
     data: Path = typer.Option(Path(".fmar-demo"), "--data", help="The demo node's data folder; used again where there is one."),
 ) -> None:
-    """A node with example participants and real asset rows, and a tour in ten steps."""
+    """A node with example participants and real asset rows, and a tour of what it does."""
     base_url, folder, narrator = f"http://{HOST}:{port}", Folder(data), Narrator()
     check_port(port)
     check_folder(folder, base_url)
@@ -125,10 +128,36 @@ def node(folder: Folder, base_url: str, narrator: Narrator) -> Iterator[Process]
             settings.write(SETTINGS)
         narrator.print(f"made a node in {folder.root}: keys, journal, the operator's organisation")
     log = folder.root / "node.log"
-    with running("serve", "--data", str(folder.root), log=log) as process:
+    with (
+        companies_register() as register,
+        identity_provider() as issuer,
+        running(
+            "serve", "--data", str(folder.root), log=log, FMAR_COMPANIES_REGISTER_URL=register, FMAR_IDENTITY_PROVIDERS=settings_for(issuer)
+        ) as process,
+    ):
         seconds = _wait_until_ready(process, base_url, log)
         narrator.print(f"started it at {base_url} in {seconds:.1f} s; its log is {log}")
         yield process
+
+
+@contextmanager
+def companies_register() -> Iterator[str]:
+    """The address of the register of the demo's companies, which runs in a thread of the demo until the block ends."""
+    made = runpy.run_path(str(example("servers/companies_register.py")))
+    with made["Register"]() as register:
+        yield register.url
+
+
+@contextmanager
+def identity_provider() -> Iterator[str]:
+    """The issuer that the demo's people sign in at, in a thread of the demo until the block ends."""
+    made = runpy.run_path(str(example("servers/identity_provider.py")))
+    provider = made["Provider"]("", [dict(person) for person in PEOPLE], "fmar-demo")
+    with made["server_of"](provider) as server:
+        provider.issuer = f"http://{HOST}:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield provider.issuer
+        server.shutdown()
 
 
 def _wait_until_ready(process: Process, base_url: str, log: Path) -> float:
@@ -145,7 +174,7 @@ def _wait_until_ready(process: Process, base_url: str, log: Path) -> float:
 
 
 def tour(folder: Folder, base_url: str, narrator: Narrator) -> None:
-    """Participants, assets, and the ten steps; ends the command where one of them goes otherwise than it should."""
+    """Participants, assets, and the steps; ends the command where one of them goes otherwise than it should."""
     began = time.monotonic()
     try:
         profiles = settle_in(folder.participants)

@@ -13,7 +13,8 @@ from rich.progress import Progress as Bar
 
 from fmar_node.cli.console import err, escaped, fail, out, print_json, profile_of, told
 from fmar_node.clock import parse_stamp
-from fmar_node.folder import Folder
+from fmar_node.errors import counted
+from fmar_node.folder import PUT_BACK, Folder
 
 if TYPE_CHECKING:
     from fmar_node.keeping.backup import Progress
@@ -187,6 +188,30 @@ def rotate_journal(
     out.print(f"the journal goes on under a new key, from {handover.size} entries on; the old one {fate}", soft_wrap=True)
     out.print(f"  new key {handover.new}", soft_wrap=True)
     out.print("  tell those who verify receipts: they follow /journal/handovers from the key that they have", soft_wrap=True)
+
+
+@told
+def rotate_signing(
+    data: Path = DATA,
+    at_once: bool = typer.Option(False, "--at-once", help="The old key was stolen: it is gone at once, and every token with it."),
+) -> None:
+    """Give a node, running or stopped, a new key that signs access tokens; the old ones count until their tokens have ended."""
+    from fmar_node.access import rotation
+    from fmar_node.clock import SystemClock
+
+    folder = Folder(data)
+    folder.check_made()
+    folder.check_keys(folder.token_keys)
+    settings = folder.settings()
+    try:
+        keys = rotation.rotate_signing(folder.token_keys, settings, SystemClock(), at_once=at_once)
+    except ValueError as error:
+        fail(str(error), PUT_BACK)
+    out.print(f"made the signing key {keys.signing_kid}; a running node takes it within a second", soft_wrap=True)
+    if at_once:
+        out.print("  the old keys are gone; clients get new tokens by themselves")
+    else:
+        out.print(f"  it is published now and signs in {settings.signing_key_seconds} seconds; {counted(len(keys.jwks) - 1, 'older key')} still counts for what it has signed", soft_wrap=True)
 
 
 def _known(folder: Folder) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ import typer
 from rich.table import Table
 
 from fmar_node.cli.console import (
+    Refused,
     answered,
     client_of,
+    err,
     escaped,
     fail,
+    organisation_of,
     out,
     print_json,
     profile_folder,
@@ -24,13 +29,18 @@ from fmar_node.cli.console import (
     show_problem,
     told,
 )
-from fmar_node.cli.keep import rotate_journal
+from fmar_node.cli.keep import rotate_journal, rotate_signing
 from fmar_node.client import Profile, connect, is_loopback, new_key, public_part, thumbprint
 
 AS = typer.Option(..., "--as", help="A profile folder, or a participant's name beside --data.")
 DATA = typer.Option(None, "--data", help="A node's data folder, for profiles by name.")
 NODE = typer.Option("", "--node", help="The node's URL (default: the profile's).")
+FOR = typer.Option("", "--for", help="The organisation that you act for and that has granted it: its IRI, or its name beside --data.")
 JSON = typer.Option(False, "--json", help="Print JSON.")
+REASON = typer.Option("", "--reason", help="Why it is approved although the companies register does not agree.")
+NODE_DATA = typer.Option(Path("fmar-data"), "--data", help="The node's data folder: operator's credential in, new profile out.")
+IDENTITY_SECONDS = 15.0
+"""How long `participant add` waits for the companies register."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LD_JSON = {"Content-Type": "application/ld+json"}
 ROLES = {
@@ -43,12 +53,14 @@ ACCEPT = {"json": "application/sparql-results+json", "csv": "text/csv", "tsv": "
 def add_to(app: typer.Typer) -> None:
     participant = typer.Typer(help="Onboard organisations.", no_args_is_help=True)
     participant.command("add")(add_participant)
+    participant.command("approve")(approve_participant)
     app.add_typer(participant, name="participant")
     key = typer.Typer(help="Rotate and revoke keys.", no_args_is_help=True)
     key.command("rotate")(rotate_key)
     key.command("revoke")(revoke_key)
     key.command("public")(public_key)
     key.command("rotate-journal")(rotate_journal)
+    key.command("rotate-signing")(rotate_signing)
     app.add_typer(key, name="key")
     asset = typer.Typer(help="Register assets.", no_args_is_help=True)
     asset.command("register")(register_assets)
@@ -62,10 +74,12 @@ def add_participant(
     name: str = typer.Argument(..., help="A short name: the profile's folder and the client id."),
     role: list[str] = typer.Option([], help=f"One or more of {', '.join(ROLES)}."),
     legal_name: str = typer.Option("", help="The organisation's legal name (default: the short name)."),
+    type_: str = typer.Option("", "--type", help="OrganisationType, e.g. LTD, PLC, LLP, CHARITY (default: LTD with a registration number, OTHER without)."),
     registration_number: str = typer.Option("", help="Companies House number."),
     area: list[str] = typer.Option([], help="Licence area of a DSO, e.g. UKPN_EPN; repeat for several."),
     document: Path | None = typer.Option(None, help="A whole organisation document instead of the options above."),
-    data: Path = typer.Option(Path("fmar-data"), "--data", help="The node's data folder: operator's credential in, new profile out."),
+    reason: str = REASON,
+    data: Path = NODE_DATA,
 ) -> None:
     """Register and approve an organisation as the operator, and give it an application key."""
     if not NAME.fullmatch(name):
@@ -75,40 +89,105 @@ def add_participant(
     unknown = [each for each in role if each not in ROLES]
     if unknown:
         fail(f"no role {unknown[0]!r}", f"roles are {', '.join(ROLES)}")
-    described = json.loads(document.read_text("utf-8")) if document else organisation(legal_name or name, role, area, registration_number)
-    profile = onboard(profile_of("operator", data), name, described, data / "participants" / name)
+    described = json.loads(document.read_text("utf-8")) if document else organisation(legal_name or name, role, area, registration_number, type_)
+    folder = data / "participants" / name
+    _tell_onboarded(name, onboard(profile_of("operator", data), name, described, folder, reason), folder)
+
+
+@told
+def approve_participant(
+    name: str = typer.Argument(..., help="A short name: the profile's folder and the client id."),
+    organisation_iri: str = typer.Option(..., "--organisation", help="The organisation that has been registered and waits for approval."),
+    reason: str = REASON,
+    data: Path = NODE_DATA,
+) -> None:
+    """Approve an organisation that `participant add` has registered and left waiting, and give it an application key."""
+    if not NAME.fullmatch(name):
+        fail(f"{name!r} cannot be a name", "letters, digits, dots, hyphens and underscores, as in fsp-a")
+    operator, folder = profile_of("operator", data), data / "participants" / name
+    _check_free(folder)
+    with connect(operator) as client:
+        profile = admit(client, operator, name, organisation_iri, folder, reason)
+    _tell_onboarded(name, profile, folder)
+
+
+def _tell_onboarded(name: str, profile: Profile, folder: Path) -> None:
     out.print(f"onboarded {name}: {profile.organisation}", soft_wrap=True)
-    out.print(f"  profile {escaped(str(data / 'participants' / name))}", soft_wrap=True)
+    out.print(f"  profile {escaped(str(folder))}", soft_wrap=True)
 
 
-def organisation(legal_name: str, roles: list[str], areas: list[str], number: str = "") -> dict[str, Any]:
+def organisation(legal_name: str, roles: list[str], areas: list[str], number: str = "", type_: str = "") -> dict[str, Any]:
     """An organisation document with the least that one needs."""
     described: dict[str, Any] = {
         "type": "Organisation",
         "organisationLegalName": legal_name,
-        "organisationType": "LTD" if number else "OTHER",
+        "organisationType": type_.upper() or ("LTD" if number else "OTHER"),
         "organisationRoles": [ROLES[role] for role in roles],
     }
     if number:
         described["organisationRegistrationNumber"] = number
-    else:
+    if described["organisationType"] == "OTHER":
         described["organisationTypeDescription"] = "not stated"
     return {**described, "licenceArea": areas} if areas else described
 
 
-def onboard(operator: Profile, name: str, described: dict[str, Any], folder: Path) -> Profile:
+def onboard(operator: Profile, name: str, described: dict[str, Any], folder: Path, reason: str = "") -> Profile:
     """Registers, approves and keys an organisation; its profile is saved in `folder`."""
-    if (folder / "profile.json").exists():
-        fail(f"{folder} holds a profile already", "choose another name")
-    key = new_key()
+    _check_free(folder)
     with connect(operator) as client:
         made = answered(client.post("/organisations", json=described, headers=LD_JSON))
-        iri = made.headers["Location"]
-        answered(client.post(f"{iri}/approval"))
-        answered(client.post(f"{iri}/key-registration", json=_key_note(name, key), headers=LD_JSON))
+        return admit(client, operator, name, made.headers["Location"], folder, reason, made.json())
+
+
+def _check_free(folder: Path) -> None:
+    if (folder / "profile.json").exists():
+        fail(f"{folder} holds a profile already", "choose another name")
+
+
+def admit(
+    client: httpx.Client, operator: Profile, name: str, iri: str, folder: Path, reason: str = "", known: dict[str, Any] | None = None
+) -> Profile:
+    """Approves a registered organisation once its identity has been asked about, and keys it; its profile is saved in `folder`."""
+    found = _asked(client, iri, known)
+    go_on = f"fmar participant approve {name} --organisation {iri} --data {folder.parents[1]}"
+    if found.get("identityStatus") == "QUERY" and not reason:
+        _show_evidence(found)
+        fail(f"{iri} is registered and not approved: the companies register does not agree", f'mend the document with PUT, or: {go_on} --reason "why it is right all the same"')
+    try:
+        answered(client.post(f"{iri}/approval", json={"approvalReason": reason} if reason else {}, headers=LD_JSON))
+    except Refused:
+        if found.get("identityStatus") != "PENDING":
+            raise
+        fail(f"{iri} is registered and not approved: the companies register has not answered yet", f"the node goes on asking; later: {go_on}")
+    key = new_key()
+    answered(client.post(f"{iri}/key-registration", json=_key_note(name, key), headers=LD_JSON))
     profile = Profile(operator.node, operator.issuer, operator.token_endpoint, name, iri, key, operator.ca)
     profile.save(folder)
     return profile
+
+
+def _asked(client: httpx.Client, iri: str, known: dict[str, Any] | None) -> dict[str, Any]:
+    """The organisation, as soon as nothing is being asked about it, or when that takes too long."""
+    found: dict[str, Any] = known if known is not None else answered(client.get(iri)).json()
+    if found.get("identityStatus") != "PENDING":
+        return found
+    until, pause = time.monotonic() + IDENTITY_SECONDS, 0.05
+    with err.status("the companies register is being asked"):
+        while found.get("identityStatus") == "PENDING" and time.monotonic() < until:
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
+            found = answered(client.get(iri)).json()
+    return found
+
+
+def _show_evidence(found: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("field", "outcome", "here", "in the companies register"):
+        table.add_column(column, overflow="fold")
+    for part in found.get("identityEvidence", ()):
+        field = str(part.get("evidenceField", ""))
+        table.add_row(*(escaped(str(each)) for each in (field, part.get("evidenceOutcome", ""), found.get(field, ""), part.get("comparedWith", ""))))
+    err.print(table)
 
 
 def _key_note(client_id: str, key: dict[str, Any]) -> dict[str, str]:
@@ -123,7 +202,7 @@ def rotate_key(as_: str = AS, data: Path | None = DATA) -> None:
     key = new_key()
     with connect(old) as client:
         answered(client.post(f"{old.organisation}/key-registration", json=_key_note(old.client_id, key), headers=LD_JSON))
-    fresh = Profile(old.node, old.issuer, old.token_endpoint, old.client_id, old.organisation, key)
+    fresh = replace(old, key=key)
     fresh.save(folder)
     note = {"clientId": old.client_id, "keyId": thumbprint(old.key)}
     with connect(fresh) as client:
@@ -163,13 +242,14 @@ def register_assets(
     files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="JSON-LD documents, one asset each."),
     as_: str = AS,
     data: Path | None = DATA,
+    for_: str = FOR,
     node: str = NODE,
     dry_run: bool = typer.Option(False, help="Judge only, write nothing."),
     as_json: bool = JSON,
 ) -> None:
     """Register assets from JSON-LD documents."""
     refused = 0
-    with client_of(as_, data) as client:
+    with client_of(as_, data, for_) as client:
         for file in files:
             params = {"dry-run": "true"} if dry_run else {}
             response = client.post(f"{node}/assets", content=file.read_bytes(), headers=LD_JSON, params=params)
@@ -199,11 +279,12 @@ def look_up(
     manufacturer: str = typer.Option("", help="For a serial number: its manufacturer."),
     as_: str = AS,
     data: Path | None = DATA,
+    for_: str = FOR,
     as_json: bool = JSON,
 ) -> None:
     """Find an asset by an identifier; the identifier never stands in a URL."""
     asked = {"scheme": scheme, "value": value, **({"manufacturer": manufacturer} if manufacturer else {})}
-    with client_of(as_, data) as client:
+    with client_of(as_, data, for_) as client:
         found = answered(client.post("/assets/lookup", json=asked)).json()
     if as_json:
         print_json(found)
@@ -217,13 +298,14 @@ def get(
     record: str = typer.Argument(..., help="A record's URL, or its path such as assets/0190..."),
     as_: str = AS,
     data: Path | None = DATA,
+    for_: str = FOR,
     accept: str = typer.Option("application/ld+json", help="The media type to ask for."),
     at: str = typer.Option("", help="As it stood at this time."),
     version: int | None = typer.Option(None, help="This version."),
 ) -> None:
     """Read a record."""
     params: dict[str, str] = {**({"at": at} if at else {}), **({"version": str(version)} if version is not None else {})}
-    with client_of(as_, data) as client:
+    with client_of(as_, data, for_) as client:
         url = record if record.startswith("http") else f"/{record.lstrip('/')}"
         sys.stdout.write(answered(client.get(url, params=params, headers={"Accept": accept})).text)
 
@@ -283,11 +365,12 @@ def _short(cell: dict[str, str]) -> str:
 def export(
     as_: str = AS,
     data: Path | None = DATA,
+    for_: str = FOR,
     format_: str = typer.Option("ndjson", "--format", help="ndjson, csv, nq or ttl."),
     output: Path | None = typer.Option(None, "--output", "-o", help="A file (default: standard output)."),
 ) -> None:
     """Everything that you manage, streamed."""
-    with client_of(as_, data) as client, client.stream("GET", "/assets/export", params={"format": format_}) as response:
+    with client_of(as_, data, for_) as client, client.stream("GET", "/assets/export", params={"format": format_}) as response:
         if not response.is_success:
             response.read()
             answered(response)
@@ -297,11 +380,17 @@ def export(
 
 
 @told
-def agent(as_: str = AS, data: Path | None = DATA, port: int = typer.Option(8081, min=0, max=65_535, help="The loopback port to listen on.")) -> None:
+def agent(
+    as_: str = AS,
+    data: Path | None = DATA,
+    for_: str = FOR,
+    port: int = typer.Option(8081, min=0, max=65_535, help="The loopback port to listen on."),
+) -> None:
     """A loopback proxy that adds your credential, so that any plain HTTP or SPARQL tool can use the node."""
     from fmar_node.cli.agent import serve_agent
 
     profile = profile_of(as_, data)
+    profile = profile.acting_for(organisation_of(for_, data)) if for_ else profile
     try:
         serve_agent(profile, port, lambda address: out.print(f"{profile.client_id} at {profile.node} through {address}  (Ctrl-C ends)"))
     except OSError as error:

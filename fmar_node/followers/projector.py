@@ -9,6 +9,7 @@ entry costs does not grow with the organisations that have nothing to do with it
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -16,7 +17,7 @@ from typing import Any
 
 import pyoxigraph as ox
 
-from fmar_node.access.caller import Caller, Role, caller_of, is_same_window
+from fmar_node.access.caller import Caller, Grant, Role, caller_of, grant_of, is_same_window
 from fmar_node.access.reveal import WIDE, Relation, filtered, parties, relations, tiers
 from fmar_node.journal.register import Register, Window
 from fmar_node.kinds.erasure import ERASURE
@@ -32,7 +33,9 @@ PAGE = 500
 """Records that are read at once; between pages the journal may be written and its log be cleared."""
 BLOCK_CHARS = 16_000_000
 """N-Quads that are loaded at once: larger blocks save work, smaller ones memory."""
-KINDS = ("organisations", "assets")
+TOGETHER = 100
+"""Records that change in one view at once."""
+KINDS = ("organisations", "assets", "users", "delegations")
 
 OPERATOR_VIEW = Caller(organisation="operator", roles=frozenset({Role.OPERATOR}), state="ACTIVE")
 PUBLIC_VIEW = Caller()
@@ -46,12 +49,19 @@ class Projector:
         self.register, self.graph, self.vocabulary, self.base_url = register, graph, vocabulary, base_url
         self.applied = graph.applied
         self.viewers: dict[str, Caller] = {}
+        self.granted: dict[str, dict[str, tuple[str, Grant]]] = {}
+        self.delegates: dict[str, set[str]] = {}
         self.wide: dict[str, Caller] = {}
         self._admit_all(self.applied)
 
     def _admit_all(self, index: int) -> None:
+        """Who looks into the graph at a place of the journal, and what each has been granted then."""
         for version in self._stood("organisations", Window(everything=True), index):
             self._admit(caller_of(version.document))
+        for version in self._stood("delegations", Window(everything=True), index):
+            self._note_grant(version)
+        for delegate in self.granted:
+            self._admit(self._with_grants(self.viewers[delegate]))
 
     def _admit(self, viewer: Caller) -> None:
         self.viewers[viewer.organisation] = viewer
@@ -59,15 +69,31 @@ class Projector:
         if viewer.has(*WIDE):
             self.wide[viewer.organisation] = viewer
 
+    def _note_grant(self, version: Version) -> None:
+        """A delegation is there while its record says ACTIVE: the days on which it begins and ends are entries of their own."""
+        grantor, delegate = parties(version.document)
+        given = self.granted.setdefault(delegate, {})
+        given.pop(version.id, None)
+        if version.state == "ACTIVE":
+            given[version.id] = (grantor, grant_of(version.document))
+            self.delegates.setdefault(grantor, set()).add(delegate)
+
+    def _with_grants(self, viewer: Caller) -> Caller:
+        """The viewer with what active organisations have granted it, if it is active itself."""
+        grants: dict[str, tuple[Grant, ...]] = {}
+        for _, (grantor, grant) in sorted(self.granted.get(viewer.organisation, {}).items()) if viewer.is_active else ():
+            if self.viewers[grantor].is_active:
+                grants[grantor] = (*grants.get(grantor, ()), grant)
+        return replace(viewer, grants=grants)
+
     def catch_up(self, most: int = GROUP) -> int:
         """Applies up to `most` further entries; how many there were."""
         versions = self.register.since(self.applied, most)
         changes: list[Change] = []
         for version in versions:
-            if version.kind == "organisations" and not is_same_window(self.viewers, caller_of(version.document)):
+            if version.kind in ("organisations", "delegations") and self._moves_a_window(version):
                 self._apply(changes, version.index - 1)
-                changes = list(self._changes(version, only_shared=True))
-                self._make_anew(version)
+                changes = list(self._move_windows(version))
             elif version.action == ERASURE:
                 self._apply(changes, version.index - 1)
                 changes = list(self._replaced(version))
@@ -76,6 +102,56 @@ class Projector:
         if versions:
             self._apply(changes, versions[-1].index)
         return len(versions)
+
+    def _moves_a_window(self, version: Version) -> bool:
+        """Whether an entry changes what somebody sees of others' records."""
+        if version.kind == "delegations":
+            grantor, delegate = parties(version.document)
+            given = (grantor, grant_of(version.document)) if version.state == "ACTIVE" else None
+            return self.granted.get(delegate, {}).get(version.id) != given
+        after = self._with_grants(caller_of(version.document))
+        before = self.viewers.get(after.organisation)
+        is_granting = after.organisation in self.delegates and before is not None and before.is_active != after.is_active
+        return is_granting or not is_same_window(self.viewers, after)
+
+    def _move_windows(self, version: Version) -> Iterable[Change]:
+        """Makes the graphs that an entry moves what they are to be; what it changes in all others."""
+        if version.kind == "delegations":
+            grantor, delegate = parties(version.document)
+            self._note_grant(version)
+            self._regrant(delegate, grantor, version.index)
+            return self._changes(version)
+        viewer = self._with_grants(caller_of(version.document))
+        is_same = is_same_window(self.viewers, viewer)
+        self._admit(viewer)
+        for delegate in sorted(self.delegates.get(viewer.organisation, ())):
+            self._regrant(delegate, viewer.organisation, version.index)
+        if not is_same:
+            self._make_anew(viewer, version.index)
+        return self._changes(version, only_shared=not is_same and viewer.organisation not in self.delegates)
+
+    def _regrant(self, delegate: str, grantor: str, index: int) -> None:
+        """Brings what a delegate sees of a grantor's records to what is granted now; repeated whole if the process ends in between."""
+        old = self.viewers[delegate]
+        viewer = self._with_grants(old)
+        if viewer.grants.get(grantor) == old.grants.get(grantor):
+            return
+        self._admit(viewer)
+        if viewer.has(Role.OPERATOR):
+            return
+        records = itertools.chain(
+            self._stood("assets", Window(organisation=grantor, managed_only=True), index),
+            self._stood("organisations", Window(organisation=grantor, public=False), index),
+        )
+        if grantor not in old.grants:
+            self.graph.load(self.view_of(viewer), (triple for each in records for triple in self._shown(each.document, self._opened(each.document, viewer))))
+            return
+        while together := list(itertools.islice(records, TOGETHER)):
+            self.graph.apply([self._replacing(viewer, each) for each in together], self.applied)
+
+    def _replacing(self, viewer: Caller, version: Version) -> Change:
+        view = self.view_of(viewer)
+        return Change(view, list(self.graph.about(view, version.iri)), list(self._shown(version.document, self._opened(version.document, viewer))))
 
     def _apply(self, changes: list[Change], index: int) -> None:
         if index > self.applied:
@@ -106,7 +182,9 @@ class Projector:
 
     def _concerned(self, *documents: Document) -> list[Caller]:
         """Everybody in whose graph these versions of a record may stand, whatever reveal then says of it."""
-        named = {party: self.viewers[party] for document in documents for party in parties(document) if party in self.viewers}
+        belonging = {party for document in documents for party in parties(document)}
+        belonging |= {delegate for document in documents for delegate in self.delegates.get(parties(document)[0], ())}
+        named = {party: self.viewers[party] for party in belonging if party in self.viewers}
         return [*SHARED_VIEWS, *(viewer for viewer in (named | self.wide).values() if not viewer.has(Role.OPERATOR))]
 
     def _triples(self, document: Document, viewer: Caller, made: dict[Any, frozenset[ox.Triple]]) -> frozenset[ox.Triple]:
@@ -131,14 +209,12 @@ class Projector:
     def view_of(self, viewer: Caller) -> str:
         return f"{self.base_url}/views/{viewer.view}"
 
-    def _make_anew(self, version: Version) -> None:
+    def _make_anew(self, viewer: Caller, index: int) -> None:
         """An organisation's graph after its rights have changed; repeated whole if the process ends in between."""
-        viewer = caller_of(version.document)
-        self._admit(viewer)
         own = f"{self.base_url}/views/{viewer.organisation}"
         self.graph.clear(own)
         if not viewer.has(Role.OPERATOR):
-            self.graph.load(own, self._held(viewer, version.index))
+            self.graph.load(own, self._held(viewer, index))
 
     def _held(self, viewer: Caller, index: int) -> Iterator[ox.Triple]:
         """What `window` is, from those records alone that may be in it."""

@@ -32,13 +32,18 @@ from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import CompactRange, ProofError, tree_root
 from fmar_node.vocabulary import Term
 
-FORMAT = "2"
+FORMAT = "3"
 LEAST_BYTES = 512
 """A smaller file is no SQLite database, and may be taken for a new one."""
 TRIED = "INSERT OR REPLACE INTO meta VALUES ('tried', ?)"
 """A write that means nothing."""
 LOST = "lost "
 """Begins the names in the table `meta` of records whose key was lost, not destroyed: nobody has decided that it be gone elsewhere too."""
+KEY = (
+    "INSERT INTO application_key VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+    "organisation = excluded.organisation, jwk = excluded.jwk, is_active = excluded.is_active"
+)
+"""A key as it stands now; the entry that it came with stays."""
 CUT_OFF = ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
 """Errors after which a batch is not whole in the log."""
 log = logging.getLogger("fmar.journal")
@@ -66,6 +71,8 @@ class Draft:
     claims: frozenset[tuple[str, str]] = frozenset()
     handles: frozenset[tuple[str, str]] = frozenset()
     keys: tuple[tuple[str, str, str, bool], ...] = ()
+    due: str | None = None
+    """When something happens to the record by the clock (xsd:dateTime in UTC); None: nothing does."""
     idempotency: tuple[str, str, bytes] | None = None
     cause: int | None = None
     erases: bool = False
@@ -290,9 +297,16 @@ class Journal:
         )
         self._identify(draft)
         for client, key, jwk, active in draft.keys:
-            run("INSERT OR REPLACE INTO application_key VALUES (?, ?, ?, ?, ?)", (client, key, draft.id, jwk, active))
+            run(KEY, (client, key, draft.id, jwk, active, index))
+        self._await(draft)
         if draft.idempotency:
             self.remember(draft.idempotency, draft.id, index)
+
+    def _await(self, draft: Draft) -> None:
+        if draft.number > 1:
+            self.connection.execute("DELETE FROM due WHERE record = ?", (draft.id,))
+        if draft.due:
+            self.connection.execute("INSERT INTO due VALUES (?, ?, ?)", (draft.id, draft.kind, draft.due))
 
     def remember(self, request: tuple[str, str, bytes], record: str, index: int) -> None:
         """Files an idempotency key, unless it is filed; `Batch.remember` calls this."""

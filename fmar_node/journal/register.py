@@ -43,13 +43,14 @@ class Claimed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which records a list may pick from: all, or those managed, owned, in these areas, or public."""
+    """Which records a list may pick from: all, or those managed, owned, in these areas, of these grantors, or public."""
 
     everything: bool = False
     organisation: str = ""
     areas: tuple[str, ...] = ()
     managed_only: bool = False
     public: bool = True
+    grantors: tuple[str, ...] = ()
 
 
 def connect(path: Path, *, writable: bool = False) -> sqlite3.Connection:
@@ -139,6 +140,33 @@ class Register:
         sql = "SELECT count(*) FROM record WHERE kind = 'assets' AND is_live = 1 AND (manager = ?1 OR owner = ?1)"
         return int(self.connection.execute(sql, (organisation,)).fetchone()[0])
 
+    def granted_to(self, organisation: str) -> list[Version]:
+        """The active delegations to an organisation whose grantors are active."""
+        sql = (
+            "JOIN record r ON r.head = e.idx JOIN record g ON g.kind = 'organisations' AND g.id = r.manager AND g.state = 'ACTIVE' "
+            "WHERE r.kind = 'delegations' AND r.owner = ? AND r.state = 'ACTIVE' ORDER BY r.id"
+        )
+        return list(self._many(VERSION + sql, organisation))
+
+    def granting_moved(self, organisation: str) -> int:
+        """The newest entry that may have changed what is granted to an organisation; -1 where there is none."""
+        sql = (
+            "SELECT max(max(r.head, CASE WHEN g.state <> 'ACTIVE' THEN g.head ELSE -1 END)) FROM record r "
+            "JOIN record g ON g.kind = 'organisations' AND g.id = r.manager WHERE r.kind = 'delegations' AND r.owner = ?"
+        )
+        newest = self.connection.execute(sql, (organisation,)).fetchone()[0]
+        return -1 if newest is None else int(newest)
+
+    def belonging(self, kind: str, organisation: str, states: Sequence[str]) -> list[Version]:
+        """The records of a kind, in one of these states, that an organisation manages, has granted or was granted; or its users."""
+        sql = f"JOIN record r ON r.head = e.idx WHERE r.kind = ?1 AND (r.manager = ?2 OR r.owner = ?2) AND r.state IN ({','.join('?' * len(states))}) ORDER BY r.id"
+        return list(self._many(VERSION + sql, kind, organisation, *states))
+
+    def due(self, now: str, most: int) -> list[tuple[str, str]]:
+        """Kind and id of records to which something happens by the clock, in the order in which it was due."""
+        rows = self.connection.execute("SELECT kind, record FROM due WHERE at <= ? ORDER BY at, record LIMIT ?", (now, most))
+        return [(row[0], row[1]) for row in rows]
+
     def counts(self) -> dict[tuple[str, str], int]:
         """How many records of each kind are in each state."""
         rows = self.connection.execute("SELECT kind, state, records FROM tally WHERE records > 0")
@@ -166,6 +194,12 @@ class Register:
         sql = "SELECT * FROM application_key WHERE client_id = ?1 AND (?2 IS NULL OR key_id = ?2) ORDER BY is_active DESC"
         row: sqlite3.Row | None = self.connection.execute(sql, (client_id, key_id)).fetchone()
         return row
+
+    def revoked_keys(self) -> tuple[int, list[int]]:
+        """The highest entry that a key came with, and the entries of those keys that are revoked."""
+        highest = self.connection.execute("SELECT coalesce(max(entry), 0) FROM application_key").fetchone()[0]
+        sql = "SELECT entry FROM application_key GROUP BY entry HAVING max(is_active) = 0 ORDER BY entry"
+        return int(highest), [row[0] for row in self.connection.execute(sql)]
 
     def repeated(self, organisation: str, key: str, digest: bytes) -> tuple[bool, int] | None:
         """Whether an earlier request with this idempotency key had the same digest, and its entry; None where there was none.
@@ -272,6 +306,10 @@ def _selection(window: Window) -> tuple[str, Sequence[str]]:
     if window.areas:
         clauses.append(f"r.area IN ({','.join('?' * len(window.areas))})")
         values += window.areas
+    if window.grantors:
+        places = ",".join("?" * len(window.grantors))
+        clauses += [f"r.manager IN ({places})", f"r.id IN ({places})"]
+        values += window.grantors * 2
     return " OR ".join(clauses), values
 
 

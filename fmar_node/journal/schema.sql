@@ -1,4 +1,4 @@
--- The journal's tables, format 2. Specification: docs/formats/journal.md; older formats: upgrade.py.
+-- The journal's tables, format 3. Specification: docs/formats/journal.md; older formats: upgrade.py.
 -- entry, node, checkpoint and handover never change; section and subject_key lose what is erased; the rest is current
 -- state, derived from the entries in the same transaction and made again from them by state.py.
 
@@ -66,8 +66,16 @@ CREATE INDEX handle_record ON handle (record);
 
 CREATE TABLE application_key (
     client_id TEXT NOT NULL, key_id TEXT NOT NULL, organisation TEXT NOT NULL, jwk TEXT NOT NULL,
-    is_active INTEGER NOT NULL, PRIMARY KEY (client_id, key_id)
+    is_active INTEGER NOT NULL,
+    entry INTEGER NOT NULL,                     -- the entry that the key came with: its place in the status list
+    PRIMARY KEY (client_id, key_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE due (                              -- what happens to a record by the clock, if nothing else does before
+    record TEXT PRIMARY KEY, kind TEXT NOT NULL,
+    at     TEXT NOT NULL                        -- xsd:dateTime, UTC
+) STRICT, WITHOUT ROWID;
+CREATE INDEX due_at ON due (at);
 
 CREATE TABLE idempotency (
     request BLOB PRIMARY KEY,                   -- keyed hash of organisation and Idempotency-Key

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("fmar.journal")
 Step = Callable[[sqlite3.Connection, "Register"], None]
 NEW_IN_2 = ("subject_key", "handover", "tally", "idempotency")
+NEW_IN_3 = ("application_key", "due")
 
 
 def run(connection: sqlite3.Connection, register: Register, wanted: str) -> None:
@@ -61,6 +62,21 @@ def encrypt_personal_sections(connection: sqlite3.Connection, register: Register
     connection.execute("DROP TABLE idempotency_1")
 
 
+def know_what_is_due(connection: sqlite3.Connection, register: Register) -> None:
+    """Format 2 to 3: what happens by the clock (nothing did so far), and the entry that each application key came with."""
+    connection.execute("ALTER TABLE application_key RENAME TO application_key_2")
+    for statement in statements(NEW_IN_3):
+        connection.execute(statement)
+    came: dict[tuple[str, str], int] = {}
+    for record in connection.execute("SELECT DISTINCT organisation FROM application_key_2").fetchall():
+        for version in register.versions("organisations", record[0]):
+            for key in version.document.get("applicationKey", ()):
+                came.setdefault((key["clientId"], key["keyId"]), version.index)
+    rows = [(*row, came[row["client_id"], row["key_id"]]) for row in connection.execute("SELECT * FROM application_key_2")]
+    connection.executemany("INSERT INTO application_key VALUES (?, ?, ?, ?, ?, ?)", rows)
+    connection.execute("DROP TABLE application_key_2")
+
+
 def _encrypt(connection: sqlite3.Connection, index: int, subject: SubjectKey) -> None:
     columns = ", ".join(SECTIONS)
     salts, *bodies = connection.execute(f"SELECT salts, {columns} FROM section WHERE idx = ?", (index,)).fetchone()
@@ -82,5 +98,5 @@ def _table_of(statement: str) -> str:
     return words[words.index("ON") + 1] if words[1] == "INDEX" else words[2]
 
 
-STEPS: Mapping[str, Step] = {"1": encrypt_personal_sections}
+STEPS: Mapping[str, Step] = {"1": encrypt_personal_sections, "2": know_what_is_due}
 """What takes a journal of a format to the next one."""

@@ -24,6 +24,7 @@ from fmar_node.clock import Clock, SystemClock, parse_stamp
 from fmar_node.errors import FmarError
 from fmar_node.folder import PUT_BACK, Folder, is_open, readable
 from fmar_node.followers.projector import Projector
+from fmar_node.followers.verification import source_of
 from fmar_node.foundation import OPERATOR_CLIENT
 from fmar_node.journal.checkpoint import origin_of
 from fmar_node.journal.journal import origin_in
@@ -78,6 +79,7 @@ def check_node(folder: Folder, clock: Clock | None = None) -> list[Finding]:
     if settings is None:
         return findings
     findings += [_sandbox(settings), _certificate(settings, folder, clock or SystemClock())]
+    findings += _sources(settings, folder, clock or SystemClock())
     if not all(finding.is_ok for finding in keys if "may be read" not in finding.detail):
         return findings
     findings.append(_journal(folder))
@@ -152,6 +154,17 @@ def _certificate(settings: Settings, folder: Folder, clock: Clock) -> Finding:
         return Finding("certificate", False, f"{certificate.file} expired at {certificate.ends.isoformat()}", renew)
     soon = left < SOON_DAYS
     return Finding("certificate", not soon, f"{certificate.file} is for {', '.join(certificate.names)} and ends in {left:.0f} days", renew if soon else "")
+
+
+def _sources(settings: Settings, folder: Folder, clock: Clock) -> Iterator[Finding]:
+    """Whether the external sources could be asked; nobody is."""
+    try:
+        source = source_of(settings, folder, clock)
+    except FmarError as error:
+        yield Finding("sources", False, error.detail, "mend what it says; the node does not start like this")
+        return
+    if source is not None:
+        yield Finding("sources", True, f"the companies register is asked at {settings.companies_register_url}")
 
 
 def _journal(folder: Folder) -> Finding:

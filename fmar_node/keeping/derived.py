@@ -19,7 +19,7 @@ from fmar_node.kinds import KINDS
 from fmar_node.record import Version
 
 Rows = dict[str, set[tuple[object, ...]]]
-RECORD_COLUMN = {"record": "id", "claim": "record", "handle": "record", "application_key": "organisation"}
+RECORD_COLUMN = {"record": "id", "claim": "record", "handle": "record", "application_key": "organisation", "due": "record"}
 """The tables with rows of one record, and the column that names it."""
 UNREADABLE = (Broken, ValueError, TypeError, KeyError, sqlite3.DatabaseError)
 """What reading a damaged entry may come to."""
@@ -84,13 +84,24 @@ def newest(register: Register) -> Iterator[Version]:
 def rows_of(version: Version, register: Register) -> Rows:
     """What the tables hold for a record whose newest version this is."""
     state = state_of(version.document, version.kind)
+    came = _came(version, register)
     columns = (state["manager"], state["owner"], state["area"], int(state["is_live"]), int(state["is_public"]))
     return {
         "record": {(version.kind, version.id, version.index, state["state"], *columns)},
         "claim": {(register.blind(*claim), version.id) for claim in state["claims"]},
         "handle": {(register.blind(f"handle:{scheme}", value), version.id) for scheme, value in state["handles"]},
-        "application_key": {(client, key, version.id, jwk, int(active)) for client, key, jwk, active in state["keys"]},
+        "application_key": {(client, key, version.id, jwk, int(active), came[client, key]) for client, key, jwk, active in state["keys"]},
+        "due": {(version.id, version.kind, state["due"])} if state["due"] else set(),
     }
+
+
+def _came(version: Version, register: Register) -> dict[tuple[str, str], int]:
+    """The entry that each application key of a record came with."""
+    found: dict[tuple[str, str], int] = {}
+    for earlier in register.versions(version.kind, version.id) if "applicationKey" in version.document else ():
+        for key in earlier.document.get("applicationKey", ()):
+            found.setdefault((key["clientId"], key["keyId"]), earlier.index)
+    return found
 
 
 def _compare(table: str, is_equal: bool) -> None:

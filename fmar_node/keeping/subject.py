@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fmar_node.access.caller import caller_of
+from fmar_node.access.caller import Caller
 from fmar_node.access.reveal import tiers
+from fmar_node.access.standing import caller_in
+from fmar_node.clock import SystemClock, today
 from fmar_node.errors import NotFound
 from fmar_node.identity import is_uuid
 from fmar_node.journal.entry import SECTIONS
@@ -103,8 +105,9 @@ def _shown(section: str, body: bytes | None) -> Any:
 
 
 def _seen_by(register: Register, version: Version) -> Iterator[dict[str, Any]]:
+    day = today(SystemClock())
     for other in register.as_of("organisations", register.size() - 1):
-        open_tiers = tiers(version.document, caller_of(other.document))
+        open_tiers = tiers(version.document, caller_in(register, Caller(other.id), day))
         if open_tiers:
             shown = sorted(tier.value for tier in open_tiers)
             yield {"organisation": other.iri, "name": other.document.get("organisationLegalName"), "tiers": shown, "personal": Tier.PERSONAL in open_tiers}

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 from fmar_node.kinds.asset import ASSET
-from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Register, Rule, Situation, Verdict
+from fmar_node.kinds.delegation import DELEGATION
+from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Policy, Register, Rule, Situation, Verdict
 from fmar_node.kinds.organisation import ORGANISATION
+from fmar_node.kinds.user import USER
 
-KINDS: Mapping[str, Kind] = {kind.plural: kind for kind in (ASSET, ORGANISATION)}
+KINDS: Mapping[str, Kind] = {kind.plural: kind for kind in (ASSET, ORGANISATION, USER, DELEGATION)}
 
-__all__ = ["KINDS", "Action", "Claim", "Kind", "Policy", "Register", "Rule", "Situation", "Verdict"]
+__all__ = ["KINDS", "Action", "Claim", "Consequence", "Kind", "Policy", "Register", "Rule", "Situation", "Verdict"]

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 
-from fmar_node.access.caller import Caller, Role
+from fmar_node.access.caller import Permission, Role, UserRole
+from fmar_node.access.reveal import Relation
 from fmar_node.checks import mpan
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import ERASURE, erasure
-from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation
+from fmar_node.kinds.kind import FORBIDDING, NODE_ONLY, Action, Claim, Kind, Policy, Rule, Situation
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
@@ -25,14 +26,8 @@ NEAR = 5
 """Per cent of capacity within which an asset of the same MPAN and category is probably the same one (domain 5.1)."""
 
 
-def is_manager(situation: Situation) -> bool:
-    previous = situation.previous
-    return (
-        previous is not None
-        and situation.caller.is_active
-        and situation.caller.has(Role.FSP)
-        and uuid_of(previous.document.get("managedBy", "")) == situation.caller.organisation
-    )
+AWAITING_NEW_FSP = "AWAITING_NEW_FSP"
+PROVIDER, MANAGING = frozenset({Role.FSP}), frozenset({Relation.MANAGER})
 
 
 # -- rules
@@ -249,6 +244,11 @@ def deregistered(situation: Situation) -> Document:
     }
 
 
+def orphaned(situation: Situation) -> Document:
+    """The provider has left the register; the asset stays, and waits for another one."""
+    return {**situation.document, "registrationStatus": AWAITING_NEW_FSP, "standing": AWAITING_NEW_FSP}
+
+
 def defaults(document: Document, today: date) -> dict[str, object]:
     """F: what the published rules fill where a document is silent (A06, A08)."""
     filled: dict[str, object] = {}
@@ -262,10 +262,6 @@ def defaults(document: Document, today: date) -> dict[str, object]:
 def plain_checks(document: Document) -> list[Fault]:
     """Checks that a plain function does better than SHACL: MPAN check digits and distributors."""
     return mpan.faults(document.get("importMPAN"), document.get("exportMPAN"), document.get("dnoConnection"))
-
-
-def _may_register(caller: Caller) -> bool:
-    return caller.is_active and caller.has(Role.FSP)
 
 
 DOCUMENT_RULES = (
@@ -298,33 +294,48 @@ ASSET = Kind(
                 Policy(
                     "ASSET-REGISTER-1",
                     "an active flexibility service provider registers the assets that it manages; platforms and "
-                    "installers need a delegation, which this release does not have yet",
-                    lambda situation: _may_register(situation.caller),
+                    "installers act on behalf of one that has granted it to them, with a token that names both",
+                    PROVIDER,
                 ),
             ),
             rules=DOCUMENT_RULES,
             apply=registered,
             takes_document=True,
+            permission=Permission.REGISTER,
+            user_role=UserRole.EDITOR,
         ),
         "update": Action(
             name="update",
             use_cases=("UC-02.04",),
-            policies=(Policy("ASSET-UPDATE-1", "only the provider that manages the asset changes it", is_manager),),
+            policies=(Policy("ASSET-UPDATE-1", "only the provider that manages the asset changes it", PROVIDER, MANAGING),),
             rules=DOCUMENT_RULES,
             states=NOT_FINAL,
             state_rule="ASSET-UPDATE-2",
             apply=updated,
             takes_document=True,
+            permission=Permission.UPDATE,
+            user_role=UserRole.EDITOR,
         ),
         "deregistration": Action(
             name="deregistration",
             use_cases=("UC-02.03",),
-            policies=(Policy("ASSET-DEREGISTER-1", "only the provider that manages the asset de-registers it", is_manager),),
+            policies=(Policy("ASSET-DEREGISTER-1", "only the provider that manages the asset de-registers it", PROVIDER, MANAGING),),
             rules=(Rule(has_a_reason, ("ASSET-DEREGISTER-4", "ASSET-DEREGISTER-5")),),
             states=NOT_FINAL,
             state_rule="ASSET-DEREGISTER-3",
             apply=deregistered,
             note_terms=frozenset({"deregistrationReason", "survivor"}),
+            permission=Permission.DEREGISTER,
+            user_role=UserRole.EDITOR,
+        ),
+        "orphaning": Action(
+            name="orphaning",
+            use_cases=("UC-01.04",),
+            policies=(Policy("ASSET-ORPHAN-1", FORBIDDING[NODE_ONLY]),),
+            states=NOT_FINAL - {AWAITING_NEW_FSP},
+            state_rule="ASSET-ORPHAN-2",
+            apply=orphaned,
+            is_nodes_own=True,
         ),
         ERASURE: erasure("ASSET", NOT_FINAL | {"DEREGISTERED"}),
     },

@@ -31,16 +31,12 @@ def erasure(name: str, states: frozenset[str]) -> Action:
     return Action(
         name=ERASURE,
         use_cases=("UC-05.06",),
-        policies=(Policy(f"{code}-1", "only the operator destroys personal values", is_operator),),
+        policies=(Policy(f"{code}-1", "only the operator destroys personal values", frozenset({Role.OPERATOR})),),
         rules=(Rule(has_a_reason, (f"{code}-2",)),),
         states=states,
         apply=erased,
         note_terms=frozenset({"erasureReason", "erasureScope"}),
     )
-
-
-def is_operator(situation: Situation) -> bool:
-    return situation.caller.is_active and situation.caller.has(Role.OPERATOR)
 
 
 def erased(situation: Situation) -> Document:

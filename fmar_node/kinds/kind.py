@@ -1,18 +1,20 @@
 """What a kind of record is: its actions, who may take them, in which states, by which rules.
 
-Each kind is one declarative file beside this one. Rules kept here: default deny (an action without a
-policy that permits is refused); every policy and rule has a code that errors and tests quote; a rule is a
-pure function of the `Situation`, which reads the journal's own tables inside its transaction.
+Each kind is one declarative file beside this one. Rules kept here: default deny (an action without a policy that permits
+is refused), and what forbids comes before what permits; policies are data, and `decide` is the one pure function over
+them, so that every combination can be worked out; every policy and rule has a code that errors and tests quote; a rule
+is a pure function of the `Situation`, which reads the journal's own tables inside its transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
 
-from fmar_node.access.caller import Caller
+from fmar_node.access.caller import Caller, Permission, Role, UserRole
+from fmar_node.access.reveal import Relation, parties, standings
 from fmar_node.errors import Fault
 from fmar_node.record import Version
 from fmar_node.vocabulary import Document
@@ -45,6 +47,10 @@ class Register(Protocol):
         """How many assets that are not de-registered an organisation manages or owns."""
         ...
 
+    def belonging(self, kind: str, organisation: str, states: Sequence[str]) -> list[Version]:
+        """The records of a kind, in one of these states, that are an organisation's, or that it has granted or was granted."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
@@ -59,6 +65,8 @@ class Situation:
     """The instant of recording, an xsd:dateTime."""
     note: Document = field(default_factory=dict)
     """The small document of a named action."""
+    sources: frozenset[str] = frozenset()
+    """The external sources that this node asks, as codes of EvidenceKind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +80,48 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A named permission: who may take an action. The reason is shown to those who may not."""
+    """A named permission: organisations of one of these roles that stand in one of these relations to the record.
+
+    None given means any. The reason is shown to those who may not.
+    """
 
     code: str
     reason: str
-    permits: Callable[[Situation], bool]
+    roles: frozenset[Role] = frozenset()
+    relations: frozenset[Relation] = frozenset()
+    applicants: bool = False
+    """Only persons that apply for an organisation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Everything about a caller that decides what it may do to a record.
+
+    `permissions` are what was granted to the organisation that acts for it, None where it acts for itself; `user_role` is
+    that of the person that has signed in, None for an application.
+    """
+
+    roles: frozenset[Role] = frozenset()
+    relations: frozenset[Relation] = frozenset()
+    is_active: bool = True
+    permissions: frozenset[Permission] | None = None
+    user_role: UserRole | None = None
+    is_node: bool = False
+    is_applicant: bool = False
+
+
+NODE_ONLY = "NODE-1"
+USER_ROLE = "USER-ROLE-1"
+NEVER_DELEGATED, NOT_GRANTED = "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2"
+APPLICANT = "APPLICANT-1"
+FORBIDDING: Mapping[str, str] = {
+    NODE_ONLY: "only the node itself does this, when the time or another's answer has come",
+    USER_ROLE: "your role in your organisation does not allow this; its administrators can do it",
+    NEVER_DELEGATED: "this cannot be done on behalf of another organisation",
+    APPLICANT: "who applies for an organisation does nothing else until it has been approved",
+    NOT_GRANTED: "the organisation on whose behalf this was sent has not granted this",
+}
+"""The policies that hold for every action and forbid, before any other is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +130,20 @@ class Rule:
 
     faults: Callable[[Situation], Iterable[Fault]]
     codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """A further entry that an action brings about: an action of another record, with its note, in the same transaction."""
+
+    kind: str
+    id: str
+    action: str
+    note: Document = field(default_factory=dict)
+
+
+def nothing_further(_: Situation) -> Iterable[Consequence]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +157,70 @@ class Action:
     states: frozenset[str] = frozenset()
     state_rule: str = ""
     apply: Callable[[Situation], Document] = lambda situation: situation.document
+    consequences: Callable[[Situation], Iterable[Consequence]] = nothing_further
     note_terms: frozenset[str] = frozenset()
     """The terms of the small document that the action takes (named actions only)."""
     note_class: str = ""
     """The class that the small document is read as, where it is not the record's own."""
     takes_document: bool = False
+    permission: Permission | None = None
+    """What has to be granted to who does it on behalf of another; None: nobody may."""
+    user_role: UserRole = UserRole.ADMINISTRATOR
+    """The least role of a person that does it for its organisation."""
+    is_open_to_applicants: bool = False
+    """Whether a person that has no organisation yet may take it, as far as a policy permits."""
+    is_nodes_own: bool = False
+    """Whether only the node itself does it; no request may."""
 
     def verdict(self, situation: Situation) -> Verdict:
-        """The first policy that permits, or the refusal of the last one."""
-        for policy in self.policies:
-            if policy.permits(situation):
-                return Verdict(True, policy.code)
-        refused = self.policies[-1]
-        return Verdict(False, refused.code, refused.reason)
+        """Whether the caller may take the action, and by which policy."""
+        return decide(self, standing(situation))
+
+
+def standing(situation: Situation) -> Standing:
+    """How the caller stands to the record of a situation."""
+    caller, previous = situation.caller, situation.previous
+    permissions = None
+    if caller.actor:
+        asset = previous.id if previous else None
+        granting = parties(previous.document)[:1] if previous else (caller.organisation,)
+        permissions = caller.granted(caller.organisation, asset) if caller.organisation in granting else frozenset()
+    relations = frozenset(standings(previous.document, caller)) if previous else frozenset()
+    return Standing(caller.roles, relations, caller.is_active, permissions, caller.user_role, caller.is_node, caller.applicant is not None)
+
+
+def decide(action: Action, standing: Standing) -> Verdict:
+    """The policy matrix: what forbids first, then the first policy that permits, otherwise the refusal of the last one."""
+    if action.is_nodes_own or standing.is_node:
+        both = action.is_nodes_own and standing.is_node
+        return Verdict(both, NODE_ONLY, "" if both else FORBIDDING[NODE_ONLY])
+    if (forbidden := _forbidden(action, standing)) is not None:
+        return Verdict(False, forbidden, FORBIDDING[forbidden])
+    for policy in action.policies if standing.is_active else ():
+        if _permits(policy, standing):
+            return Verdict(True, policy.code)
+    refused = action.policies[-1]
+    return Verdict(False, refused.code, refused.reason)
+
+
+def _forbidden(action: Action, standing: Standing) -> str | None:
+    if standing.is_applicant and not action.is_open_to_applicants:
+        return APPLICANT
+    if standing.permissions is not None:
+        if action.permission is None:
+            return NEVER_DELEGATED
+        if action.permission not in standing.permissions:
+            return NOT_GRANTED
+    if standing.user_role is not None and not standing.user_role.includes(action.user_role):
+        return USER_ROLE
+    return None
+
+
+def _permits(policy: Policy, standing: Standing) -> bool:
+    if policy.applicants and not standing.is_applicant:
+        return False
+    has_role = not policy.roles or not policy.roles.isdisjoint(standing.roles)
+    return has_role and (not policy.relations or not policy.relations.isdisjoint(standing.relations))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +236,7 @@ class Kind:
     claims: Callable[[Document], set[Claim]]
     handles: Callable[[Document], set[tuple[str, str]]]
     filters: tuple[str, ...] = ()
+    awaits: Callable[[Document], tuple[str, str] | None] = lambda _: None
+    """What happens to the record by the clock if nothing else does before: when (xsd:dateTime in UTC), and which action."""
+    spelling: Callable[[Document], dict[str, object]] = lambda _: {}
+    """The values that a document writes in another way than the register does, as the register writes them."""

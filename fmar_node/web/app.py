@@ -32,17 +32,22 @@ from fmar_node.web import (
     operations,
     readiness,
     records,
+    security,
+    signin,
     sparql,
     words,
 )
 from fmar_node.web.description import catalogue
+from fmar_node.web.lanes import Lanes
+from fmar_node.web.limits import Limited, Limits
 from fmar_node.web.metrics import Measures, metrics
 from fmar_node.web.pages import start_page
-from fmar_node.web.problems import PROBLEM_JSON, problem_bytes, status_of
+from fmar_node.web.problems import refusal
 from fmar_node.web.throttle import Throttle
 
 log = logging.getLogger("fmar.web")
 EXPOSED = ["ETag", "Link", "Location", "Retry-After", "Fmar-Journal-Index", "Fmar-Hint", "Fmar-Request-Id", "WWW-Authenticate", "DPoP-Nonce"]
+EXPOSED += ["RateLimit", "RateLimit-Policy"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "QUERY", "OPTIONS"]
 
 
@@ -89,6 +94,7 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     async def life(_: FastAPI) -> AsyncIterator[None]:
         await node.start()
         yield
+        floods.tell()
         await node.close()
 
     app = FastAPI(
@@ -97,12 +103,16 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     app.state.node = node
     app.state.measures = Measures(node, tls)
     app.state.throttle = Throttle(node.settings.probes_per_hour)
+    app.state.failures = signin.Failures(node.settings)
+    app.state.limits, app.state.lanes = Limits(node.settings), Lanes()
+    floods = operations.Floods(node.security)
     _add_routes(app)
     app.add_exception_handler(FmarError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(Exception, _break)
+    app.add_middleware(Limited, node=node, limits=app.state.limits, lanes=app.state.lanes)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=METHODS, allow_headers=["*"], expose_headers=EXPOSED, max_age=600)
-    app.add_middleware(operations.Watch, measures=app.state.measures)
+    app.add_middleware(operations.Watch, measures=app.state.measures, security=node.security, floods=floods)
     documentation.describe(app)
     return app
 
@@ -132,14 +142,17 @@ def _add_routes(app: FastAPI) -> None:
         add(f"/{plural}/{{id:record}}/versions/{{number:count}}", room.version)
         add(f"/{plural}/{{id:record}}/history", room.history)
         add(f"/{plural}/{{id:record}}/proof", room.proof)
-        for action in kind.actions:
-            if action not in ("register", "update"):
-                add(f"/{plural}/{{id:record}}/{action}", records.acting(room, action), "POST")
+        for name, action in kind.actions.items():
+            if not (action.takes_document or action.is_nodes_own):
+                add(f"/{plural}/{{id:record}}/{name}", records.acting(room, name), "POST")
     app.router.add_route("/sparql", sparql.endpoint, methods=["QUERY"], include_in_schema=False)
     add("/oauth/token", credentials.token, "POST")
     add("/oauth/jwks", credentials.jwks)
+    add("/oauth/status/1", credentials.status)
     add("/.well-known/oauth-authorization-server", credentials.authorization_server)
     add("/.well-known/oauth-protected-resource", credentials.protected_resource)
+    for path, endpoint, method in signin.ROUTES:
+        add(path, endpoint, method)
     add("/journal/checkpoint", journal.checkpoint)
     add("/journal/key", journal.key)
     add("/journal/handovers", journal.handovers)
@@ -155,6 +168,7 @@ def _add_routes(app: FastAPI) -> None:
     add("/healthz", readiness.healthz)
     add("/readyz", readiness.readyz)
     add("/metrics", metrics)
+    add("/security-log", security.page)
     add("/docs", documentation.page)
 
 
@@ -171,12 +185,9 @@ async def start(request: Request) -> Response:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, FmarError)
-    node = request.app.state.node
     request.state.refused = error
     kind = getattr(request.state, "kind", "")
-    body = problem_bytes(error, node.settings.base_url, request.url.path, kind)
-    headers = {"Cache-Control": "private, no-store", "Vary": "Accept, Authorization, DPoP", **error.headers}
-    return Response(body, status_of(error), headers, PROBLEM_JSON)
+    return refusal(error, request.app.state.node.settings.base_url, request.url.path, kind)
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:

@@ -27,6 +27,7 @@ from fmar_node.identity import is_uuid, new_record_id
 from fmar_node.representation import JSON, LD_JSON
 from fmar_node.web.exchange import PRIVATE, Exchange
 from fmar_node.web.negotiation import content_type
+from fmar_node.web.noted import noted_of
 from fmar_node.web.problems import problem
 from fmar_node.web.records import KEY_CHARS, Records, encoded, exchange_of
 
@@ -65,6 +66,16 @@ class Batch:
                 task.cancel()
 
     async def _row(self, number: int, row: bytes) -> dict[str, Any]:
+        noted = noted_of(self.exchange.request)
+        try:
+            result = await self._outcome(number, row)
+        except FmarError as error:
+            noted.refused_row(error)
+            return {"row": number, **self._refused(error)}
+        noted.records += 1
+        return result
+
+    async def _outcome(self, number: int, row: bytes) -> dict[str, Any]:
         """One row: a new asset, or with the id of one of the caller's, that asset as it is to be from now on."""
         key = f"{self.key}/{number}" if self.key else ""
         known = self._known(row)
@@ -73,10 +84,7 @@ class Batch:
             self.exchange.node.settings.base_url, LD_JSON, row, ("*",) if known else None, key,
             digest_of("POST", "/assets/batch", LD_JSON, row),
         )  # fmt: skip
-        try:
-            outcome = await self.room.run(self.exchange, submission)
-        except FmarError as error:
-            return {"row": number, **self._refused(error)}
+        outcome = await self.room.run(self.exchange, submission)
         if outcome.receipt is None:
             return {"row": number, "status": 200, "errors": [fault.as_json() for fault in outcome.faults]}
         receipt = outcome.receipt
@@ -113,7 +121,10 @@ def batch_of(room: Records) -> Any:
     async def batch(request: Request) -> Response:
         """Registers each row of an NDJSON stream or a JSON array; answers one line per row."""
         exchange = exchange_of(request)
-        caller = exchange.caller()
+        noted = noted_of(request)
+        noted.wrote("batch")
+        noted.kind = "assets"
+        caller = await exchange.caller()
         if caller.is_anonymous:
             raise exchange.node.verifier.missing("writing needs a credential")
         media_type = content_type(exchange.header("content-type"), (NDJSON, LD_JSON, JSON))

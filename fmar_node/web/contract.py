@@ -13,16 +13,16 @@ from fmar_node.jsonld import MEDIA_TYPES
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
 from fmar_node.representation import FORMATS, JSON, LD_JSON
-from fmar_node.web import export, words
+from fmar_node.web import export, security, words
 from fmar_node.web.batch import NDJSON
-from fmar_node.web.credentials import FORM
+from fmar_node.web.credentials import FORM, KEY_SET, STATUS_LIST
 from fmar_node.web.exchange import RECORD_FORMATS
 from fmar_node.web.records import MERGE_PATCH
 from fmar_node.web.sparql import DESCRIPTION_FORMATS, DIRECT
 
 TEXT, HTML, BYTES = "text/plain", "text/html", "application/octet-stream"
-READ, WRITE, OPEN = "read", "write", "open"
-"""Whether a credential widens what is seen, is needed, or plays no role."""
+READ, WRITE, OPEN, PERSON = "read", "write", "open", "person"
+"""Whether a credential widens what is seen, is needed, or plays no role; or whether it is a person's session that is needed."""
 
 INDEX, INDEX_WANTED = "Fmar-Journal-Index", "Fmar-Min-Journal-Index"
 LISTING = ("cursor", "limit", "managed", "format")
@@ -63,9 +63,11 @@ def operations() -> Iterator[Operation]:
     yield Operation("/sparql", "get", described, parameters=("query", *ASKING))
     yield Operation("/sparql", "post", results, parameters=ASKING, takes=[DIRECT, FORM], given="QueryForm", headers={200: (INDEX,)})
     yield Operation("/oauth/token", "post", {200: [JSON]}, OPEN, ("DPoP",), [FORM], given="TokenForm", told="Token")
-    yield Operation("/oauth/jwks", "get", {200: ["application/jwk-set+json"]}, OPEN, told="KeySet")
+    yield Operation("/oauth/jwks", "get", {200: [KEY_SET]}, OPEN, told="KeySet")
+    yield Operation("/oauth/status/1", "get", {200: [STATUS_LIST], 304: ()}, OPEN, ("If-None-Match",))
     for name in ("oauth-authorization-server", "oauth-protected-resource"):
         yield Operation(f"/.well-known/{name}", "get", {200: [JSON]}, OPEN, told="Metadata")
+    yield from _people()
     yield from _journal()
     yield from _vocabulary()
     yield Operation("/", "get", {200: [HTML, *DESCRIPTION_FORMATS[:-1]]}, OPEN, ("format",))
@@ -73,6 +75,7 @@ def operations() -> Iterator[Operation]:
     yield Operation("/healthz", "get", {200: [TEXT]}, OPEN)
     yield Operation("/readyz", "get", {200: [JSON], 503: [JSON]}, OPEN, told="Readiness")
     yield Operation("/metrics", "get", {200: [TEXT]}, OPEN)
+    yield Operation("/security-log", "get", {200: [JSON]}, WRITE, security.PARAMETERS)
 
 
 def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
@@ -90,7 +93,7 @@ def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
     yield Operation(f"{one}/history", "get", {200: [JSON]}, told="History")
     yield Operation(f"{one}/proof", "get", {200: [JSON]}, parameters=("at", "version"), told="Receipt")
     for action in kind.actions.values():
-        if not action.takes_document:
+        if not action.takes_document and not action.is_nodes_own:
             takes = MEDIA_TYPES if action.note_terms else ()
             given = note_name(kind, action) if action.note_terms else ""
             path = f"{one}/{action.name}"
@@ -100,6 +103,16 @@ def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
 def note_name(kind: Kind, action: Action) -> str:
     """The name of the schema of an action's small document."""
     return kind.class_name + action.name.title().replace("-", "")
+
+
+def _people() -> Iterator[Operation]:
+    yield Operation("/signin", "get", {200: [HTML, JSON], 303: ()}, OPEN, ("provider", "organisation", "return", "apply", "format"))
+    yield Operation("/signin/callback", "get", {303: ()}, OPEN, ("code", "state", "iss", "error"))
+    yield Operation("/session", "get", {200: [JSON, HTML]}, PERSON, ("format",))
+    yield Operation("/session", "delete", {204: ()}, PERSON)
+    yield Operation("/session/end", "post", {303: ()}, PERSON)
+    yield Operation("/sessions", "get", {200: [JSON]}, PERSON)
+    yield Operation("/sessions/{id}", "delete", {204: ()}, PERSON)
 
 
 def _journal() -> Iterator[Operation]:

@@ -16,7 +16,8 @@ from fmar_node.kinds import KINDS
 from fmar_node.node import Node
 from fmar_node.representation import JSON
 from fmar_node.web.batch import NDJSON
-from fmar_node.web.contract import OPEN, READ, WRITE, Operation, operations
+from fmar_node.web.contract import OPEN, PERSON, READ, WRITE, Operation, operations
+from fmar_node.web.cookie import session_cookie
 from fmar_node.web.credentials import FORM
 from fmar_node.web.pages import TEMPLATES
 from fmar_node.web.problems import PROBLEM_JSON
@@ -24,8 +25,13 @@ from fmar_node.web.schema import ANSWERED, parameter, reference, schemas
 
 PROBLEM = {"description": "Refused", "content": {PROBLEM_JSON: {"schema": reference("Problem")}}}
 OAUTH_ERROR = {"description": "Refused", "content": {JSON: {"schema": reference("OAuthError")}}}
-ACCESS: dict[str, list[dict[str, list[str]]]] = {READ: [{}, {"dpop": []}], WRITE: [{"dpop": []}], OPEN: []}
-WORDS = {200: "Done", 201: "Made", 204: "Done, as you prefer without a body", 304: "Not changed", 503: "Not now"}
+ACCESS: dict[str, list[dict[str, list[str]]]] = {
+    READ: [{}, {"dpop": []}, {"session": []}],
+    WRITE: [{"dpop": []}, {"session": []}],
+    OPEN: [],
+    PERSON: [{"session": []}],
+}
+WORDS = {200: "Done", 201: "Made", 204: "Done, as you prefer without a body", 303: "Go on there", 304: "Not changed", 503: "Not now"}
 
 
 def describe(app: FastAPI) -> None:
@@ -50,7 +56,10 @@ DESCRIPTION = (
 def _completed(found: dict[str, Any], node: Node) -> dict[str, Any]:
     components = found.setdefault("components", {})
     components["schemas"] = schemas(node.vocabulary)
-    components["securitySchemes"] = {"dpop": {"type": "http", "scheme": "DPoP", "description": "Access token bound to the key of a DPoP proof (RFC 9449)"}}
+    components["securitySchemes"] = {
+        "dpop": {"type": "http", "scheme": "DPoP", "description": "Access token bound to the key of a DPoP proof (RFC 9449)"},
+        "session": {"type": "apiKey", "in": "cookie", "name": session_cookie(node.settings.base_url), "description": "Session of a person who has signed in at /signin"},
+    }
     found["servers"] = [{"url": node.settings.base_url}]
     told = {(each.path, each.method): each for each in operations()}
     for path, item in found["paths"].items():

@@ -9,10 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fmar_node.access.caller import Caller
-from fmar_node.errors import Malformed, TooLarge, UnsupportedMedia
+from fmar_node.access.session import Session
+from fmar_node.errors import Forbidden, Malformed, TooLarge, Unauthenticated, UnsupportedMedia
 from fmar_node.node import Node
 from fmar_node.representation import FORMATS, JSON, LD_JSON, json_bytes, serialise
 from fmar_node.vocabulary import Document
+from fmar_node.web.cookie import clearing, given, is_own_page, session_cookie
 from fmar_node.web.negotiation import best
 
 SHORT = {
@@ -25,7 +27,8 @@ SHORT = {
     "text/html": "html",
 }
 RECORD_FORMATS = (*FORMATS, "text/html")
-PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization, DPoP"}
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
+PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization, DPoP, Cookie"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,52 @@ class Exchange:
         path = self.request.scope.get("raw_path") or self.request.url.path.encode()
         return self.node.settings.base_url + path.decode("ascii", "replace").split("?")[0]
 
-    def caller(self) -> Caller:
-        """Who is asking; Unauthenticated where a credential does not hold."""
+    @property
+    def certificates(self) -> tuple[str, ...]:
+        """What a listed proxy says of the client's certificate; nothing where the peer of the connection is anybody else."""
+        values = self.request.headers.getlist(self.node.settings.client_certificate_header)
+        return self.node.certificates.forwarded(self.request.client.host if self.request.client else "", values)
+
+    async def caller(self) -> Caller:
+        """Who is asking: by the Authorization header where there is one, otherwise by the session of a person who has signed in.
+
+        Unauthenticated where a credential does not hold, Forbidden where another site's page may have sent the request.
+        """
         headers = self.request.headers
-        caller = self.node.caller(self.request.method, self.url, headers.getlist("authorization"), headers.getlist("dpop"))
+        if "authorization" not in headers and self.session_tokens:
+            return self.signed_in()[0]
+        caller = await self.node.caller(self.request.method, self.url, headers.getlist("authorization"), headers.getlist("dpop"), self.certificates)
         self.request.state.caller = caller
+        if not caller.is_anonymous:
+            self.request.app.state.limits.charge(caller)
         return caller
+
+    @property
+    def session_tokens(self) -> list[str]:
+        """Every value of the session's cookie; one that is sound is one."""
+        return given(self.request.headers.getlist("cookie"), session_cookie(self.node.settings.base_url))
+
+    def signed_in(self) -> tuple[Caller, Session]:
+        """The person who has signed in, and the session. Unauthenticated where there is none, Forbidden for another site's request."""
+        if "authorization" in self.request.headers or not (tokens := self.session_tokens):
+            raise Unauthenticated("session-missing", "this is for people who have signed in: GET /signin", headers=self.node.verifier.missing().headers)
+        base_url = self.node.settings.base_url
+        if self.request.method not in SAFE and not is_own_page(self.request.headers, base_url):
+            detail = f"with a session, a request that may change something comes from a page of {base_url} (Origin, Sec-Fetch-Site)"
+            raise Forbidden("cross-site-request", detail)
+        try:
+            caller, session = self.node.person(tokens[0] if len(tokens) == 1 else "")
+        except Unauthenticated as ended:
+            ended.headers["Set-Cookie"] = clearing(session_cookie(base_url), base_url)
+            raise
+        self.request.state.caller = caller
+        self.request.app.state.limits.charge(caller)
+        return caller, session
+
+    async def give_way(self) -> None:
+        """Between two steps of work: a request that lets others go first (`lanes`) does so again."""
+        if self.request.state.gives_way:
+            await self.request.app.state.lanes.step()
 
     async def body(self, most: int) -> bytes:
         """The body, never more than `most` bytes of it in memory. Malformed where it does not come in time."""

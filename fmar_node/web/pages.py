@@ -66,5 +66,13 @@ def codes_page(node: Node, scheme: Scheme) -> str:
     return _page("codes.html", node, scheme=scheme)
 
 
+def signin_page(node: Node, **given: Any) -> str:
+    return _page("signin.html", node, **given)
+
+
+def session_page(node: Node, **given: Any) -> str:
+    return _page("session.html", node, **given)
+
+
 def problem_page(node: Node, code: str) -> str:
     return _page("problem.html", node, code=code, problem=PROBLEMS[code])

@@ -13,6 +13,7 @@ from typing import Any
 from fmar_node.errors import PROBLEMS
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
+from fmar_node.security_log import EVENTS
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import CONTEXT, FMAR, Term, TermKind, Vocabulary
 from fmar_node.web import export, words
@@ -163,6 +164,11 @@ PARAMETERS: dict[str, Schema] = {
     "managed": {"const": "me"},
     "dry-run": {"type": "boolean"},
     "at": {"oneOf": [INSTANT, {"type": "string", "format": "date"}]},
+    "from": INSTANT,
+    "to": INSTANT,
+    "event": {"type": "string", "enum": list(EVENTS)},
+    "apply": {"type": "boolean"},
+    "organisation": {"type": "string", "format": "uuid"},
     "If-Match": TAGS,
     "If-None-Match": TAGS,
     "Idempotency-Key": {"type": "string", "maxLength": 255},
@@ -215,12 +221,13 @@ FIXED: dict[str, Schema] = {
     "Receipt": {"type": "object", "required": ["index", "sections"], "properties": {"index": INDEX, "sections": {"type": "object"}}},
     "QueryForm": _object(["query"], query=TEXT),
     "TokenForm": _object(
-        ["grant_type", "client_assertion_type", "client_assertion"],
-        grant_type={"const": "client_credentials"},
+        ["grant_type"],
+        grant_type={"enum": ["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"]},
+        subject_token=URI, subject_token_type={"const": "https://w3id.org/fmar/ns#Organisation"},
         client_assertion_type={"const": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
         client_assertion=TEXT, client_id=TEXT, scope={"const": "fmar"},
     ),
-    "Token": _object(["access_token", "token_type", "expires_in"], access_token=TEXT, token_type={"const": "DPoP"}, expires_in=NUMBER, scope=TEXT),
+    "Token": _object(["access_token", "token_type", "expires_in"], access_token=TEXT, token_type={"enum": ["DPoP", "Bearer"]}, expires_in=NUMBER, scope=TEXT),
     "KeySet": _object(["keys"], keys={"type": "array", "items": {"type": "object"}}),
     "Metadata": {"type": "object"},
     "Readiness": _object(["ready"], ready={"type": "boolean"}),

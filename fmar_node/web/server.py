@@ -43,6 +43,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # whose certificate header counts follows from the peer's own address, never from X-Forwarded-For
                 timeout_graceful_shutdown=max(1, round(settings.stop_seconds)),
                 ssl_context_factory=(lambda *_: tls.context) if tls else None,
             )

@@ -29,6 +29,7 @@ from fmar_node.client import Profile, new_key, public_part, thumbprint
 from fmar_node.clock import SetClock, SystemClock
 from fmar_node.errors import FmarError, Unauthenticated
 from fmar_node.settings import Settings
+from tests.issuing import Authority
 
 BASE = "http://127.0.0.1:8080"
 ORGANISATION = "0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11"
@@ -71,9 +72,9 @@ class Directory:
     keys: dict[str, ApplicationKey] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
-    def register(self, client_id: str, key: dict[str, Any]) -> None:
+    def register(self, client_id: str, key: dict[str, Any], organisation: str = ORGANISATION) -> None:
         name = thumbprint(key)
-        self.keys[name] = ApplicationKey(client_id, ORGANISATION, name, public_part(key), True)
+        self.keys[name] = ApplicationKey(client_id, organisation, name, public_part(key), True, len(self.keys))
 
     def revoke(self, key: dict[str, Any]) -> None:
         name = thumbprint(key)
@@ -351,3 +352,16 @@ def profile(place: tuple[Place, str], app_keys: dict[str, Any]) -> Profile:
 def folder(profile: Profile, tmp_path: Path) -> Path:
     profile.save(tmp_path / "participants" / "fsp-a")
     return tmp_path / "participants" / "fsp-a"
+
+
+@pytest.fixture(scope="session")
+def elsewhere() -> Iterator[Authority]:
+    """One directory that others run, as `directory` finds it anew in each test."""
+    with Authority(BASE) as made:
+        yield made
+
+
+@pytest.fixture
+def directory(elsewhere: Authority, clock: SetClock) -> Authority:
+    elsewhere.renew(clock)
+    return elsewhere

@@ -243,15 +243,41 @@ def test_a6_a_subject_that_is_no_organisation_of_this_node_is_refused(desk: Desk
     assert desk.verify(desk.forged()) is not None
 
 
-def test_an_actor_is_an_organisation_of_this_node(desk: Desk) -> None:
-    actor = "0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b12"
-    act = {"sub": f"{desk.base}/organisations/{actor}"}
+ACTOR = "0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b12"
 
-    credential = desk.verify(desk.forged(desk.claims(act=act)))
+
+def test_an_actor_is_an_organisation_of_this_node_and_the_key_is_its_own(desk: Desk, app_keys: dict[str, Any]) -> None:
+    act = {"sub": f"{desk.base}/organisations/{ACTOR}"}
+    claims = desk.claims(act=act)
+    assert "revoked" in desk.refusal(desk.forged(claims)).detail
+
+    desk.directory.register("app-a", desk.key, ACTOR)
+    credential = desk.verify(desk.forged(claims))
 
     assert credential is not None
-    assert credential.actor == actor
-    desk.refusal(desk.forged(desk.claims(act={**act, "act": act})))
+    assert (credential.organisation, credential.actor, credential.acting) == (ORGANISATION, ACTOR, ACTOR)
+    assert "revoked" in desk.refusal(desk.forged()).detail
+
+
+def test_a14_a_chain_of_actors_is_refused(desk: Desk) -> None:
+    """A14: depth one."""
+    desk.directory.register("app-a", desk.key, ACTOR)
+    act = {"sub": f"{desk.base}/organisations/{ACTOR}"}
+
+    for chain in ({**act, "act": act}, {**act, "act": None}, [act], "x", {}, {"sub": None}):
+        assert "act" in desk.refusal(desk.forged(desk.claims(act=chain))).detail or chain in ({}, {"sub": None})
+    assert desk.verify(desk.forged(desk.claims(act=act)))
+
+
+def test_a12_the_actors_key_is_asked_at_every_request(desk: Desk) -> None:
+    """A12: also of a token that was verified before."""
+    desk.directory.register("app-a", desk.key, ACTOR)
+    token = desk.forged(desk.claims(act={"sub": f"{desk.base}/organisations/{ACTOR}"}))
+    assert desk.verify(token)
+
+    desk.directory.revoke(desk.key)
+
+    assert "revoked" in desk.refusal(token).detail
 
 
 # A7: times

@@ -12,11 +12,15 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from joserfc import jwk
 
 from fmar_node.client import CredentialError, FmarAuth, Profile, connect, new_key, public_part, thumbprint
 from fmar_node.settings import Settings
 
 from .conftest import ORGANISATION, LiveNode, Served
+from .test_client_certificate import made
 
 
 def _token_requests(live: LiveNode) -> int:
@@ -215,3 +219,68 @@ def test_no_credential_goes_to_another_server(live: LiveNode, profile: Profile) 
     assert stranger.requests == [("GET", "/assets")]
     assert not {b"authorization", b"dpop"} & {name for name, _ in stranger.headers[0]}
     assert live.requests == []
+
+
+# certificates in a profile
+
+
+@pytest.fixture
+def certified(profile: Profile, tmp_path: Path) -> Profile:
+    """A profile with the files of a certificate for its own key."""
+    key = jwk.import_key(profile.key)
+    (tmp_path / "tls.crt").write_bytes(x509.load_der_x509_certificate(made(profile.key)).public_bytes(Encoding.PEM))
+    (tmp_path / "tls.key").touch(mode=0o600)
+    (tmp_path / "tls.key").write_bytes(key.as_pem(private=True))
+    return replace(profile, certificate=str(tmp_path / "tls.crt"), certificate_key=str(tmp_path / "tls.key"), binding="certificate")
+
+
+def test_a_profile_with_a_certificate_comes_back_from_its_folder(certified: Profile, tmp_path: Path) -> None:
+    certified.save(tmp_path / "own")
+
+    assert Profile.load(tmp_path / "own") == certified
+
+
+def test_the_files_of_a_profile_are_relative_to_its_folder(certified: Profile, tmp_path: Path) -> None:
+    certified.save(tmp_path)
+    said = json.loads((tmp_path / "profile.json").read_text()) | {"certificate": "tls.crt", "certificate_key": "tls.key"}
+    (tmp_path / "profile.json").write_text(json.dumps(said))
+
+    assert Profile.load(tmp_path) == certified
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"certificate": None}, "go together"), ({"certificate_key": None}, "go together"), ({"binding": "none"}, "other than"), ({"binding": 7}, "other than"),
+    ({"certificate": None, "certificate_key": None}, "names no certificate"),
+])  # fmt: skip
+def test_a_profile_whose_certificate_and_binding_do_not_go_together_is_refused(certified: Profile, tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    certified.save(tmp_path)
+    said = json.loads((tmp_path / "profile.json").read_text()) | change
+    (tmp_path / "profile.json").write_text(json.dumps(said))
+
+    with pytest.raises(ValueError, match=says):
+        Profile.load(tmp_path)
+
+
+def test_a_certificate_key_that_others_may_read_is_refused(certified: Profile, tmp_path: Path) -> None:
+    certified.save(tmp_path)
+    (tmp_path / "tls.key").chmod(0o640)
+
+    with pytest.raises(PermissionError, match=r"chmod 600 .*tls\.key"):
+        Profile.load(tmp_path)
+
+
+def test_files_that_are_no_certificate_and_its_key_are_refused_by_name(certified: Profile, tmp_path: Path) -> None:
+    (tmp_path / "locked.key").write_bytes(jwk.import_key(certified.key).as_pem(private=True, password="secret"))
+    (tmp_path / "other.key").write_bytes(jwk.import_key(new_key()).as_pem(private=True))
+
+    for name in ("locked.key", "other.key", "tls.crt", "none.key"):
+        with pytest.raises(ValueError, match=name):
+            connect(replace(certified, certificate_key=str(tmp_path / name)))
+
+
+def test_with_the_binding_certificate_no_proof_is_made_and_no_token_without_that_binding_used(live: LiveNode, certified: Profile) -> None:
+    with connect(certified) as client, pytest.raises(CredentialError, match="exactly one DPoP header"):
+        client.get("/assets")
+
+    assert [path for _, path in live.requests] == ["/oauth/token"]
+    assert b"dpop" not in dict(live.headers[0])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmar_node.access.caller import ANONYMOUS, Caller, Role, caller_of
+from fmar_node.access.caller import ANONYMOUS, Caller, Grant, Grants, Permission, Role, caller_of
 from fmar_node.access.reveal import SEES, Relation, is_public, relations, reveal, tiers
 from fmar_node.errors import NotFound
 from fmar_node.kinds import KINDS
@@ -25,8 +25,13 @@ MATRIX = {
     Relation.SELF:        "open operational commercial personal",
     Relation.MANAGER:     "open operational commercial personal",
     Relation.OWNER:       "open operational commercial personal",
+    Relation.APPLICANT:   "open operational commercial personal",
+    Relation.GRANTOR:     "open operational commercial personal",
+    Relation.DELEGATE:    "open operational commercial personal",
     Relation.AREA:        "open operational            personal",
     Relation.NATIONAL:    "open operational",
+    Relation.GRANTED:     "open operational commercial",
+    Relation.GRANTED_PERSONAL: "open operational commercial personal",
     Relation.PUBLIC:      "open",
 }  # fmt: skip
 MANAGER, OWNER, OTHER = (f"0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b{number}" for number in (11, 12, 13))
@@ -73,7 +78,16 @@ CALLERS = {
     Relation.OWNER: caller(OWNER),
     Relation.AREA: caller(OTHER, Role.DSO, areas=("UKPN_LPN", "UKPN_EPN")),
     Relation.NATIONAL: caller(OTHER, Role.NESO),
+    Relation.GRANTED: replace(caller(OTHER, Role.PLATFORM), grants={MANAGER: (Grant(frozenset({Permission.READ})),)}),
+    Relation.GRANTED_PERSONAL: replace(
+        caller(OTHER, Role.PLATFORM), grants={MANAGER: (Grant(frozenset({Permission.READ_PERSONAL}), frozenset({ID})),)}
+    ),
     Relation.PUBLIC: ANONYMOUS,
+}
+GRANTED_ELSE = {
+    "another asset": {MANAGER: (Grant(frozenset({Permission.READ}), frozenset({OTHER})),)},
+    "another grantor's": {OWNER: (Grant(frozenset({Permission.READ_PERSONAL})),)},
+    "not to read": {MANAGER: (Grant(frozenset({Permission.UPDATE, Permission.REGISTER, Permission.PASSPORT})),)},
 }
 STRANGERS = [
     ANONYMOUS, caller(OTHER, Role.FSP), caller(OTHER, Role.REGULATOR), caller(OTHER, Role.PLATFORM), caller(OTHER, Role.INSTALLER),
@@ -145,6 +159,21 @@ def test_who_has_no_relation_sees_what_is_public_or_nothing(viewer: Caller) -> N
     assert reveal(asset(), viewer, vocabulary()) == reveal(asset(), ANONYMOUS, vocabulary())
     assert reveal(unpublished, viewer, vocabulary()) is None
     assert tiers(unpublished, viewer) == frozenset()
+
+
+@pytest.mark.parametrize("grants", GRANTED_ELSE.values(), ids=GRANTED_ELSE)
+def test_what_was_granted_for_something_else_opens_nothing(grants: Grants) -> None:
+    viewer = replace(caller(OTHER, Role.PLATFORM), grants=grants)
+
+    assert relations(asset(), viewer) == {Relation.PUBLIC}
+
+
+def test_who_acts_for_another_sees_what_was_granted_and_not_what_that_one_sees() -> None:
+    acting = replace(CALLERS[Relation.MANAGER], actor=OTHER, grants={MANAGER: (Grant(frozenset({Permission.READ})),)})
+
+    assert relations(asset(), acting) == {Relation.GRANTED, Relation.PUBLIC}
+    assert relations(asset(), replace(acting, grants={MANAGER: ()})) == {Relation.PUBLIC}
+    assert relations(asset(managedBy=f"{BASE}/organisations/{OTHER}", owner=f"{BASE}/organisations/{MANAGER}"), acting) == {Relation.PUBLIC}
 
 
 def test_a_part_that_is_shown_is_filtered_as_its_record_is() -> None:
@@ -232,9 +261,16 @@ def test_a_domestic_asset_is_never_public_through_the_register(market: Market) -
 @pytest.mark.parametrize(("state", "is_shown"), [("PENDING_APPROVAL", False), ("ACTIVE", True), ("SUSPENDED", True), ("WITHDRAWN", True)])
 def test_an_organisation_is_public_once_it_is_approved(state: str, is_shown: bool) -> None:
     document = whole("Organisation", f"{BASE}/organisations/{ID}", organisationStatus=state)
+    del document["rejectionReason"]
 
     assert (reveal(document, ANONYMOUS, vocabulary()) is not None) is is_shown
     assert reveal(document, CALLERS[Relation.OPERATOR], vocabulary()) == document
+
+
+def test_an_organisation_whose_application_was_rejected_was_never_public() -> None:
+    document = whole("Organisation", f"{BASE}/organisations/{ID}", organisationStatus="WITHDRAWN", rejectionReason="unknown")
+
+    assert reveal(document, ANONYMOUS, vocabulary()) is None
 
 
 @pytest.mark.parametrize("state", ["PENDING_APPROVAL", "WITHDRAWN"])
@@ -306,7 +342,7 @@ def test_what_is_shown_is_a_part_of_the_document_and_no_less_than_the_public_fac
 @FEW
 @given(documents(), callers, st.data())
 def test_a_value_that_is_not_shown_changes_nothing(document: Document, viewer: Caller, data: st.DataObject) -> None:
-    relating = {"managedBy", "owner", "dnoConnection", "ownerKind", "assetCategory", "alias"}
+    relating = {"type", "managedBy", "owner", "dnoConnection", "ownerKind", "assetCategory", "alias"}
     shown = reveal(document, viewer, vocabulary())
     hidden = sorted(set(document) - set(shown or {}) - relating)
 

@@ -32,7 +32,7 @@ def test_a_token_says_who_for_whom_until_when_and_by_which_key(desk: Desk) -> No
     assert claims == {
         "iss": BASE, "sub": f"{BASE}/organisations/{ORGANISATION}", "aud": BASE, "client_id": "app-a",
         "client_key_id": thumbprint(desk.key), "iat": desk.now, "nbf": desk.now, "exp": desk.now + 300,
-        "scope": "fmar", "cnf": {"jkt": thumbprint(desk.key)},
+        "scope": "fmar", "cnf": {"jkt": thumbprint(desk.key)}, "status": {"status_list": {"idx": 0, "uri": f"{BASE}/oauth/status/1"}},
     }  # fmt: skip
 
 

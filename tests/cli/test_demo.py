@@ -26,6 +26,7 @@ from fmar_node.cli.tour.route import STEPS, walk
 from fmar_node.cli.tour.visit import Visit, example
 from fmar_node.client import Profile, connect, new_key
 from fmar_node.folder import Folder
+from fmar_node.keeping.maintenance import open_register
 from fmar_node.settings import surroundings
 from tests.live import LD_JSON, free_port
 
@@ -33,7 +34,8 @@ pytestmark = pytest.mark.timeout(300)
 READY = "(Ctrl-C ends it)"
 TITLES = [
     "Register an asset", "Four mistakes in one document", "Justified, warned, filled", "One query, many windows",
-    "Credentials that do not hold", "Change, history, time travel", "Lookup and duplicates", "Leaving the register", "Proof", "Any tool",
+    "Credentials that do not hold", "Change, history, time travel", "Lookup and duplicates", "Leaving the register",
+    "On behalf of another", "Keys that come and go", "A person signs in", "Proof", "Any tool",
 ]  # fmt: skip
 
 
@@ -102,11 +104,20 @@ def again(first: Demo) -> Iterator[Demo]:
 # -- the tour
 
 
-def test_the_tour_takes_ten_steps(first: Demo) -> None:
+def test_the_tour_takes_its_steps(first: Demo) -> None:
     heads = re.findall(r"^── (\d+)  (.*?) ─", first.output, re.MULTILINE)
 
     assert heads == [(str(number), title) for number, title in enumerate(TITLES, start=1)]
-    assert first.output.count("\n✓ ") == len(STEPS) == 10
+    assert first.output.count("\n✓ ") == len(STEPS) == len(TITLES)
+
+
+def test_the_companies_register_has_confirmed_the_participants(first: Demo) -> None:
+    register = open_register(Folder(first.data))
+
+    found = [version.document["identityStatus"] for version in register.as_of("organisations", register.size())]
+    register.connection.close()
+
+    assert (found.count("CONFIRMED"), found.count("PENDING"), found.count("QUERY")) == (8, 0, 0)
 
 
 def test_at_least_500_assets_are_registered(first: Demo) -> None:

@@ -591,7 +591,7 @@ REFUSED: dict[str, tuple[Callable[[Story], object], type[FmarError], str]] = {
     "a member missing": (lambda story: rewrite(story.backup / "manifest.json", lambda said: said.pop("entries")), Malformed, "damaged"),
     "a later format": (lambda story: rewrite(story.backup / "manifest.json", lambda said: said.update(format=2)), Malformed, "format 2"),
     "a later format of the journal": (
-        lambda story: rewrite(story.backup / "manifest.json", lambda said: said.update(journalFormat="3")), Broken, "format",
+        lambda story: rewrite(story.backup / "manifest.json", lambda said: said.update(journalFormat="4")), Broken, "format",
     ),
     "another count": (lambda story: rewrite(story.backup / "manifest.json", lambda said: said.update(entries=3)), Broken, "not of the journal"),
     "another checkpoint": (

@@ -275,6 +275,31 @@ def test_roles_and_areas_are_given_by_the_operator(market: Market, name: str, ch
     assert update(market, "operator", name, **change).number == 3
 
 
+def test_a_name_in_a_directory_is_entered_and_taken_away_by_the_operator(market: Market) -> None:
+    """Whose alias it is, for that one the tokens of an external issuer speak."""
+    named, lei = {"scheme": "DIRECTORY", "value": "org-7"}, {"scheme": "LEI", "value": LEI}
+    with refused("ORGANISATION-UPDATE-3", as_=Invalid):
+        update(market, "fsp-a", "fsp-a", alias=[named])
+    update(market, "operator", "fsp-a", alias=[named])
+
+    for alias in (None, [], [{**named, "value": "org-8"}], [{**named, "validTo": "2030-01-01"}], [named, {**named, "value": "org-8"}]):
+        with refused("ORGANISATION-UPDATE-3", as_=Invalid):
+            update(market, "fsp-a", "fsp-a", alias=alias)
+
+    assert update(market, "fsp-a", "fsp-a", alias=[named, lei]).number == 4
+    assert update(market, "operator", "fsp-a", alias=[lei]).number == 5
+
+
+def test_a_name_in_a_directory_is_one_organisations(market: Market) -> None:
+    update(market, "operator", "fsp-a", alias=[{"scheme": "DIRECTORY", "value": "Org-7"}])
+
+    for value in ("Org-7", "org-7"):
+        with refused("ORG_ALREADY_REGISTERED", as_=Conflict):
+            update(market, "operator", "fsp-b", alias=[{"scheme": "DIRECTORY", "value": value}])
+    act(market, "operator", "fsp-a", "deregistration")
+    assert update(market, "operator", "fsp-b", alias=[{"scheme": "DIRECTORY", "value": "Org-7"}])
+
+
 @pytest.mark.parametrize("change", [{"organisationStatus": "SUSPENDED"}, {"fmarOrganisationId": ABSENT}, {"registeredAt": "2020-01-01T00:00:00Z"}])
 def test_nobody_sets_what_the_node_sets(market: Market, change: dict[str, str]) -> None:
     for name in ("fsp-a", "operator"):
@@ -491,3 +516,35 @@ def test_an_operator_without_keys_has_none_to_lose(market: Market) -> None:
 
     with refused("ORGANISATION-KEY-5", as_=Invalid):
         act(market, "operator", "second", "key-revocation", clientId="app")
+
+
+# -- leaving while assets depend on it
+
+
+def test_the_operator_may_take_a_provider_out_and_its_assets_wait_for_another(market: Market) -> None:
+    ids = [market.submit(market.callers["fsp-a"], "assets", battery(f"S-{number}")).id for number in range(3)]
+    others = market.submit(market.callers["fsp-b"], "assets", battery("T-1", owner=market.iri("fsp-a"), ownerName=None)).id
+
+    with refused("LIVE_ASSETS", as_=Conflict):
+        act(market, "operator", "fsp-a", LEAVE)
+    with refused("ORGANISATION-DEREGISTER-4"):
+        act(market, "fsp-a", "fsp-a", LEAVE, forced=True)
+    receipt = act(market, "operator", "fsp-a", LEAVE, forced=True)
+
+    waiting = [market.current("assets", id_) for id_ in ids]
+    causes = {row[0] for row in market.register.connection.execute("SELECT cause FROM entry WHERE idx > ?", (receipt.index,))}
+    assert {version.state for version in waiting} == {"AWAITING_NEW_FSP"}
+    assert market.current("assets", others).state == "PENDING_VALIDATION"
+    assert causes == {receipt.index}
+    assert market.current("organisations", receipt.id).document["forced"] is True
+    with refused("ASSET-ORPHAN-2", as_=Conflict):
+        market.act(market.node(), "assets", ids[0], "orphaning")
+
+
+def test_no_more_assets_lose_their_provider_at_once_than_a_transaction_takes(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fmar_node.kinds.organisation.MOST_ORPHANS", 1)
+    for number in range(2):
+        market.submit(market.callers["fsp-a"], "assets", battery(f"S-{number}"))
+
+    with refused("LIVE_ASSETS", as_=Conflict):
+        act(market, "operator", "fsp-a", LEAVE, forced=True)

@@ -60,10 +60,11 @@ NODES_OWN = {
     },
     "organisations": {
         "fmarOrganisationId", "organisationStatus", "applicationKey", "warning", "defaulted", "registeredAt", "recordedAt",
-        "recordedBy", "version", "shapesVersion",
+        "recordedBy", "version", "shapesVersion", "identityStatus", "identityEvidence", "approvalReason",
     },
 }  # fmt: skip
 """Marked *node* in terms.md."""
+NEW_ORGANISATION = {"organisationStatus": "PENDING_APPROVAL", "identityStatus": "NOT_CHECKED"}
 AREA_OF = {"10": "UKPN_EPN", "12": "UKPN_LPN", "19": "UKPN_SPN"}
 TABLE = Path(__file__).parents[2] / "docs/reference/terms.md"
 
@@ -459,7 +460,7 @@ class Oracle:
         if request.kind == "assets":
             return self._asset_becomes(request, before, today)
         if request.is_document:
-            return _changed(self.whole(request, today), before or {"organisationStatus": "PENDING_APPROVAL"}, "organisations", set())
+            return _changed(self.whole(request, today), before or NEW_ORGANISATION, "organisations", set())
         assert before is not None
         return self._decided(before, request)
 

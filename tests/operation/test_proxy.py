@@ -3,53 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.live import LD_JSON, free_port
+from tests.operation.proxies import INSTALLED, proxy
 from tests.operation.secure import Authority, Secure
 
-SHIPPED = Path(__file__).parents[2] / "examples" / "operation" / "nginx.conf"
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
-pytestmark = pytest.mark.skipif(not os.access(NGINX, os.X_OK), reason="nginx is not installed")
-
-
-def adapted(folder: Path, port: int, behind: int, authority: Authority) -> Path:
-    """The shipped file inside a whole configuration, its ports, name and certificate exchanged for ours."""
-    authority.issue(folder, "localhost")
-    text = SHIPPED.read_text("utf-8")
-    for said, ours in {
-        "127.0.0.1:8080": f"127.0.0.1:{behind}", "listen 443 ssl": f"listen 127.0.0.1:{port} ssl", "register.example.org": "localhost",
-        "/etc/fmar/tls": f"{folder}/tls",
-    }.items():  # fmt: skip
-        assert said in text
-        text = text.replace(said, ours)
-    places = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    whole = f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}} http {{ access_log off; {places}\n{text}\n}}"
-    file = folder / "nginx.conf"
-    file.write_text(whole)
-    return file
+pytestmark = pytest.mark.skipif("nginx" not in INSTALLED, reason="nginx is not installed")
 
 
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
     """A node on plain loopback, and nginx before it with TLS."""
-    folder, authority, port = tmp_path_factory.mktemp("proxy"), Authority(tmp_path_factory.mktemp("authority")), free_port()
+    authority, port = Authority(tmp_path_factory.mktemp("authority")), free_port()
     node = Secure(tmp_path_factory.mktemp("behind"), authority, port, FMAR_SNAPSHOT_SECONDS="0.2", FMAR_QUERY_SECONDS="30")
-    with subprocess.Popen([NGINX, "-e", str(folder / "error.log"), "-c", str(adapted(folder, port, node.behind, authority))]) as nginx:
-        try:
-            with node:
-                yield node
-        finally:
-            nginx.terminate()
-            nginx.wait(10)
+    with proxy("nginx", tmp_path_factory.mktemp("proxy"), node.behind, authority, port), node:
+        yield node
 
 
 def test_proofs_hold_for_writing_reading_and_asking(proxied: Secure) -> None:

@@ -14,7 +14,7 @@ from tests.two_worlds.worlds import OTHERS, Story, caller_in, fuller, told
 
 CIRCLES = (OTHERS, ("neso",))
 """Viewers that share a fuller world, which hides all that is more in it from each of them."""
-NARROW_CIRCLES = (("", "regulator", "platform"), ("fsp-a",), ("fsp-c",), ("dso-east",), ("neso",))
+NARROW_CIRCLES = (("", "regulator"), ("platform",), ("fsp-a",), ("fsp-c",), ("dso-east",), ("neso",))
 """Fuller worlds with more in them that one sees and another does not."""
 Pair = tuple[Question, Answered, Answered]
 

@@ -200,11 +200,25 @@ class Author:
         return Step("operator", "organisations", "update", id_, changes)
 
 
+    def person(self, market: Market, instant: datetime) -> Step:
+        """A user of an organisation that nobody looks over the shoulder of."""
+        return Step("fsp-b", "users", "register", record_id(self.dice, instant), {"type": "User", "userEmail": f"{self.number()}@fsp-b.example"})
+
+    def grant(self, market: Market, instant: datetime) -> Step:
+        """Something between a provider and an installer."""
+        document = {
+            "type": "Delegation", "delegate": market.iri("installer"), "permission": ["READ"], "assetScope": "ALL_ASSETS", "validTo": f"20{self.number() % 50 + 40}-01-01",
+        }  # fmt: skip
+        return Step("fsp-b", "delegations", "register", record_id(self.dice, instant), document)
+
+
 Thought = Callable[[Author, Market, datetime], Step]
 COMMON: tuple[Thought, ...] = (
     *(Author.asset,) * 6, *(Author.change,) * 7, Author.give_up, Author.end, Author.validate, Author.newcomer, Author.passport,
 )  # fmt: skip
-MORE: tuple[Thought, ...] = (*(Author.asset,) * 6, *(Author.change,) * 8, Author.end, Author.newcomer, Author.passport)
+MORE: tuple[Thought, ...] = (
+    *(Author.asset,) * 12, *(Author.change,) * 10, Author.end, Author.newcomer, Author.passport, Author.person, Author.grant,
+)  # fmt: skip
 
 
 def assets_of(market: Market) -> list[str]:
@@ -246,6 +260,8 @@ def told(folder: Path, seed: int, length: int = 50) -> Story:
             story.half = market.copied(folder / "half")
             story.half.close()
             market.open()
+        if len(story.steps) == length // 4:
+            _delegate(story, market)
         if len(story.steps) == length * 2 // 3:
             _live(story, market, Step("operator", "organisations", "suspension", market.callers["fsp-c"].organisation))
             _live(story, market, Step("operator", "organisations", "update", market.callers["dso-east"].organisation, {"licenceArea": ["UKPN_EPN", "UKPN_LPN"]}))
@@ -254,6 +270,17 @@ def told(folder: Path, seed: int, length: int = 50) -> Story:
     refresh(market)
     story.plain = market
     return story
+
+
+def _delegate(story: Story, market: Market) -> None:
+    """fsp-a lets the platform read its assets, with their personal values, and shares its passport."""
+    id_ = record_id(random.Random(f"{story.seed}/delegation"), START)
+    offer: Document = {
+        "type": "Delegation", "delegate": market.iri("platform"), "permission": ["READ_PERSONAL", "PASSPORT"],
+        "assetScope": "ALL_ASSETS", "validTo": "2099-01-01",
+    }  # fmt: skip
+    _live(story, market, Step("fsp-a", "delegations", "register", id_, offer))
+    _live(story, market, Step("platform", "delegations", "acceptance", id_))
 
 
 def _live(story: Story, market: Market, step: Step) -> None:

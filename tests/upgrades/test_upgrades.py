@@ -22,7 +22,6 @@ from fmar_node.journal.register import connect
 from fmar_node.keeping.checkup import check_node
 from fmar_node.keeping.maintenance import open_register, rebuild_graph, upgrade_journal, verify_journal
 from fmar_node.record import uuid_of
-from fmar_node.vocabulary import Vocabulary
 
 HERE = Path(__file__).parent
 FORMATS = sorted(path.name for path in HERE.glob("format-*"))
@@ -34,6 +33,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Folder
     """A folder of an earlier format, and what its node said."""
     source = HERE / request.param
     shutil.copytree(source / "data", tmp_path / "data")
+    (tmp_path / request.param.removeprefix("format-")).touch()
     (tmp_path / "data").chmod(0o700)
     for private in (*(tmp_path / "data" / "keys").iterdir(), *tmp_path.glob("data/participants/*/key.jwk")):  # git keeps no modes
         private.chmod(0o600)
@@ -94,7 +94,7 @@ def test_personal_values_are_no_longer_in_the_clear(old: tuple[Folder, dict[str,
     upgrade_journal(folder)
 
     after = bytes_of(folder)
-    assert all(value in before for value in PERSONAL_VALUES)
+    assert all((value in before) == (folder.root.parent / "1").exists() for value in PERSONAL_VALUES)
     assert not any(value in after for value in PERSONAL_VALUES)
 
 
@@ -118,8 +118,8 @@ def test_an_upgrade_that_is_cut_off_has_not_happened(old: tuple[Folder, dict[str
     folder, _ = old
     signing, before = folder.journal_key(folder.settings().base_url), tables_of(folder)
 
-    with pytest.raises(TypeError):  # where idempotency keys are filed anew, near its end
-        Journal(folder.journal, signing.name, signing, Vocabulary.load().terms, None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):  # where idempotency keys are filed anew, or documents are read, near its end
+        Journal(folder.journal, signing.name, signing, None, None)  # type: ignore[arg-type]
 
     assert tables_of(folder) == before
     upgrade_journal(folder)

@@ -16,7 +16,7 @@ import pytest
 from joserfc import jwk, jwt
 
 from fmar_node.cli.participate import onboard
-from fmar_node.client import ASSERTION_KIND, Profile, connect, new_key, public_part, thumbprint
+from fmar_node.client import ASSERTION_KIND, EXCHANGE, Profile, connect, new_key, public_part, thumbprint
 from tests.live import LD_JSON, Live
 from tests.market import organisation
 
@@ -156,7 +156,7 @@ def test_the_metadata_lead_from_the_challenge_to_a_token(live: Live) -> None:
     assert resource["resource"] == live.url == server["issuer"]
     assert resource["dpop_bound_access_tokens_required"] is True and resource["bearer_methods_supported"] == []
     assert server["token_endpoint"] == live.profiles["fsp-a"].token_endpoint
-    assert server["grant_types_supported"] == ["client_credentials"] and server["token_endpoint_auth_methods_supported"] == ["private_key_jwt"]
+    assert server["grant_types_supported"] == ["client_credentials", EXCHANGE] and server["token_endpoint_auth_methods_supported"] == ["private_key_jwt"]
 
 
 def test_the_published_keys_are_public(live: Live) -> None:

@@ -28,6 +28,8 @@ from tests.market import organisation
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
 METHODS = ("get", "post", "put", "patch")
+PERSON = [{"session": []}]
+"""What operations need that are for people who have signed in."""
 
 
 # -- pages
@@ -116,7 +118,7 @@ def test_every_read_answers_in_every_format_that_is_described(live: Live) -> Non
     described = live.client().get("/openapi.json").json()
     seen = 0
     for path, method, operation in operations(described):
-        if method != "get" or path == "/sparql":
+        if method != "get" or path == "/sparql" or operation["security"] == PERSON or "200" not in operation["responses"]:
             continue
         url = sample(live, path)
         for media_type in operation["responses"]["200"].get("content", {}):
@@ -180,7 +182,7 @@ def test_writes_answer_with_the_statuses_that_are_described(live: Live) -> None:
 def test_who_needs_a_credential_is_described(live: Live) -> None:
     described = live.client().get("/openapi.json").json()
     for path, method, operation in operations(described):
-        needed = {"dpop": []} in operation["security"] and {} not in operation["security"]
+        needed = bool(operation["security"]) and {} not in operation["security"]
         response = live.client().request(method, sample(live, path))
         assert (response.status_code == 401) == needed, (method, path, response.status_code)
 

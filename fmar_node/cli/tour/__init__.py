@@ -1,1 +1,1 @@
-"""The tour of `fmar demo`: ten steps against a running node, each with its real request, its real answer and a check."""
+"""The tour of `fmar demo`: steps against a running node, each with its real request, its real answer and a check."""

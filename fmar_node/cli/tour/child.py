@@ -27,10 +27,10 @@ Process = subprocess.Popen[str]
 
 
 @contextmanager
-def running(*arguments: str, log: Path, is_read: bool = False) -> Iterator[Process]:
-    """`fmar` with these arguments, until the block ends. Its errors go to the file `log`, and its output
-    too unless `is_read` leaves that to the caller."""
-    environment = surroundings(PYTHONPATH=str(PACKAGES))
+def running(*arguments: str, log: Path, is_read: bool = False, **settings: str) -> Iterator[Process]:
+    """`fmar` with these arguments, and these settings in its environment, until the block ends. Its errors go to the file `log`,
+    and its output too unless `is_read` leaves that to the caller."""
+    environment = surroundings(PYTHONPATH=str(PACKAGES), **settings)
     with log.open("ab") as sink:
         process = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-P", "-m", __name__, *arguments],

@@ -1,4 +1,4 @@
-"""The ten steps in their order, and the walk through them."""
+"""The steps in their order, and the walk through them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from fmar_node.cli.tour import credential, life, proof, registration, tool, window
+from fmar_node.cli.tour import credential, life, person, proof, registration, tool, trust, window
 from fmar_node.cli.tour.visit import Unexpected, Visit
 from fmar_node.errors import FmarError
 from fmar_node.journal.tree import ProofError
@@ -31,6 +31,9 @@ STEPS = (
     Step("Change, history, time travel", "Updates name the version that they are based on, and nothing is ever overwritten.", life.change),
     Step("Lookup and duplicates", "A meter point or a serial number leads to one asset, and only those who may know it.", life.find),
     Step("Leaving the register", "An end is a state with a reason. Nothing that others depend on disappears.", life.leave),
+    Step("On behalf of another", "A platform works for a provider that has granted it: under both names, within limits, until it ends.", trust.delegate),
+    Step("Keys that come and go", "Keys are changed while they are in use, and one that is lost is worth nothing a moment later.", trust.rotate),
+    Step("A person signs in", "People have no keys. They sign in where they always do, and have the rights of their organisation and role.", person.sign_in),
     Step("Proof", "Nobody has to believe the operator: receipts verify offline, and tampering shows.", proof.prove),
     Step("Any tool", "SPARQL and HTTP are standards. An agent adds the signatures for tools that know neither.", tool.plug_in),
 )

@@ -1,0 +1,169 @@
+"""The policy matrix, every cell of it: kind, action, role, relation, state, and how the caller acts.
+
+`ALLOWED` says a second time, in the form of the use cases, what `kinds/` declares; what is not in it is refused.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from fmar_node.access.caller import Permission, Role, UserRole
+from fmar_node.access.reveal import Relation
+from fmar_node.kinds import KINDS, Action
+from fmar_node.kinds.kind import FORBIDDING, Standing, decide
+
+ANY: frozenset[Relation] = frozenset(Relation)
+SELF, MANAGER = frozenset({Relation.SELF}), frozenset({Relation.MANAGER})
+APPLICANT = frozenset({Relation.APPLICANT})
+PARTIES, DELEGATE = frozenset({Relation.GRANTOR, Relation.DELEGATE}), frozenset({Relation.DELEGATE})
+OPERATOR, FSP, EVERYBODY = frozenset({Role.OPERATOR}), frozenset({Role.FSP}), frozenset(Role)
+ADMINISTRATOR, EDITOR = UserRole.ADMINISTRATOR, UserRole.EDITOR
+NODE = frozenset[tuple[frozenset[Role], frozenset[Relation]]]()
+
+ALLOWED = {
+    # action: ({(roles, relations)}, what has to be granted, least role of a person)
+    ("assets", "register"): ({(FSP, ANY)}, Permission.REGISTER, EDITOR),
+    ("assets", "update"): ({(FSP, MANAGER)}, Permission.UPDATE, EDITOR),
+    ("assets", "deregistration"): ({(FSP, MANAGER)}, Permission.DEREGISTER, EDITOR),
+    ("assets", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("organisations", "register"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("organisations", "update"): ({(OPERATOR, ANY), (EVERYBODY, SELF | APPLICANT)}, None, ADMINISTRATOR),
+    ("organisations", "rejection"): ({(OPERATOR, ANY), (EVERYBODY, APPLICANT)}, None, ADMINISTRATOR),
+    ("organisations", "approval"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("organisations", "suspension"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("organisations", "reinstatement"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("organisations", "deregistration"): ({(OPERATOR, ANY), (EVERYBODY, SELF)}, None, ADMINISTRATOR),
+    ("organisations", "key-registration"): ({(OPERATOR, ANY), (EVERYBODY, SELF)}, None, ADMINISTRATOR),
+    ("organisations", "key-revocation"): ({(OPERATOR, ANY), (EVERYBODY, SELF)}, None, ADMINISTRATOR),
+    ("organisations", "evidence"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("organisations", "verification"): (NODE, None, ADMINISTRATOR),
+    ("organisations", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("users", "register"): ({(EVERYBODY, ANY)}, None, ADMINISTRATOR),
+    ("users", "update"): ({(OPERATOR, ANY), (EVERYBODY, SELF)}, None, ADMINISTRATOR),
+    ("users", "deactivation"): ({(OPERATOR, ANY), (EVERYBODY, SELF)}, None, ADMINISTRATOR),
+    ("users", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("delegations", "register"): ({(EVERYBODY, ANY)}, None, ADMINISTRATOR),
+    ("delegations", "acceptance"): ({(EVERYBODY, DELEGATE)}, None, ADMINISTRATOR),
+    ("delegations", "revocation"): ({(OPERATOR, ANY), (EVERYBODY, PARTIES)}, None, ADMINISTRATOR),
+    ("delegations", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("assets", "orphaning"): (NODE, None, ADMINISTRATOR),
+    ("users", "acceptance"): (NODE, None, ADMINISTRATOR),
+    ("users", "expiry"): (NODE, None, ADMINISTRATOR),
+    ("users", "departure"): (NODE, None, ADMINISTRATOR),
+    ("delegations", "activation"): (NODE, None, ADMINISTRATOR),
+    ("delegations", "expiry"): (NODE, None, ADMINISTRATOR),
+    ("delegations", "end"): (NODE, None, ADMINISTRATOR),
+}
+ACTIONS = [(plural, name) for plural, kind in KINDS.items() for name in kind.actions]
+OPEN_TO_ALL = {("users", "register"), ("delegations", "register")}
+
+
+def action_of(cell: tuple[str, str]) -> Action:
+    return KINDS[cell[0]].actions[cell[1]]
+
+
+def roles_and_relations() -> Iterator[tuple[frozenset[Role], frozenset[Relation]]]:
+    """Every role alone and none, with every relation alone and none."""
+    roles = [frozenset[Role](), *(frozenset({role}) for role in Role)]
+    relations = [frozenset[Relation](), *(frozenset({relation}) for relation in Relation)]
+    return itertools.product(roles, relations)
+
+
+def is_allowed(cell: tuple[str, str], roles: frozenset[Role], relations: frozenset[Relation]) -> bool:
+    """What the table says of an active organisation that acts for itself through an application."""
+    for allowed, through in ALLOWED[cell][0]:
+        has_role = bool(allowed & roles) or allowed == EVERYBODY
+        if has_role and (through == ANY or bool(through & relations)):
+            return True
+    return False
+
+
+def test_the_table_has_every_action() -> None:
+    assert set(ACTIONS) == set(ALLOWED)
+
+
+@pytest.mark.parametrize("cell", ACTIONS)
+def test_an_organisation_may_what_the_table_says_and_nothing_else(cell: tuple[str, str]) -> None:
+    action = action_of(cell)
+
+    for roles, relations in roles_and_relations():
+        verdict = decide(action, Standing(roles, relations))
+        assert verdict.permitted == is_allowed(cell, roles, relations), (roles, relations)
+        assert verdict.policy in {policy.code for policy in action.policies} | {"NODE-1"}
+
+
+@pytest.mark.parametrize("cell", ACTIONS)
+def test_nobody_does_anything_who_is_not_active(cell: tuple[str, str]) -> None:
+    for roles, relations in roles_and_relations():
+        assert not decide(action_of(cell), Standing(roles, relations, is_active=False)).permitted
+
+
+@pytest.mark.parametrize("cell", ACTIONS)
+def test_on_behalf_of_another_only_what_was_granted_of_what_that_one_may(cell: tuple[str, str]) -> None:
+    """A14: rights(delegate) are a part of rights(delegator), in every cell."""
+    action, needed = action_of(cell), ALLOWED[cell][1]
+
+    for roles, relations in roles_and_relations():
+        alone = decide(action, Standing(roles, relations)).permitted
+        for granted in (frozenset[Permission](), *(frozenset({each}) for each in Permission), frozenset(Permission)):
+            verdict = decide(action, Standing(roles, relations, permissions=granted))
+            assert verdict.permitted == (alone and needed is not None and needed in granted)
+            if not verdict.permitted and alone:
+                assert verdict.policy == ("DELEGATION-SCOPE-1" if needed is None else "DELEGATION-SCOPE-2")
+
+
+@pytest.mark.parametrize("cell", ACTIONS)
+def test_a_person_may_what_its_role_allows_of_what_its_organisation_may(cell: tuple[str, str]) -> None:
+    action, least = action_of(cell), ALLOWED[cell][2]
+
+    for roles, relations in roles_and_relations():
+        alone = decide(action, Standing(roles, relations)).permitted
+        for role in UserRole:
+            verdict = decide(action, Standing(roles, relations, user_role=role))
+            assert verdict.permitted == (alone and role.includes(least))
+            if alone and not verdict.permitted:
+                assert verdict.policy == "USER-ROLE-1"
+
+
+@pytest.mark.parametrize("cell", ACTIONS)
+def test_who_applies_does_nothing_but_apply(cell: tuple[str, str]) -> None:
+    """An applicant has no role; it registers once, and corrects or withdraws what it has applied for."""
+    allowed = {("organisations", "register"): ANY, ("organisations", "update"): APPLICANT, ("organisations", "rejection"): APPLICANT}
+
+    for relations in (frozenset[Relation](), *(frozenset({relation}) for relation in Relation if relation is not Relation.SELF)):
+        verdict = decide(action_of(cell), Standing(relations=relations, is_applicant=True))
+        through = allowed.get(cell, frozenset[Relation]())
+        assert verdict.permitted == (through == ANY or bool(through & relations)), relations
+        if cell not in allowed:
+            assert verdict.policy in ("APPLICANT-1", "NODE-1")
+
+
+@pytest.mark.parametrize("cell", ACTIONS)
+def test_the_node_does_its_own_and_nothing_that_others_do(cell: tuple[str, str]) -> None:
+    for roles, relations in roles_and_relations():
+        verdict = decide(action_of(cell), Standing(roles, relations, is_node=True))
+        assert (verdict.permitted, verdict.policy) == (ALLOWED[cell][0] == NODE, "NODE-1")
+
+
+@pytest.mark.parametrize("cell", ACTIONS)
+def test_what_the_states_of_an_action_are_called_exists(cell: tuple[str, str]) -> None:
+    """Every state that an action names is one of its kind, so that no cell of the matrix is beyond reach."""
+    states = {"assets": "RegistrationStatus", "organisations": "OrganisationStatus", "users": "UserStatus", "delegations": "DelegationStatus"}
+    from tests.market import vocabulary
+
+    assert action_of(cell).states <= set(vocabulary().schemes[states[cell[0]]].codes)
+
+
+def test_every_forbidding_policy_says_why() -> None:
+    assert set(FORBIDDING) == {"NODE-1", "USER-ROLE-1", "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2", "APPLICANT-1"}
+    assert all(len(reason) > 20 for reason in FORBIDDING.values())
+
+
+def test_what_is_open_to_every_organisation_is_so_on_purpose() -> None:
+    """Everybody invites its own users and shares its own passport; the rules of these two say whose."""
+    open_to_all = {cell for cell in ACTIONS if decide(action_of(cell), Standing()).permitted}
+
+    assert open_to_all == OPEN_TO_ALL

@@ -1,0 +1,233 @@
+"""Acting on behalf of another over HTTP: tokens that name both, rights that end at once, one graph for all that was granted."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from fmar_node.client import EXCHANGE, SUBJECT_TYPE, CredentialError, Profile, connect
+from tests.live import LD_JSON, Live
+from tests.web.test_credentials_http import Hand, newcomer
+
+NAMES = "SELECT ?name WHERE { ?asset <https://w3id.org/fmar/ns#assetName> ?name }"
+
+
+@dataclass
+class Pair:
+    """A provider and a platform that only this test knows."""
+
+    live: Live
+    provider: Profile
+    platform: Profile
+
+    def client(self, profile: Profile, *, acting: bool = False) -> httpx.Client:
+        return connect(profile.acting_for(self.provider.organisation) if acting else profile, patience=0)
+
+    def register(self, client: httpx.Client, **changes: Any) -> httpx.Response:
+        return client.post("/assets", json=self.live.battery(**changes), headers=LD_JSON)
+
+    def grant(self, *permissions: str, **changes: Any) -> str:
+        """Offered and accepted; the delegation's IRI."""
+        document = {
+            "type": "Delegation", "delegate": self.platform.organisation, "permission": list(permissions),
+            "assetScope": "ALL_ASSETS", "validTo": "2099-01-01", **changes,
+        }  # fmt: skip
+        with self.client(self.provider) as client:
+            made = client.post("/delegations", json={name: value for name, value in document.items() if value}, headers=LD_JSON)
+        assert made.status_code == 201, made.text
+        with self.client(self.platform) as client:
+            assert client.post(f"{made.headers['Location']}/acceptance").status_code == 200
+        return made.headers["Location"]
+
+    def revoke(self, delegation: str) -> httpx.Response:
+        with self.client(self.provider) as client:
+            ended = client.post(f"{delegation}/revocation")
+        assert ended.status_code == 200, ended.text
+        return ended
+
+
+@pytest.fixture
+def pair(live: Live) -> Iterator[Pair]:
+    yield Pair(live, newcomer(live, "FSP")[1], newcomer(live, "PLATFORM")[1])
+
+
+def claims(token: str) -> dict[str, Any]:
+    part = token.split(".")[1]
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return found
+
+
+def test_a_token_names_the_subject_and_the_actor(pair: Pair) -> None:
+    pair.grant("READ")
+    hand = Hand(pair.live, pair.platform)
+
+    answer = hand.ask_token(grant_type=EXCHANGE, subject_token=pair.provider.organisation, subject_token_type=SUBJECT_TYPE)
+
+    said = answer.json()
+    assert said["issued_token_type"] == "urn:ietf:params:oauth:token-type:access_token"
+    assert claims(said["access_token"])["sub"] == pair.provider.organisation
+    assert claims(said["access_token"])["act"] == {"sub": pair.platform.organisation}
+
+
+@pytest.mark.parametrize(("changes", "word"), [
+    ({"subject_token": "organisations/0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11"}, "invalid_target"),
+    ({"subject_token": "x"}, "invalid_target"),
+    ({"subject_token_type": "urn:ietf:params:oauth:token-type:jwt"}, "invalid_request"),
+    ({"actor_token": "x"}, "invalid_request"),
+    ({"requested_token_type": "urn:ietf:params:oauth:token-type:refresh_token"}, "invalid_request"),
+])  # fmt: skip
+def test_an_exchange_that_names_nobody_who_has_granted_anything_is_refused(pair: Pair, changes: dict[str, str], word: str) -> None:
+    """A14: no delegation, no token."""
+    pair.grant("READ")
+    form = {"grant_type": EXCHANGE, "subject_token": pair.provider.organisation, "subject_token_type": SUBJECT_TYPE, **changes}
+
+    answer = Hand(pair.live, pair.platform).ask_token(**form)
+
+    assert (answer.status_code, answer.json()["error"]) == (400, word)
+
+
+def test_nobody_gets_a_token_for_an_organisation_that_has_granted_it_nothing(pair: Pair) -> None:
+    with pair.client(pair.platform, acting=True) as client, pytest.raises(CredentialError, match="no delegation"):
+        client.get("/assets")
+
+
+def test_a_platform_registers_and_changes_what_it_was_granted_and_history_names_both(pair: Pair) -> None:
+    pair.grant("READ", "REGISTER", "UPDATE")
+
+    with pair.client(pair.platform, acting=True) as client:
+        made = pair.register(client)
+        changed = client.patch(
+            made.headers["Location"], content=b'{"assetName": "Renamed"}',
+            headers={"If-Match": "*", "Content-Type": "application/merge-patch+json"},
+        )  # fmt: skip
+        gone = client.post(f"{made.headers['Location']}/deregistration", json={"deregistrationReason": "ERROR"}, headers=LD_JSON)
+    with pair.client(pair.provider) as client:
+        history = client.get(f"{made.headers['Location']}/history").json()["items"]
+
+    assert (made.status_code, changed.status_code, gone.status_code) == (201, 200, 403)
+    assert gone.json()["errors"][0]["code"] == "DELEGATION-SCOPE-2"
+    assert "serialNumber" not in made.json()  # READ opens no personal values
+    assert {(line["by"]["organisation"], line["by"]["actor"]) for line in history} == {
+        (pair.provider.organisation.rsplit("/", 1)[-1], pair.platform.organisation.rsplit("/", 1)[-1])
+    }
+
+
+def test_with_a_token_of_its_own_a_platform_registers_nothing(pair: Pair) -> None:
+    pair.grant("READ", "REGISTER")
+
+    with pair.client(pair.platform) as client:
+        answer = pair.register(client)
+
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (403, "ASSET-REGISTER-1")
+
+
+def test_revocation_ends_issued_tokens_within_a_second(pair: Pair) -> None:
+    """A12: a token that was issued before is refused at the next request."""
+    delegation = pair.grant("READ")
+    with pair.client(pair.provider) as client:
+        asset = pair.register(client).headers["Location"]
+    with pair.client(pair.platform, acting=True) as client:
+        before = client.get(asset).status_code
+        pair.revoke(delegation)
+        began = time.monotonic()
+        with pytest.raises(CredentialError, match="no delegation"):  # the old token is refused, and there is no new one
+            client.get(asset)
+
+    assert before == 200
+    assert time.monotonic() - began < 1
+
+
+def test_a_platforms_graph_holds_all_that_was_granted_to_it(pair: Pair) -> None:
+    others = Pair(pair.live, newcomer(pair.live, "FSP")[1], pair.platform)
+    for each, name in ((pair, "First"), (others, "Second")):
+        with each.client(each.provider) as client:
+            each.register(client, assetName=name)
+        each.grant("READ")
+    ungranted = Pair(pair.live, newcomer(pair.live, "FSP")[1], pair.platform)
+    with ungranted.client(ungranted.provider) as client:
+        last = ungranted.register(client, assetName="Third")
+
+    with pair.client(pair.platform) as client:
+        headers = {"Content-Type": "application/sparql-query", "Fmar-Min-Journal-Index": last.headers["Fmar-Journal-Index"]}
+        answer = client.post("/sparql", content=NAMES, headers=headers).json()
+        listed = client.get("/assets").json()["items"]
+
+    assert {row["name"]["value"] for row in answer["results"]["bindings"]} == {"First", "Second"}
+    assert {"First", "Second"} <= {item.get("assetName") for item in listed}
+    assert "Third" not in {item.get("assetName") for item in listed}
+
+
+def test_the_graph_of_before_a_revocation_is_never_shown_after_it(pair: Pair) -> None:
+    """A12: SPARQL waits for a graph that knows of it."""
+    with pair.client(pair.provider) as client:
+        pair.register(client, assetName="Only for a while")
+    delegation = pair.grant("READ")
+    headers = {"Content-Type": "application/sparql-query"}
+
+    with pair.client(pair.platform) as client:
+        before = client.post("/sparql", content=NAMES, headers=headers).json()["results"]["bindings"]
+        pair.revoke(delegation)
+        after = client.post("/sparql", content=NAMES, headers=headers).json()["results"]["bindings"]
+
+    assert (len(before), after) == (1, [])
+
+
+def test_who_acts_for_another_asks_sparql_with_its_own_token(pair: Pair) -> None:
+    pair.grant("READ")
+
+    with pair.client(pair.platform, acting=True) as client:
+        answer = client.post("/sparql", content=NAMES, headers={"Content-Type": "application/sparql-query"})
+
+    assert answer.status_code == 403
+    assert "QUERY-ACTING-1" in answer.json()["detail"]
+
+
+def test_a_suspended_provider_has_nobody_acting_for_it(pair: Pair) -> None:
+    pair.grant("READ")
+    with pair.client(pair.platform, acting=True) as client:
+        assert client.get("/assets").status_code == 200
+        assert pair.live.client("operator").post(f"{pair.provider.organisation}/suspension").status_code == 200
+        with pytest.raises(CredentialError):
+            client.get("/assets")
+
+
+def test_an_idempotency_key_of_a_platform_is_not_its_providers(pair: Pair) -> None:
+    pair.grant("READ", "REGISTER")
+    document, headers = pair.live.battery(), {**LD_JSON, "Idempotency-Key": "the-same"}
+
+    with pair.client(pair.platform, acting=True) as client:
+        made = client.post("/assets", json=document, headers=headers)
+        again = client.post("/assets", json=document, headers=headers)
+    with pair.client(pair.provider) as client:
+        own = client.post("/assets", json=document, headers=headers)
+
+    assert (made.status_code, again.headers.get("Idempotent-Replayed"), made.headers["Location"]) == (201, "true", again.headers["Location"])
+    assert (own.status_code, own.json()["errors"][0]["code"]) == (409, "DUPLICATE_EXACT")
+
+
+def test_a_passport_is_pulled_with_contacts_only_where_they_were_granted(pair: Pair) -> None:
+    with pair.client(pair.provider) as client:
+        etag = client.get(pair.provider.organisation).headers["ETag"]
+        patch = {"primaryContactEmail": "ada@example.org", "vatRegistrationNumber": "GB980780684"}
+        headers = {"If-Match": etag, "Content-Type": "application/merge-patch+json"}
+        assert client.patch(pair.provider.organisation, content=json.dumps(patch), headers=headers).status_code == 200
+
+    def pulled() -> set[str]:
+        with pair.client(pair.platform) as client:
+            return set(client.get(pair.provider.organisation).json())
+
+    before = pulled()
+    pair.grant("PASSPORT", assetScope="")
+    passport = pulled()
+    pair.grant("CONTACTS", assetScope="")
+
+    assert {"vatRegistrationNumber", "primaryContactEmail"} & before == set()
+    assert {"vatRegistrationNumber", "primaryContactEmail"} & passport == {"vatRegistrationNumber"}
+    assert {"vatRegistrationNumber", "primaryContactEmail"} <= pulled()
