@@ -177,6 +177,11 @@ class Action:
         return decide(self, standing(situation))
 
 
+def by_node(code: str) -> tuple[Policy, ...]:
+    """The policies of an action that only the node itself takes."""
+    return (Policy(code, FORBIDDING[NODE_ONLY]),)
+
+
 def standing(situation: Situation) -> Standing:
     """How the caller stands to the record of a situation."""
     caller, previous = situation.caller, situation.previous

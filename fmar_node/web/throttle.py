@@ -30,9 +30,8 @@ class Throttle:
 
     def pass_on(self, caller: Caller, refusal: FmarError) -> FmarError:
         """The refusal, or TooMany in its place when the caller has been told enough for this hour."""
-        told = {fault.constraint or fault.code for fault in refusal.faults}
-        is_own = any("you have registered" in fault.message for fault in refusal.faults)
-        if is_own or not TELLING & told or self.window.hit(self.limit, caller.party):
+        told = {fault.constraint or fault.code for fault in refusal.faults if "you have registered" not in fault.message}
+        if not TELLING & told or self.window.hit(self.limit, caller.party):
             return refusal
         return self._too_many()
 

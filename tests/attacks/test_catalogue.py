@@ -16,11 +16,7 @@ TESTS = Path(__file__).parents[1]
 CATALOGUE = [f"A{number}" for number in range(1, 17)] + [f"B{number}" for number in range(1, 20)] + [f"C{number}" for number in range(1, 11)]
 QUOTED = re.compile(r"((?:[ABC][1-9][0-9]?)(?:, [ABC][1-9][0-9]?)*): ")
 LATER: Mapping[str, str] = {
-    "A11": "tokens of external issuers are not accepted yet",
-    "A13": "the node reads nobody's status list yet",
-    "A14": "nobody acts on behalf of another organisation yet",
     "A15": "consent is not part of this release",
-    "A16": "client certificates are not accepted yet, from no header either",
     "B19": "the node calls nobody: there are no webhooks yet",
     "C10": "what an organisation reads is not counted yet",
     "C6": "an asset is not switched to another provider yet",

@@ -224,7 +224,6 @@ def test_probing_for_identifiers_of_others_ends(few: Live) -> None:
     assert few.client(name).post("/assets", json=few.battery()).status_code == 201
 
 
-@pytest.mark.xfail(strict=True, reason="a fault of one's own in the same document takes the answer out of the count (fmar_node/web/throttle.py)")
 def test_probing_ends_also_beside_an_asset_of_ones_own(few: Live) -> None:
     """C3: a document that repeats an asset of one's own and names a meter point of others tells of others all the same."""
     held, name = few.register("fsp-a").json(), a_newcomer(few)
