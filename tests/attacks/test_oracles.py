@@ -24,8 +24,8 @@ from tests.market import Market, battery, mpan, organisation
 from tests.web.test_credentials_http import newcomer
 
 LD_JSON, MERGE = {"Content-Type": "application/ld+json"}, {"Content-Type": "application/merge-patch+json"}
-ALLOWED = frozenset({"date", "fmar-request-id"})
-"""Headers that differ from request to request."""
+ALLOWED = frozenset({"date", "fmar-request-id", "ratelimit"})
+"""Headers that differ from request to request: the last tells a caller what it has left, and nothing but that."""
 NOBODYS = '"0123456789abcdef.jsonld"'
 
 
