@@ -99,6 +99,7 @@ def test_a16_a_listed_proxy_is_heard(check: CertificateCheck, peer: str) -> None
 
 @pytest.mark.parametrize("peer", ["10.0.0.6", "192.0.3.0", "2001:db8:0:1::7", "127.0.0.1", "::1", "", "localhost", "10.0.0.5, 10.0.0.6", "::ffff:10.0.0.6", "testclient"])
 def test_a16_from_anybody_else_the_header_is_not_there(check: CertificateCheck, peer: str, der: bytes) -> None:
+    """A16: whoever is not listed may send what it likes."""
     assert check.forwarded(peer, [sequence(der)]) == ()
 
 

@@ -115,6 +115,7 @@ class Names:
 
 
 def test_b2_a_name_with_one_address_that_may_not_be_asked_is_refused(server: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B2: mixed answers of the name service."""
     before = server.connections
     for named in (["127.0.0.1", "8.8.8.8"], ["8.8.8.8", "127.0.0.1"], ["2606:4700::1111", "::ffff:127.0.0.1"]):
         monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", _bound(Names(named)))
@@ -147,6 +148,7 @@ def _bound(names: Names) -> Any:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_b2_a_redirect_is_not_followed(server: Elsewhere, status: int) -> None:
+    """B2: what must be fetched is fetched from where it was said, and from nowhere else."""
     server.publish("/moved", "", status, Location=f"{server.url}/keys")
     before = server.asked["/keys"]
 

@@ -18,7 +18,6 @@ QUOTED = re.compile(r"((?:[ABC][1-9][0-9]?)(?:, [ABC][1-9][0-9]?)*): ")
 LATER: Mapping[str, str] = {
     "A15": "consent is not part of this release",
     "B19": "the node calls nobody: there are no webhooks yet",
-    "C10": "what an organisation reads is not counted yet",
     "C6": "an asset is not switched to another provider yet",
 }
 """What there is nothing to attack of."""

@@ -347,7 +347,7 @@ def test_of_many_replays_of_an_assertion_one_counts(hand: Hand) -> None:
 
     statuses = at_once(30, lambda each: httpx.post(f"{hand.live.url}/oauth/token", data=form, headers={"DPoP": proofs[each]}, timeout=60, trust_env=False).status_code)
 
-    assert statuses == [200] + [401] * 29
+    assert statuses[0] == 200 and set(statuses[1:]) <= {401, 429}  # who guesses too often is refused unheard
 
 
 # -- A10: bombs over HTTP

@@ -26,7 +26,7 @@ from tests.market import organisation
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is in the dev group")
 
-REQUESTS = 20_000
+LEAST, REQUESTS = 20_000, 26_000
 PASSING = frozenset({"graph-behind", "query-timeout", "query-out-of-memory", "unavailable"})
 """What a node may be unable to do just now; it says so with 503, and when to come back."""
 READERS = ("", "fsp-a", "fsp-b", "dso-east", "neso", "regulator", "operator")
@@ -78,7 +78,7 @@ class Wanderer:
             if code not in PASSING or "Retry-After" not in response.headers:
                 self.failures.setdefault(f"{label} {response.status_code}", f"{as_sent(response)}\n{response.text[:600]}")
             return
-        if response.status_code != 431:
+        if response.status_code != 431 and "Preference-Applied" not in response.headers:  # which leaves the body away
             self.check(label, case, response)
 
     def answered(self, name: str, case: Any) -> httpx.Response:
@@ -154,8 +154,8 @@ def test_no_described_request_breaks_the_node(wandering: Wanderer, capsys: pytes
     with capsys.disabled():
         print(f"\n{sum(wandering.told.values())} requests: {dict(Counter(status for (_, status), n in wandering.told.items() for _ in range(n)))}")
         print(json.dumps(dict(wandering.codes.most_common()), indent=1))
-    assert wandering.failures == {}
-    assert sum(wandering.told.values()) >= wanted
+    assert not wandering.failures, "\n\n".join(f"{label}\n{said}" for label, said in wandering.failures.items())
+    assert sum(wandering.told.values()) >= min(LEAST, wanted)
     assert (live.process.poll(), live.process.pid) == (None, pid)
     assert live.client().get("/readyz").status_code == 200
     live.register()

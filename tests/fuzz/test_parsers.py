@@ -226,7 +226,7 @@ def test_cursors_limits_and_trials(count: int) -> None:
         assert after == "" or _opened(_closed(after)) == after
 
     each(count, text | json_text.map(b64) | tree.map(lambda value: b64(json.dumps([value]).encode())), opened)
-    each(count, text | st.integers().map(str), lambda given: records._limit(given, 50, 500))
+    each(count, text | st.integers().map(str), lambda given: records.page_limit(given, 50, 500))
     each(count, form | st.lists(st.tuples(st.sampled_from(["dry-run", "dry_run", "DryRun", "cursor", "limit", "managed"]), text), max_size=4).map(QueryParams), lambda asked: records._is_dry(QueryParams(asked)))
     each(count, form, lambda asked: records._check_page(QueryParams(asked)))
 

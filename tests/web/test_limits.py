@@ -68,6 +68,7 @@ def test_every_answer_tells_a_caller_what_it_has_left(tight: Live) -> None:
 
 
 def test_who_is_over_its_limit_is_told_when_to_come_again_and_others_are_not_touched(tight: Live) -> None:
+    """C10: what an organisation asks in all is counted."""
     before = left(tight.client("fsp-b").get("/organisations?limit=1"))
 
     refused = spent(tight, "fsp-a")
@@ -195,6 +196,7 @@ def test_a_token_that_is_issued_counts_as_a_request_of_its_client(tight: Live) -
 
 
 def test_lookups_that_find_nothing_are_counted_and_those_that_find_are_not_held_back(tight: Live) -> None:
+    """C3: trying out identifiers ends."""
     def look(value: str) -> httpx.Response:
         return tight.client("fsp-b").post("/assets/lookup", json={"scheme": "SERIAL", "value": value})
 
@@ -212,6 +214,7 @@ def test_lookups_that_find_nothing_are_counted_and_those_that_find_are_not_held_
 
 
 def test_a_query_budget_that_is_spent_is_told_with_its_limit_and_its_end(tight: Live) -> None:
+    """C10: and how long its queries may run in all."""
     heavy = f"SELECT (COUNT(*) AS ?n) {{ GRAPH <{tight.url}/codes> {{ ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }} }}"
     stopped = tight.client("fsp-e").get("/sparql", params={"query": heavy, "timeout": "1.2"})
 
