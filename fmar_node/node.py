@@ -25,7 +25,7 @@ from fmar_node.access.replay import ReplayCache
 from fmar_node.access.rotation import RotatingKeys
 from fmar_node.access.session import Session, Sessions
 from fmar_node.access.signin import SignIn
-from fmar_node.access.standing import caller_in
+from fmar_node.access.standing import Standings
 from fmar_node.access.status import OwnList
 from fmar_node.access.subscription import Subscriptions
 from fmar_node.access.token import TokenService
@@ -61,24 +61,6 @@ class Remembered(Generic[T]):
         if key not in self.found and (value := read()) is not None:
             self.found[key] = value
         return self.found.get(key)
-
-
-class Standings:
-    """Callers as the register has them now, worked out once for as long as neither the journal nor the day has moved on."""
-
-    def __init__(self, register: Register, clock: Clock) -> None:
-        self.register, self.clock = register, clock
-        self.remembered: Remembered[Caller] = Remembered(register)
-
-    def of(self, known: Caller) -> Caller:
-        """The caller of whom `known` gives the names."""
-        day = today(self.clock)
-        names = (known.organisation, known.application, known.key_id, known.actor, known.user, day)
-        return self.remembered.get(names, lambda: caller_in(self.register, known, day)) or ANONYMOUS
-
-    def mandate(self, grantor: str, delegate: str) -> bool:
-        """Whether an organisation has granted another anything that is in force."""
-        return bool(self.of(Caller(grantor, actor=delegate)).grants.get(grantor))
 
 
 class Directory:
