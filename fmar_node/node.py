@@ -209,7 +209,7 @@ class Node:
             credential = await self.subscriptions.settled(missing, verified)
         if credential is None:
             return ANONYMOUS
-        caller = self.standings.of(Caller(credential.organisation, credential.client_id, credential.key_id, actor=credential.actor or ""))
+        caller = self.standings.named(credential.organisation, credential.client_id, credential.key_id, credential.actor or "")
         if caller.actor and not caller.grants.get(caller.organisation):
             raise self.verifier.refused("no delegation to the organisation that this access token names as actor is in force")
         return caller
@@ -219,7 +219,7 @@ class Node:
         session = self.sessions.find(token)
         if session is None:
             raise self._out("the session has ended, or is not one of this node")
-        caller = self.standings.of(Caller(session.organisation, user=session.user))
+        caller = self.standings.named(session.organisation, user=session.user)
         if caller.state not in ADMITTED or caller.user_role is None:
             self.sessions.end(session.id)
             raise self._out("the account or its organisation is not active any more")

@@ -46,17 +46,23 @@ class Standings:
 
     def of(self, known: Caller) -> Caller:
         """The caller of whom `known` gives the names."""
+        if not known.organisation:
+            return caller_in(self.register, known, today(self.clock))
+        return self.named(known.organisation, known.application, known.key_id, known.actor, known.user)
+
+    def named(self, organisation: str, application: str = "", key_id: str = "", actor: str = "", user: str = "") -> Caller:
+        """The caller of these names."""
         self._forget()
-        names = (known.organisation, known.actor, known.user, known.application, known.key_id)
+        names = (organisation, actor, user, application, key_id)
         if (caller := self.found.get(names)) is None:
-            caller = caller_in(self.register, known, self.day)
+            caller = caller_in(self.register, Caller(organisation, application, key_id, actor=actor, user=user), self.day)
             if caller.organisation:
                 self.found[names] = caller
         return caller
 
     def mandate(self, grantor: str, delegate: str) -> bool:
         """Whether an organisation has granted another anything that is in force."""
-        return bool(self.of(Caller(grantor, actor=delegate)).grants.get(grantor))
+        return bool(self.named(grantor, actor=delegate).grants.get(grantor))
 
     def _forget(self) -> None:
         """What may not be so any more. The size is read first: what is entered meanwhile is looked at the next time."""
