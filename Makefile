@@ -13,10 +13,12 @@ demo: $(SET_UP)        ## a node with example participants and real asset rows, 
 test: $(SET_UP)        ## the test suite (ARGS="-m campaign" for the long campaigns)
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(SET_UP)       ## lint, types, import contracts
+check: $(SET_UP)       ## lint, types, import contracts, the lock and known vulnerabilities (RELEASE=1 fails where nobody can be asked)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python .ci/lock.py
+	@$(BIN)/python .ci/audit.py $(if $(RELEASE),--release)
 
 bench: $(SET_UP)       ## the benchmarks; figures go to docs/benchmarks.md
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -45,7 +45,7 @@ def today(clock: Clock) -> date:
 
 def stamp(instant: datetime) -> str:
     """An instant as xsd:dateTime with milliseconds in UTC, e.g. `2026-11-22T09:30:00.000Z`."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_stamp(text: str) -> datetime:
@@ -55,6 +55,10 @@ def parse_stamp(text: str) -> datetime:
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError("a time needs a zone, e.g. 2026-11-22T09:30:00Z")
+    try:
+        instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC this time is not of the years 1 to 9999") from None
     return instant
 
 

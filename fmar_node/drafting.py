@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from fmar_node.access.caller import Caller
+from fmar_node.access.caller import Applicant, Caller
 from fmar_node.access.reveal import filtered, is_public
 from fmar_node.errors import Fault, Severity
 from fmar_node.journal.entry import canonical
@@ -21,7 +21,7 @@ from fmar_node.kinds.erasure import ERASURE
 from fmar_node.record import by_tier, state_in, uuid_of
 from fmar_node.vocabulary import RELEASE, Document, Tier, Vocabulary
 
-NAMES = ("organisation", "application", "key_id", "actor", "user", "is_node")
+NAMES = ("organisation", "application", "key_id", "actor", "user", "is_node", "applicant")
 """What of a caller travels to the writer, which asks the register for the rest."""
 
 
@@ -56,12 +56,15 @@ class Submission:
     def as_json(self) -> dict[str, Any]:
         header = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("body", "caller")}
         caller = {name: getattr(self.caller, name) for name in NAMES}
+        caller["applicant"] = asdict(self.caller.applicant) if self.caller.applicant else None
         return {**header, "caller": caller}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], body: bytes) -> Submission:
         if_match = value["if_match"]
-        given = {**value, "caller": Caller(**value["caller"]), "if_match": None if if_match is None else tuple(if_match)}
+        names = dict(value["caller"])
+        applicant = names.pop("applicant")
+        given = {**value, "caller": Caller(**names, applicant=Applicant(**applicant) if applicant else None), "if_match": None if if_match is None else tuple(if_match)}
         return cls(**given, body=body)
 
 

@@ -71,6 +71,9 @@ PROBLEMS: dict[str, Problem] = {
     "query-failed": Problem("The query could not be evaluated", "Simplify the query; if it keeps failing, report it."),
     "sandbox-missing": Problem("Query workers cannot be cut off from the network on this machine", "Run the node on Linux with seccomp (x86-64 or arm64), or set require_sandbox = false where nobody else can send queries."),
     "graph-behind": Problem("The graph has not reached the requested journal index yet", "Repeat the request after the time in Retry-After."),
+    # limits
+    "rate-limited": Problem("More requests than this node takes from one caller", "Repeat the request after the time in Retry-After; RateLimit-Policy says what is taken, RateLimit what is left."),
+    "query-budget-spent": Problem("The organisation's queries have used the time that it has with the query workers", "Repeat the query after the time in Retry-After, or narrow it: the detail names the budget."),
     # operation
     "too-many-requests": Problem("Too many requests at once", "Repeat the request after the time in Retry-After."),
     "unavailable": Problem("The node cannot do this right now", "Repeat the request after the time in Retry-After, writes with the same Idempotency-Key."),

@@ -51,6 +51,11 @@ class Folder:
         return self.root / "participants"
 
     @property
+    def log(self) -> Path:
+        """Where the security log is."""
+        return self.root / "log"
+
+    @property
     def token_keys(self) -> Path:
         return self.keys / "token.jwks"
 

@@ -13,21 +13,26 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import pyoxigraph as ox
 
 from fmar_node.composition import CODE_TEXT, FORMS, MOST_DIGITS, Composer, Reading, escaped, unknown_term
-from fmar_node.errors import Fault, FmarError, Invalid, Malformed, Severity
-from fmar_node.limits import check_json_nesting, check_size
+from fmar_node.errors import Fault, FmarError, Invalid, Malformed, Severity, TooLarge
+from fmar_node.limits import STRINGS, check_json_nesting, check_size
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import CODES, CONTEXT, FMAR, RDF_TYPE, XSD, Term, TermKind, Vocabulary
 
 JSON_TYPES = frozenset({"application/ld+json", "application/json"})
 RDF_TYPES = {"text/turtle": ox.RdfFormat.TURTLE, "application/n-triples": ox.RdfFormat.N_TRIPLES}
 MEDIA_TYPES = (*sorted(JSON_TYPES, reverse=True), *RDF_TYPES)
+
+BYTE_ORDER_MARK, BLANK = b"\xef\xbb\xbf", b" \t\r\n"
+OPENING, CLOSING = (b"[", b"{"), (b"]", b"}")
+MARKS = re.compile(STRINGS.pattern + rb"|[\[\]{},]", re.DOTALL)
+"""What the elements of an array are told apart by: strings whole, brackets and commas."""
 
 IRI_TEXT = re.compile(r"[^\x00-\x20<>\"{}|\\^`]{1,512}")
 
@@ -56,21 +61,43 @@ def read(body: bytes, media_type: str, class_name: str, iri: str, vocabulary: Vo
 
 def read_json(body: bytes, settings: Settings) -> dict[str, Any]:
     """One JSON object; numbers as `Number` texts. Malformed for anything else."""
-    tree = _read_tree(body, settings)
+    tree = read_value(body, settings)
     if not isinstance(tree, dict):
         raise Malformed("malformed-json", "expected one JSON object")
     return tree
 
 
-def read_array(body: bytes, settings: Settings) -> list[Any]:
-    """A JSON array of documents; numbers as `Number` texts."""
-    tree = _read_tree(body, settings)
-    if not isinstance(tree, list):
+def elements(body: bytes, settings: Settings) -> Iterator[bytes]:
+    """The elements of a JSON array one after another, none of them read yet, so that a large one holds nobody up.
+
+    Malformed where it is no array, TooLarge for an element that is longer than a document may be.
+    """
+    text = body.removeprefix(BYTE_ORDER_MARK).strip(BLANK)
+    if len(text) < 2 or (text[:1], text[-1:]) != (b"[", b"]"):
         raise Malformed("malformed-json", "expected a JSON array of documents")
-    return tree
+    begin, end, depth = 1, len(text) - 1, 0
+    if not text[begin:end].strip(BLANK):
+        return
+    for mark in MARKS.finditer(text, begin, end):
+        _check_element(mark.end() - begin, settings)
+        if mark[0] == b"," and depth == 0:
+            yield text[begin : mark.start()]
+            begin = mark.end()
+        elif mark[0] in OPENING:
+            depth += 1
+        elif mark[0] in CLOSING:
+            depth -= 1
+    _check_element(end - begin, settings)
+    yield text[begin:end]
 
 
-def _read_tree(body: bytes, settings: Settings) -> Any:
+def _check_element(size: int, settings: Settings) -> None:
+    if size > settings.body_bytes:
+        raise TooLarge("body-too-large", f"an element of the array has more than {settings.body_bytes} bytes")
+
+
+def read_value(body: bytes, settings: Settings) -> Any:
+    """Any JSON value; numbers as `Number` texts. Malformed for what is no JSON."""
     check_json_nesting(body, settings.json_depth)
     try:
         tree = json.loads(

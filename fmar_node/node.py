@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from fmar_node.access.caller import ADMITTED, ANONYMOUS, Caller
+from fmar_node.access.caller import ADMITTED, ANONYMOUS, Caller, applying
 from fmar_node.access.certificate import CertificateCheck
 from fmar_node.access.credential import Credential, Verifier
 from fmar_node.access.issuer import Issuers
@@ -39,6 +39,7 @@ from fmar_node.links import JudgePool, WriterLink
 from fmar_node.people import Accounts
 from fmar_node.query import Question, ask
 from fmar_node.read import Reader
+from fmar_node.security_log import SecurityLog
 from fmar_node.settings import Settings
 from fmar_node.store.pool import Answer, QueryPool
 from fmar_node.submit import Desk, Outcome, submit
@@ -109,6 +110,7 @@ class Node:
         self.queries = QueryPool(settings)
         self.judges = JudgePool(settings)
         self.writer = WriterLink(str(folder.root), settings, self._use_snapshot)
+        self.security = SecurityLog(folder.log, settings, self.clock)
         self.is_ready, self.is_stopping = False, False
         self.refusal: Exception | None = None
         """Why it did not start."""
@@ -134,6 +136,7 @@ class Node:
 
     async def _start(self) -> None:
         """Writer first, then everything that reads; judges, slow to start, beside them."""
+        self.security.start()
         judges = asyncio.create_task(self.judges.start())
         try:
             await self._start_reading()
@@ -159,6 +162,7 @@ class Node:
         keys, directory = RotatingKeys(self.folder.token_keys, settings, self.clock), Directory(self.register)
         replay = ReplayCache(settings, self.clock)
         issuers = Issuers(settings, Organisations(self.register, self.clock))
+        self.directory = directory
         self.keys, self.verifier_key = keys, self.folder.journal_key(base_url).verifier
         self.tokens = TokenService(base_url, keys, settings, self.clock, directory, replay, self.standings.mandate)
         self.verifier = Verifier(base_url, keys, settings, self.clock, directory, replay, issuers)
@@ -219,6 +223,8 @@ class Node:
         session = self.sessions.find(token)
         if session is None:
             raise self._out("the session has ended, or is not one of this node")
+        if session.applicant:
+            return applying(session.applicant), session
         caller = self.standings.named(session.organisation, user=session.user)
         if caller.state not in ADMITTED or caller.user_role is None:
             self.sessions.end(session.id)
@@ -227,6 +233,11 @@ class Node:
 
     def _out(self, detail: str) -> Unauthenticated:
         return Unauthenticated("session-ended", detail, headers=self.verifier.missing().headers)
+
+    def registered(self, application: str) -> Caller | None:
+        """Whose application has that name, by its active key; None where there is none, or no one key."""
+        key = self.directory.find(application, None) if application else None
+        return Caller(key.organisation, key.client_id) if key else None
 
     @property
     def today(self) -> date:
@@ -256,5 +267,6 @@ class Node:
         if hasattr(self, "sessions"):
             await self.sign_in.close()
             self.sessions.close()
+        await asyncio.to_thread(self.security.close)
         if hasattr(self, "register"):
             self.register.connection.close()

@@ -43,6 +43,8 @@ class Question:
     accept: tuple[str, ...] = ()
     seconds: float | None = None
     min_index: int = -1
+    address: str = ""
+    """Where it came from; it pays for a query that comes without a credential."""
 
 
 def window(caller: Caller, base_url: str) -> tuple[str, list[str]]:
@@ -97,7 +99,7 @@ async def ask(pool: QueryPool, settings: Settings, question: Question, caller: C
     await fresh_enough(pool, settings, max(question.min_index, caller.since))
     query = Query(
         admitted.text, tuple(default), tuple(named), media_type, seconds, caller.organisation or "anonymous",
-        base_iri=f"{settings.base_url}/sparql",
+        base_iri=f"{settings.base_url}/sparql", payer=caller.party or f"address {question.address}",
     )  # fmt: skip
     return await pool.run(query)
 

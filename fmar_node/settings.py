@@ -198,6 +198,23 @@ class Settings(BaseModel):
     source_pause_seconds_most: float = Field(600.0, gt=0, description="longest such pause")
     source_cache_seconds: float = Field(300.0, ge=0, description="how long an answer of an external source is used again; 0: not at all")
 
+    # limits of one caller
+    organisation_requests: int = Field(3_000, ge=0, description="requests of one organisation in `rate_seconds`; 0: as many as it likes")
+    application_requests: int = Field(2_400, ge=0, description="requests of one application in `rate_seconds`; 0: as many as it likes")
+    anonymous_requests: int = Field(1_000, ge=0, description="requests without a credential from one address in `rate_seconds`; 0: as many as it likes")
+    rate_seconds: float = Field(10.0, ge=1, le=3600, description="time in which so many requests are taken, in one go or spread out")
+    refusals_at_once: int = Field(5, ge=1, description="refusals of one caller in a second that are answered and logged at once")
+    refusal_seconds: float = Field(1.0, ge=0, le=30, description="how long a refusal beyond those is kept waiting")
+    refusals_waiting: int = Field(1_000, ge=0, description="refusals that are kept waiting at once; beyond them the connection is closed")
+    token_refusals: int = Field(30, ge=0, description="refused token requests under one client_id, and from one address, in a minute; 0: as many as it likes")
+    query_budget: float = Field(40.0, ge=0, description="seconds of query workers for one organisation in a minute; 0: as many as it likes")
+
+    # the security log
+    security_log_bytes: int = Field(67_108_864, ge=4_096, description="size at which a file of the security log is put aside and a new one begun")
+    security_log_files: int = Field(30, ge=1, description="files of the security log that are kept, the newest")
+    security_log_days: int = Field(400, ge=0, description="days after which a file of the security log is removed; 0: not for its age")
+    security_log_waiting: int = Field(20_000, ge=1, description="lines of the security log that may wait to be written; beyond them lines are dropped, and counted")
+
     # lists
     page_items: int = Field(50, ge=1, description="items on a page when the request asks for no limit")
     page_items_most: int = Field(500, ge=1, description="most items on a page")

@@ -51,7 +51,7 @@ from fmar_node.vocabulary import Document, Vocabulary
 CONFLICTS = frozenset({
     "DUPLICATE_EXACT", "FRIENDLY_CODE_TAKEN", "ORG_ALREADY_REGISTERED", "LIVE_ASSETS", "ORGANISATION-KEY-4",
     "ORGANISATION-OPERATOR-1", "ORGANISATION-OPERATOR-2", "USER_EXISTS", "LAST_ADMINISTRATOR", "DELEGATION-ACCEPT-3", "USER-INVITE-4", "USER-ACCEPT-3",
-    "ORGANISATION-APPROVE-3", "ORGANISATION-VERIFY-2",
+    "ORGANISATION-APPROVE-3", "ORGANISATION-VERIFY-2", "APPLICATION_PENDING",
 })  # fmt: skip
 """Faults of state rather than of the document: 409, not 422."""
 
@@ -156,13 +156,14 @@ def enter(
 
 def _bring_about(batch: Batch, each: Consequence, submission: Submission, cause: Situation, vocabulary: Vocabulary, index: int) -> None:
     """One consequence: the node's own doing in the name of who caused it, asked by no policy."""
-    action, register = KINDS[each.kind].actions[each.action], batch.journal.register
-    previous = register.current(each.kind, each.id)
-    if previous is None or previous.state not in action.states:
+    kind, register = KINDS[each.kind], batch.journal.register
+    action, previous = kind.actions[each.action], register.current(each.kind, each.id)
+    if (previous.state if previous else None) not in (action.states or {None}):
         raise Broken("internal-error", f"{each.kind} {each.action} cannot follow from {submission.kind} {submission.action}")
     body = json_bytes(each.note)
     following = replace(submission, kind=each.kind, action=each.action, id=each.id, media_type=LD_JSON, body=body, idempotency="", if_match=None)
-    situation = replace(cause, register=register, document=dict(previous.document), previous=previous, note=each.note)
+    made = {"id": following.iri, "type": kind.class_name, **each.note}
+    situation = replace(cause, register=register, document=dict(previous.document) if previous else made, previous=previous, note=each.note)
     document = recorded(action.apply(situation), situation, (), vocabulary)
     batch.append(draft_of(document, situation, following, vocabulary, batch.next_index, index))
 

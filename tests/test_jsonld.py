@@ -70,6 +70,7 @@ def test_a_number_is_kept_exactly(raw: str, value: str) -> None:
     ("3.141", "A04-decimals"), ("0", "A04-minimum"), ("-1", "A04-minimum"), ("-0", "A04-minimum"), ("0.001", "A04-decimals"),
 ])  # fmt: skip
 def test_what_is_no_capacity_is_refused_on_its_field(raw: str, name: str) -> None:
+    """B14: numbers."""
     judgement = judged(with_raw("ratedCapacity", raw, installedCapacity=None, genCapacity=None, demandCapacity=None))
 
     assert wrong(judgement) == [(name, "/ratedCapacity")]
@@ -137,6 +138,7 @@ def test_a_whole_number_is_whole(year: str, value: int | None) -> None:
     (b'{"assetName": "\xed\xa0\x80"}', "malformed-json"),
 ])  # fmt: skip
 def test_a_text_that_is_not_one_json_object_is_malformed(body: bytes, code: str) -> None:
+    """B17: encodings and duplicate keys."""
     with pytest.raises(Malformed) as refusal:
         judged(body)
 
@@ -154,6 +156,7 @@ def test_a_pair_of_surrogates_is_one_character() -> None:
 
 @pytest.mark.parametrize("character", ["\x00", "\x07", "\x1b", "\x7f", "\u202e", "\u2066", "\ufffe", "\uffff", "\n", "\r", "\t", "\x85", "\u2028"])
 def test_a_character_that_deceives_is_refused(character: str) -> None:
+    """B14: text."""
     for term in ("assetName", "serialNumber", "friendlyCode", "manufacturer"):
         assert wrong(judged(battery(**{term: f"abc{character}def"}))) == [("literal-ill-formed", f"/{term}")]
 
@@ -221,6 +224,7 @@ def test_a_term_said_twice_is_a_fault_unless_it_is_the_same() -> None:
 
 @pytest.mark.parametrize("keyword", ["@graph", "@reverse", "@included", "@nest", "@index", "@list", "@set", "@json", "@unknown"])
 def test_a_keyword_that_says_more_than_one_record_is_refused(keyword: str) -> None:
+    """B7: in the record and in its parts."""
     for document in (battery(**{keyword: []}), battery(device=[{"deviceType": "a", keyword: []}])):
         with pytest.raises(Invalid) as refusal:
             judged(document)
@@ -237,6 +241,7 @@ def test_the_context_may_be_absent_or_ours(given: Any) -> None:
     [CONTEXT, CONTEXT], [], "", 0, False, "file:///etc/passwd",
 ])  # fmt: skip
 def test_any_other_context_is_refused(given: Any) -> None:
+    """B6: no context but the bundled one."""
     with pytest.raises(Invalid) as refusal:
         judged({**battery(), "@context": given})
 
@@ -374,6 +379,7 @@ def test_a_blank_node_becomes_the_record_and_its_parts() -> None:
 
 
 def test_the_number_of_blank_nodes_is_capped() -> None:
+    """B10: to the node."""
     few, many = (record(*["_:r fmar:device [] ."] * count) for count in (SETTINGS.parts - 1, SETTINGS.parts))
 
     assert len(judged(few, TURTLE).document["device"]) == SETTINGS.parts - 1
@@ -421,6 +427,7 @@ def test_the_same_record_in_n_triples() -> None:
     ("_:r fmar:device [ a fmar:Alias ] .", ("type-mismatch", "/type")),
 ])  # fmt: skip
 def test_what_turtle_says_beside_one_record_is_refused(statement: str, expected: tuple[str, str]) -> None:
+    """B8: foreign subjects, unknown predicates, other types."""
     assert expected in wrong(judged(record(statement), TURTLE))
 
 
@@ -463,6 +470,7 @@ def is_refused(body: Any, media_type: str) -> bool:
     b'{"device": [{"id": "#a"}' + b',{"id": "#a"}' * 15_000 + b"]}",
 ], ids=lambda body: f"{body[:24]!r}")  # fmt: skip
 def test_a_hostile_text_is_refused_quickly(body: bytes) -> None:
+    """B12: whatever fills a body."""
     begun = time.process_time()
 
     assert is_refused(body, LD_JSON)
@@ -470,6 +478,7 @@ def test_a_hostile_text_is_refused_quickly(body: bytes) -> None:
 
 
 def test_a_million_levels_are_refused_before_any_parser() -> None:
+    """B5: JSON."""
     begun = time.process_time()
 
     with pytest.raises(Malformed) as refusal:
@@ -485,6 +494,7 @@ def test_a_million_levels_are_refused_before_any_parser() -> None:
     "".join(f'_:b <{FMAR}p{number}> "x" .\n' for number in range(3_000)),
 ], ids=["brackets", "lists", "chain", "predicates"])  # fmt: skip
 def test_hostile_turtle_is_refused_quickly(text: str) -> None:
+    """B10: chains and nests of blank nodes."""
     begun = time.process_time()
 
     assert is_refused(text, TURTLE)

@@ -170,6 +170,7 @@ def test_the_history_says_who_changed_what_and_when(market: Market) -> None:
 
 
 def test_the_history_names_nobody_to_who_does_not_see_everything(market: Market) -> None:
+    """C9: who changed it is for those who see all of it."""
     id_ = asset(market, "S-1", alias=PUBLIC)
     change(market, id_, assetName="Renamed", serialNumber="S-2")
     change(market, id_, ratedCapacity="499.00", genCapacity="499.00")

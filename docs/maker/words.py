@@ -48,6 +48,7 @@ RELATIONS = {
     "self": "the record is the caller's own organisation, or one of its users",
     "manager": "the caller manages the asset (`managedBy`)",
     "owner": "the caller owns the asset (`owner`)",
+    "applicant": "the caller is the person that has applied for the organisation, which has not been decided yet",
     "grantor": "the caller has granted the delegation (`grantor`)",
     "delegate": "the caller was granted the delegation (`delegate`)",
     "area": "the caller is a DSO, and the asset connects in one of its licence areas (`dnoConnection`)",
@@ -114,6 +115,7 @@ ROUTES = {
     ("post", "/deregistration"): "Ends the record's life: a status, never a deletion.",
     ("post", "/approval"): "Makes a pending organisation active; with a reason where its identity is queried.",
     ("post", "/evidence"): "Records what the operator has seen of an organisation's identity, which is confirmed then.",
+    ("post", "/rejection"): "Rejects an application, or withdraws it.",
     ("post", "/suspension"): "Stops an organisation from writing.",
     ("post", "/reinstatement"): "Lifts the suspension.",
     ("post", "/key-registration"): "Adds an application's public key.",
@@ -150,7 +152,7 @@ USE_CASES = {
 
 SUPPORT = {
     "UC-01.01": ("sign-in", "covered", "users are invited by their administrators or the operator, and prove who they are at an identity provider"),
-    "UC-01.02": ("", "in part", "the operator registers and approves; British companies are asked of the companies register where the node has one, of others the operator records evidence; organisations do not register themselves"),
+    "UC-01.02": ("`/signin?apply=true`", "covered", "a person who has signed in applies, or the operator registers; British companies are asked of the companies register where the node has one, of others the operator records evidence; whoever applied becomes the administrator"),
     "UC-01.03": ("", "covered", "status and roles by the operator only; a changed name, number, type, country or year of an organisation is verified again, and it stays active meanwhile"),
     "UC-01.04": ("", "covered", "dependencies are counted; keys, users and delegations go in the same transaction; the operator may force it, then assets wait for another provider"),
     "UC-02.01": ("`GET /codes`", "in part", "categories are a code list with shapes, part of the release; no action changes them in a running node"),

@@ -88,6 +88,14 @@ Grants = Mapping[str, tuple[Grant, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class Applicant:
+    """A person who has proved who it is, and has no organisation here yet: `identity` is "issuer|subject"."""
+
+    identity: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """An organisation, through an application or a person. `organisation` is a bare UUID; empty when anonymous.
 
@@ -108,12 +116,14 @@ class Caller:
     """What others have granted to this organisation; where another one acts, what this organisation has granted to that one."""
     since: int = field(default=-1, compare=False)
     """The journal entry since which it has had these rights: no older graph is shown to it."""
+    applicant: Applicant | None = None
+    """The person that applies for an organisation of its own; then there is no organisation."""
     is_node: bool = False
     """The node itself, which enters what follows from the clock, a sign-in or an external answer; no request makes one."""
 
     @property
     def is_anonymous(self) -> bool:
-        return not (self.organisation or self.is_node)
+        return not (self.organisation or self.applicant or self.is_node)
 
     @property
     def is_active(self) -> bool:
@@ -129,8 +139,8 @@ class Caller:
 
     @property
     def party(self) -> str:
-        """The organisation whose doing it is: of two that act together, the one that does it."""
-        return self.actor or self.organisation
+        """Whose doing it is: of two organisations that act together the one that does it, or the person that applies."""
+        return self.actor or self.organisation or (self.applicant.identity if self.applicant else "")
 
     @property
     def author(self) -> Actor:
@@ -161,6 +171,11 @@ def caller_of(organisation: Document, application: str = "", key_id: str = "") -
         areas=frozenset(organisation.get("licenceArea", ())) if admitted else frozenset(),
         state=state,
     )
+
+
+def applying(applicant: Applicant) -> Caller:
+    """The caller that an applicant is: it has no rights but those of its application."""
+    return Caller(application="applicant", state="ACTIVE", applicant=applicant)
 
 
 def node_itself(part: str = "node") -> Caller:

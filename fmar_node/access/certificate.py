@@ -81,11 +81,11 @@ class CertificateCheck:
 
     def forwarded(self, peer: str, values: Sequence[str]) -> tuple[str, ...]:
         """All values of the header where the peer is a listed proxy and the client had a certificate; otherwise none."""
-        if not values or not self._is_listed(peer):
+        if not values or not self.is_listed(peer):
             return ()
         return () if len(values) == 1 and values[0] in NO_CERTIFICATE else tuple(values)
 
-    def _is_listed(self, peer: str) -> bool:
+    def is_listed(self, peer: str) -> bool:
         try:
             address = ip_address(peer)
         except ValueError:

@@ -162,6 +162,12 @@ class Verifier:
             raise self._refusal("invalid-dpop-proof", error.word, error.detail, error.headers) from error
         return accepted.credential
 
+    def recall(self, authorization: str) -> Credential | None:
+        """Whose token this is, where it was verified before and has not expired; that its bearer may use it is not said."""
+        found = SCHEME.fullmatch(authorization) if len(authorization) <= self._settings.header_bytes else None
+        known = self._seen.get(hashlib.sha256(found[2].encode("ascii")).digest()) if found else None
+        return known.credential if known and not known.foreign and self._clock.now().timestamp() < known.expires else None
+
     def refused(self, detail: str) -> Unauthenticated:
         """What to raise where a token holds, but gives nothing any more."""
         return self._token_refused(detail)

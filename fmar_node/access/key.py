@@ -3,6 +3,7 @@
 Rules kept here:
 - P-256 with ES256, Ed25519 with Ed25519 (or its old name EdDSA), RSA of 2048 to 4096 bits with PS256;
   RS256, HS* and none have no key here that could carry them;
+- an Ed25519 key is no point of small order: under such a one a signature that nobody had to make holds for any text;
 - a public JWK has one canonical form, so that one key has one thumbprint (RFC 7638), and no private member;
 - the node's signing keys are a JWKS file that only its owner may read; the newest signs, all verify. When a new one
   begins to sign, and an old one ends to verify, is told by `SigningKeys.at`.
@@ -29,6 +30,14 @@ CURVE_OF = {"EC": "P-256", "OKP": "Ed25519"}
 MEMBERS_OF = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 COORDINATE_BYTES = 32
+SMALL_ORDER = frozenset(
+    bytes.fromhex(point)
+    for point in (
+        "00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f", "ed" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    )
+)  # fmt: skip
+"""The points of Ed25519 whose order divides 8, in every encoding, without the sign bit."""
 RSA_BITS = range(2_048, 4_097)
 RSA_EXPONENT = "AQAB"
 
@@ -98,6 +107,12 @@ def _check_form(members: Mapping[str, str], kind: str) -> None:
         raise UnacceptableError("has a key that is not P-256, Ed25519 or RSA")
     if any(len(decode(members[name], "key")) != COORDINATE_BYTES for name in ("x", "y") if name in members):
         raise UnacceptableError("has a key whose coordinates are not 32 bytes long")
+    if kind == "OKP" and _without_sign(decode(members["x"], "key")) in SMALL_ORDER:
+        raise UnacceptableError("has an Ed25519 key of small order, which anybody could sign for")
+
+
+def _without_sign(point: bytes) -> bytes:
+    return point[:-1] + bytes([point[-1] & 0x7F])
 
 
 def _check_purpose(jwk: Mapping[str, Any], kind: str) -> None:

@@ -24,6 +24,7 @@ class Relation(StrEnum):
     SELF = "self"
     MANAGER = "manager"
     OWNER = "owner"
+    APPLICANT = "applicant"
     GRANTOR = "grantor"
     DELEGATE = "delegate"
     AREA = "area"
@@ -39,6 +40,7 @@ SEES: Mapping[Relation, frozenset[Tier]] = {
     Relation.SELF: ALL,
     Relation.MANAGER: ALL,
     Relation.OWNER: ALL,
+    Relation.APPLICANT: ALL,
     Relation.GRANTOR: ALL,
     Relation.DELEGATE: ALL,
     Relation.AREA: frozenset({Tier.OPEN, Tier.OPERATIONAL, Tier.PERSONAL}),
@@ -74,6 +76,8 @@ def standings(document: Document, caller: Caller) -> Iterable[Relation]:
     for term, relation in STANDING_OF[document["type"]].items():
         if term in document and uuid_of(document[term]) == caller.organisation:
             yield relation
+    if caller.applicant and document.get("applicant") == caller.applicant.identity and document.get("organisationStatus") == "PENDING_APPROVAL":
+        yield Relation.APPLICANT
     if document["type"] == "Asset":
         yield from _of_systems(document, caller)
 
@@ -122,7 +126,8 @@ def parties(document: Document) -> tuple[str, ...]:
 def is_public(document: Document) -> bool:
     """Organisations once approved; assets that a register has already published, never a domestic or individual one."""
     if document["type"] == "Organisation":
-        return document.get("organisationStatus") in ("ACTIVE", "SUSPENDED", "WITHDRAWN")
+        was_in = document.get("organisationStatus") == "WITHDRAWN" and "rejectionReason" not in document
+        return was_in or document.get("organisationStatus") in ADMITTED
     return (
         document["type"] == "Asset"
         and document.get("ownerKind") == "ORGANISATION"

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fmar_node.access.caller import Applicant
 from fmar_node.clock import Clock
 from fmar_node.errors import OutOfRoom
 from fmar_node.identity import new_record_id, new_token
@@ -31,13 +32,15 @@ from fmar_node.settings import Settings
 TOKEN_BYTES = 32
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 NOTED_SECONDS = 60
-FORMAT = 1
+FORMAT = 2
 SCHEMA = f"""
 CREATE TABLE session (
     mark BLOB PRIMARY KEY,       -- SHA-256 of the token
     id TEXT NOT NULL UNIQUE,
     user TEXT NOT NULL,
     organisation TEXT NOT NULL,
+    applicant TEXT NOT NULL,     -- the identity of who has no account and applies for an organisation, and the address it has proved
+    email TEXT NOT NULL,
     provider TEXT NOT NULL,
     began REAL NOT NULL,         -- seconds since 1970
     used REAL NOT NULL
@@ -46,7 +49,8 @@ CREATE INDEX session_user ON session (user);
 CREATE INDEX session_organisation ON session (organisation);
 PRAGMA user_version = {FORMAT};
 """
-COLUMNS = "id, user, organisation, provider, began, used"
+COLUMNS = "id, user, organisation, applicant, email, provider, began, used"
+Row = tuple[str, str, str, str, str, str, float, float]
 log = logging.getLogger("fmar.signin")
 
 
@@ -57,6 +61,7 @@ class Session:
     id: str
     user: str
     organisation: str
+    applicant: Applicant | None
     provider: str
     began: datetime
     used: datetime
@@ -81,15 +86,19 @@ class Sessions:
         with self._writing():
             self._remove_ended()
 
-    def begin(self, user: str, organisation: str, provider: str) -> tuple[str, Session]:
-        """A new session and its token, which nobody can find out again. OutOfRoom where it cannot be kept."""
+    def begin(self, user: str, organisation: str, provider: str, applicant: Applicant | None = None) -> tuple[str, Session]:
+        """A new session and its token, which nobody can find out again. OutOfRoom where it cannot be kept.
+
+        Who has no account, and applies for an organisation, has neither user nor organisation.
+        """
         token, now = new_token(TOKEN_BYTES), self._now()
-        row = (new_record_id(), user, organisation, provider, now, now)
+        applied = (applicant.identity, applicant.email) if applicant else ("", "")
+        row = (new_record_id(), user, organisation, *applied, provider, now, now)
         with self._writing():
             self._remove_ended()
-            self._connection.execute(f"INSERT INTO session (mark, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", (_mark(token), *row))
-            newest = "SELECT id FROM session WHERE user = ? ORDER BY began DESC, id DESC LIMIT ?"
-            self._connection.execute(f"DELETE FROM session WHERE user = ? AND id NOT IN ({newest})", (user, user, self._most))
+            self._connection.execute(f"INSERT INTO session (mark, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (_mark(token), *row))
+            newest = "SELECT id FROM session WHERE user = ?1 AND applicant = ?2 ORDER BY began DESC, id DESC LIMIT ?3"
+            self._connection.execute(f"DELETE FROM session WHERE user = ?1 AND applicant = ?2 AND id NOT IN ({newest})", (user, applied[0], self._most))
         return token, self._session(row)
 
     def find(self, token: str) -> Session | None:
@@ -128,16 +137,16 @@ class Sessions:
         self._connection.close()
 
     def _found(self, condition: str, value: str) -> list[Session]:
-        rows: Iterable[tuple[str, str, str, str, float, float]] = self._connection.execute(
+        rows: Iterable[Row] = self._connection.execute(
             f"SELECT {COLUMNS} FROM session WHERE {condition} ORDER BY began DESC, id DESC", (value,)
         )
         now = self._now()
         return [session for row in rows if self._lasts(session := self._session(row), now)]
 
-    def _session(self, row: tuple[str, str, str, str, float, float]) -> Session:
-        id_, user, organisation, provider, began, used = row
+    def _session(self, row: Row) -> Session:
+        id_, user, organisation, identity, email, provider, began, used = row
         ends = began + self._life
-        return Session(id_, user, organisation, provider, *map(_instant, (began, used, ends, min(ends, used + self._idle))))
+        return Session(id_, user, organisation, Applicant(identity, email) if identity else None, provider, *map(_instant, (began, used, ends, min(ends, used + self._idle))))
 
     def _lasts(self, session: Session, now: float) -> bool:
         return now < session.idle_ends.timestamp()

@@ -28,7 +28,7 @@ from urllib.parse import urlencode, urlsplit
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from fmar_node.access.caller import UserRole
+from fmar_node.access.caller import Applicant, UserRole
 from fmar_node.access.id_token import Expected, Identity, identity_in
 from fmar_node.access.jose import UnacceptableError, decode, encode
 from fmar_node.access.provider import WORD, Description, Provider, RefusedError
@@ -78,6 +78,7 @@ class Attempt:
     organisation: str
     path: str
     begun: float
+    is_application: bool = False
     state: str = field(default_factory=lambda: new_token(32))
     nonce: str = field(default_factory=lambda: new_token(32))
     verifier: str = field(default_factory=lambda: new_token(32))
@@ -107,7 +108,7 @@ class SignIn:
         self._settings, self._clock = settings, clock
         self._seal, self._used = AESGCM(new_key()), OrderedDict[bytes, float]()
 
-    async def begin(self, name: str, organisation: str = "", path: str = "/") -> tuple[str, str]:
+    async def begin(self, name: str, organisation: str = "", path: str = "/", *, is_application: bool = False) -> tuple[str, str]:
         """The provider's URL to send a browser to, and the sealed attempt that the browser has to bring back.
 
         Malformed where there is no such provider or the path is not one of this node, Unavailable where the provider is not to be used.
@@ -119,7 +120,7 @@ class SignIn:
             raise Malformed("malformed-request", f"return is a path of this node of at most {PATH_CHARS} characters, like /assets")
         description = await provider.description()
         self._check_told_apart(provider, description)
-        attempt = Attempt(name, organisation, path, self._now())
+        attempt = Attempt(name, organisation, path, self._now(), is_application)
         return self._authorization_url(provider, description, attempt), self._sealed(attempt)
 
     def is_local(self, path: str) -> bool:
@@ -224,12 +225,15 @@ def _refused(detail: str) -> Forbidden:
     return Forbidden("sign-in-failed", detail)
 
 
-async def admitted(people: People, arrival: Arrival) -> Person:
-    """The one person that this is at this node; an invitation is accepted by it.
+async def admitted(people: People, arrival: Arrival) -> Person | Applicant:
+    """The one person that this is at this node; an invitation is accepted by it. Whoever came to apply for another
+    organisation is an applicant, and nobody else.
 
     Forbidden where there is none, and then the answer tells nothing of why; Conflict with the choices where there are several.
     """
     identity, wanted = arrival.identity, arrival.attempt.organisation
+    if arrival.attempt.is_application:
+        return Applicant(identity.name, identity.email)
     known = {each.organisation: each for each in people.signed_in(identity.issuer, identity.subject)}
     invited = {each.organisation: each for each in people.invited(identity.email) if each.organisation not in known}
     found = [each for each in (*known.values(), *invited.values()) if wanted in ("", each.organisation)]

@@ -20,6 +20,7 @@ from fmar_node.access.caller import (
     Grant,
     Grants,
     UserRole,
+    applying,
     caller_of,
     grant_of,
     is_in_force,
@@ -76,6 +77,8 @@ class Standings:
 
 def caller_in(register: Register, known: Caller, today: date) -> Caller:
     """The caller as the register has it now; of `known` only the names count. Anonymous where the register knows no such one."""
+    if known.applicant:
+        return applying(known.applicant)
     if known.is_anonymous or known.is_node:
         return known
     organisation = register.current("organisations", known.organisation)

@@ -227,6 +227,18 @@ class TokenService:
         }
 
 
+def claimed_client(form: Mapping[str, str]) -> str:
+    """The client that a token request says it comes from, by a name that holds nothing but a name; nothing of it is verified."""
+    name: Any = form.get("client_id")
+    if name is None:
+        try:
+            assertion = form.get("client_assertion", "")
+            name = read_compact(assertion, len(assertion)).claims().get("iss")
+        except UnacceptableError:
+            return ""
+    return name if isinstance(name, str) and CLIENT_ID.fullmatch(name) else ""
+
+
 def _are_names(client_id: str, key_id: object) -> bool:
     """Whether both look like names, so that no other text ever reaches the directory."""
     is_key_id = key_id is None or (isinstance(key_id, str) and KEY_ID.fullmatch(key_id) is not None)

@@ -8,7 +8,7 @@ import shutil
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -30,6 +30,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("serve")(serve)
     app.command("check")(check)
     app.command("rebuild")(rebuild)
+    app.command("security-log")(security_log)
     audit = typer.Typer(help="Verify journal, proofs and receipts.", no_args_is_help=True)
     audit.command("verify")(verify)
     app.add_typer(audit, name="audit")
@@ -137,6 +138,42 @@ def check(data: Path = DATA, as_json: bool = JSON) -> None:
                 out.print(f"     [dim]{escaped(finding.remedy)}[/]", soft_wrap=True)
     if not all(finding.is_ok for finding in findings):
         raise typer.Exit(1)
+
+
+@told
+def security_log(
+    data: Path = DATA,
+    since: str = typer.Option("", "--from", help="From this instant or day on, as in 2026-11-22T09:30:00Z."),
+    until: str = typer.Option("", "--to", help="Before this instant or day."),
+    event: str = typer.Option("", help="One kind of event: read, write, query, token, sign-in, log-read, refused."),
+    organisation: str = typer.Option("", help="What this organisation did, or had done on its behalf: its IRI or UUID."),
+    limit: int = typer.Option(100, min=1, help="At most so many lines, the newest first."),
+    as_json: bool = JSON,
+) -> None:
+    """Read a node's security log, of a running node or a stopped one, without asking it."""
+    from fmar_node.clock import parse_stamp
+    from fmar_node.record import uuid_of
+    from fmar_node.security_log import EVENTS, Wish, read
+
+    if event and event not in EVENTS:
+        fail(f"there is no event {event!r}", f"events are {', '.join(EVENTS)}")
+    folder = Folder(data)
+    folder.check_made()
+    first, last = (parse_stamp(text) if text else None for text in (since, until))
+    lines: list[dict[str, Any]] = []
+    cursor = ""
+    while len(lines) < limit:
+        page = read(folder.log, Wish(first, last, event, cursor, uuid_of(organisation), limit - len(lines)))
+        lines += page.lines
+        if not (cursor := page.cursor):
+            break
+    if as_json:
+        print_json(lines)
+        return
+    for line in lines:
+        who = " ".join(str(line[name]) for name in ("organisation", "application", "actor", "user") if name in line) or "anonymous"
+        what = " ".join(str(line[name]) for name in ("action", "kind", "record", "code", "policy") if name in line)
+        out.print(escaped(f"{line['time']} {line['event']:8} {line.get('outcome', ''):7} {line.get('route', '-')} {what} by {who}"), soft_wrap=True)
 
 
 @told

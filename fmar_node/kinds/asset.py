@@ -15,7 +15,7 @@ from fmar_node.access.reveal import Relation
 from fmar_node.checks import mpan
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import ERASURE, erasure
-from fmar_node.kinds.kind import FORBIDDING, NODE_ONLY, Action, Claim, Kind, Policy, Rule, Situation
+from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation, by_node
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
@@ -331,7 +331,7 @@ ASSET = Kind(
         "orphaning": Action(
             name="orphaning",
             use_cases=("UC-01.04",),
-            policies=(Policy("ASSET-ORPHAN-1", FORBIDDING[NODE_ONLY]),),
+            policies=by_node("ASSET-ORPHAN-1"),
             states=NOT_FINAL - {AWAITING_NEW_FSP},
             state_rule="ASSET-ORPHAN-2",
             apply=orphaned,

@@ -16,7 +16,7 @@ from fmar_node.access.reveal import Relation
 from fmar_node.clock import midnight
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import ERASURE, erasure
-from fmar_node.kinds.kind import FORBIDDING, NODE_ONLY, Action, Kind, Policy, Rule, Situation
+from fmar_node.kinds.kind import Action, Kind, Policy, Rule, Situation, by_node
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
@@ -135,10 +135,6 @@ def plain_checks(_: Document) -> list[Fault]:
     return []
 
 
-def _by_node(code: str) -> tuple[Policy, ...]:
-    return (Policy(code, FORBIDDING[NODE_ONLY]),)
-
-
 DELEGATION = Kind(
     name="delegation",
     plural="delegations",
@@ -190,7 +186,7 @@ DELEGATION = Kind(
         "activation": Action(
             "activation",
             ("UC-05.04",),
-            _by_node("DELEGATION-ACTIVATE-1"),
+            by_node("DELEGATION-ACTIVATE-1"),
             states=frozenset({"OFFERED"}),
             state_rule="DELEGATION-ACTIVATE-2",
             apply=activated,
@@ -199,7 +195,7 @@ DELEGATION = Kind(
         "expiry": Action(
             "expiry",
             ("UC-05.04",),
-            _by_node("DELEGATION-EXPIRE-1"),
+            by_node("DELEGATION-EXPIRE-1"),
             states=OPEN,
             state_rule="DELEGATION-EXPIRE-2",
             apply=expired,
@@ -208,7 +204,7 @@ DELEGATION = Kind(
         "end": Action(
             "end",
             ("UC-01.04",),
-            _by_node("DELEGATION-END-1"),
+            by_node("DELEGATION-END-1"),
             states=OPEN,
             state_rule="DELEGATION-END-2",
             apply=revoked,

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from fmar_node.access.caller import Role
 from fmar_node.errors import Fault, Severity
-from fmar_node.kinds.kind import Action, Policy, Rule, Situation
+from fmar_node.kinds.kind import Action, Policy, Rule, Situation, by_node
 from fmar_node.settings import COMPANIES_REGISTER
 from fmar_node.vocabulary import Document
 
@@ -112,7 +112,7 @@ IDENTITY_ACTIONS = {
     VERIFICATION: Action(
         VERIFICATION,
         ("UC-01.02", "UC-01.03"),
-        (Policy("ORGANISATION-VERIFY-1", "only the node itself enters what a source has answered"),),
+        by_node("ORGANISATION-VERIFY-1"),
         (Rule(is_awaited, ("ORGANISATION-VERIFY-2",)),),
         states=NOT_LEFT,
         state_rule="ORGANISATION-VERIFY-3",

@@ -89,6 +89,8 @@ class Policy:
     reason: str
     roles: frozenset[Role] = frozenset()
     relations: frozenset[Relation] = frozenset()
+    applicants: bool = False
+    """Only persons that apply for an organisation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +107,18 @@ class Standing:
     permissions: frozenset[Permission] | None = None
     user_role: UserRole | None = None
     is_node: bool = False
+    is_applicant: bool = False
 
 
 NODE_ONLY = "NODE-1"
 USER_ROLE = "USER-ROLE-1"
 NEVER_DELEGATED, NOT_GRANTED = "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2"
+APPLICANT = "APPLICANT-1"
 FORBIDDING: Mapping[str, str] = {
     NODE_ONLY: "only the node itself does this, when the time or another's answer has come",
     USER_ROLE: "your role in your organisation does not allow this; its administrators can do it",
     NEVER_DELEGATED: "this cannot be done on behalf of another organisation",
+    APPLICANT: "who applies for an organisation does nothing else until it has been approved",
     NOT_GRANTED: "the organisation on whose behalf this was sent has not granted this",
 }
 """The policies that hold for every action and forbid, before any other is looked at."""
@@ -162,12 +167,19 @@ class Action:
     """What has to be granted to who does it on behalf of another; None: nobody may."""
     user_role: UserRole = UserRole.ADMINISTRATOR
     """The least role of a person that does it for its organisation."""
+    is_open_to_applicants: bool = False
+    """Whether a person that has no organisation yet may take it, as far as a policy permits."""
     is_nodes_own: bool = False
     """Whether only the node itself does it; no request may."""
 
     def verdict(self, situation: Situation) -> Verdict:
         """Whether the caller may take the action, and by which policy."""
         return decide(self, standing(situation))
+
+
+def by_node(code: str) -> tuple[Policy, ...]:
+    """The policies of an action that only the node itself takes."""
+    return (Policy(code, FORBIDDING[NODE_ONLY]),)
 
 
 def standing(situation: Situation) -> Standing:
@@ -179,7 +191,7 @@ def standing(situation: Situation) -> Standing:
         granting = parties(previous.document)[:1] if previous else (caller.organisation,)
         permissions = caller.granted(caller.organisation, asset) if caller.organisation in granting else frozenset()
     relations = frozenset(standings(previous.document, caller)) if previous else frozenset()
-    return Standing(caller.roles, relations, caller.is_active, permissions, caller.user_role, caller.is_node)
+    return Standing(caller.roles, relations, caller.is_active, permissions, caller.user_role, caller.is_node, caller.applicant is not None)
 
 
 def decide(action: Action, standing: Standing) -> Verdict:
@@ -197,6 +209,8 @@ def decide(action: Action, standing: Standing) -> Verdict:
 
 
 def _forbidden(action: Action, standing: Standing) -> str | None:
+    if standing.is_applicant and not action.is_open_to_applicants:
+        return APPLICANT
     if standing.permissions is not None:
         if action.permission is None:
             return NEVER_DELEGATED
@@ -208,6 +222,8 @@ def _forbidden(action: Action, standing: Standing) -> str | None:
 
 
 def _permits(policy: Policy, standing: Standing) -> bool:
+    if policy.applicants and not standing.is_applicant:
+        return False
     has_role = not policy.roles or not policy.roles.isdisjoint(standing.roles)
     return has_role and (not policy.relations or not policy.relations.isdisjoint(standing.relations))
 

@@ -22,6 +22,7 @@ from fmar_node.access.jose import UnacceptableError
 from fmar_node.access.key import PublicKey, public_key
 from fmar_node.access.reveal import Relation
 from fmar_node.errors import Fault, Severity
+from fmar_node.identity import new_record_id
 from fmar_node.kinds.erasure import ERASURE, erasure
 from fmar_node.kinds.identity import COMPANIES, IDENTITY_ACTIONS, UNITED_KINGDOM, WHO_IT_IS, asked, asked_anew
 from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Policy, Rule, Situation
@@ -32,6 +33,8 @@ ADMITTED = frozenset({"ACTIVE", "SUSPENDED"})
 DIRECTORY = "DIRECTORY"
 HELD = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY", "SUSPENDED_CONSENT_REVOKED", "SUSPENDED_ADMIN"})
 """The states of assets that have a provider."""
+APPLIED = ("applicant", "applicantEmail")
+"""Who has applied for the organisation: gone from it when that is decided."""
 OPERATORS_OWN = ("organisationRoles", "organisationRolesDescription", "licenceArea")
 MOBILES = (
     ("primaryMobileNumber", "primaryMobileNumberCountryCode"),
@@ -178,10 +181,30 @@ def key_is_known(situation: Situation) -> Iterable[Fault]:
 # -- what the node sets
 
 
+def an_applicant_asks_for_itself(situation: Situation) -> Iterable[Fault]:
+    """Whoever applies has one application at a time, and does not make itself the operator."""
+    applicant = situation.caller.applicant
+    if applicant is None:
+        return
+    if situation.register.holder(Claim("application", applicant.identity)):
+        yield Fault("APPLICATION_PENDING", Severity.REJECT, "you have applied for an organisation already: the operator decides on it", "", "applicant")
+    if "FMAR_OPERATOR" in situation.document.get("organisationRoles", ()):
+        yield Fault("ORGANISATION-REGISTER-3", Severity.REJECT, "the role FMAR_OPERATOR is given by an operator only", "/organisationRoles", "organisationRoles")
+
+
+def first_administrator(situation: Situation) -> Iterable[Consequence]:
+    """The applicant becomes the organisation's administrator: invited, to prove its address once more (UC-01.01)."""
+    if email := situation.document.get("applicantEmail"):
+        note = {"userOf": situation.document["id"], "userEmail": email, "userRole": "ADMINISTRATOR"}
+        yield Consequence("users", new_record_id(), "register", note)
+
+
 def registered(situation: Situation) -> Document:
     """A new organisation waits for the operator's approval."""
+    applicant = situation.caller.applicant
     return {
         **asked(situation),
+        **({"applicant": applicant.identity, "applicantEmail": applicant.email} if applicant else {}),
         "fmarOrganisationId": uuid_of(situation.document["id"]),
         "organisationStatus": "PENDING_APPROVAL",
     }
@@ -189,7 +212,22 @@ def registered(situation: Situation) -> Document:
 
 def approved(situation: Situation) -> Document:
     reason = {"approvalReason": situation.note["approvalReason"]} if "approvalReason" in situation.note else {}
-    return {**situation.document, **reason, "organisationStatus": "ACTIVE"}
+    return {**_decided(situation), **reason, "organisationStatus": "ACTIVE"}
+
+
+def rejected(situation: Situation) -> Document:
+    """It was never in the register; whoever it is may apply again."""
+    return {**_decided(situation), "rejectionReason": situation.note.get("rejectionReason", "withdrawn by the applicant"), "organisationStatus": "WITHDRAWN"}
+
+
+def _decided(situation: Situation) -> Document:
+    return {term: value for term, value in situation.document.items() if term not in APPLIED}
+
+
+def says_why(situation: Situation) -> Iterable[Fault]:
+    """An operator that rejects an application says why."""
+    if situation.caller.has(Role.OPERATOR) and "rejectionReason" not in situation.note:
+        yield Fault("ORGANISATION-REJECT-4", Severity.REJECT, "rejectionReason is missing", "/rejectionReason", "rejectionReason")
 
 
 def suspended(situation: Situation) -> Document:
@@ -252,8 +290,12 @@ def _matches(key: Document, client_id: str | None, key_id: str | None) -> bool:
 
 
 def claims(document: Document) -> set[Claim]:
-    """What identifies the legal entity, and the keys of its applications."""
+    """What identifies the legal entity, and the keys of its applications; whose application was rejected may come again."""
     found = set(_key_claims(document.get("applicationKey", ())))
+    if "rejectionReason" in document:
+        return found
+    if "applicant" in document:
+        found.add(Claim("application", document["applicant"]))
     country = _folded(document.get("countryOfIncorporation", "United Kingdom"))
     if number := document.get("organisationRegistrationNumber"):
         found.add(Claim("registration number", f"{country}|{_folded(number).zfill(8)}"))
@@ -342,21 +384,26 @@ ORGANISATION = Kind(
         "register": Action(
             "register",
             ("UC-01.02",),
-            _operator_only("ORGANISATION-REGISTER-1", "registers organisations in this release"),
             (
+                Policy("ORGANISATION-REGISTER-2", "a person who has signed in to apply registers an organisation of its own", applicants=True),
+                Policy("ORGANISATION-REGISTER-1", "organisations are registered by the operator, or by a person who has signed in to apply (/signin?apply=true)", OPERATOR),
+            ),
+            (
+                Rule(an_applicant_asks_for_itself, ("APPLICATION_PENDING", "ORGANISATION-REGISTER-3")),
                 Rule(is_new, ("ORG_ALREADY_REGISTERED",)),
                 Rule(leaves_directory_names_alone, ("ORGANISATION-UPDATE-3",)),
                 Rule(areas_belong_to_a_network, ("Organisation.licenceArea",)),
             ),
             apply=registered,
             takes_document=True,
+            is_open_to_applicants=True,
         ),
         "update": Action(
             "update",
             ("UC-01.03",),
             (
                 Policy("ORGANISATION-UPDATE-1", "the operator changes any organisation", OPERATOR),
-                Policy("ORGANISATION-UPDATE-2", "an organisation's own passport is changed by itself or the operator", relations=OWN),
+                Policy("ORGANISATION-UPDATE-2", "an organisation's own passport is changed by itself, who applies for it, or the operator", relations=OWN | {Relation.APPLICANT}),
             ),
             (
                 Rule(is_new, ("ORG_ALREADY_REGISTERED",)),
@@ -369,6 +416,7 @@ ORGANISATION = Kind(
             state_rule="ORGANISATION-UPDATE-4",
             apply=asked_anew,
             takes_document=True,
+            is_open_to_applicants=True,
         ),
         "approval": Action(
             "approval",
@@ -378,7 +426,22 @@ ORGANISATION = Kind(
             states=frozenset({"PENDING_APPROVAL"}),
             state_rule="ORGANISATION-APPROVE-2",
             apply=approved,
+            consequences=first_administrator,
             note_terms=frozenset({"approvalReason"}),
+        ),
+        "rejection": Action(
+            "rejection",
+            ("UC-01.02",),
+            (
+                Policy("ORGANISATION-REJECT-1", "the operator rejects an application", OPERATOR),
+                Policy("ORGANISATION-REJECT-2", "an application is rejected by the operator, or withdrawn by who has made it", relations=frozenset({Relation.APPLICANT})),
+            ),
+            (Rule(says_why, ("ORGANISATION-REJECT-4",)),),
+            states=frozenset({"PENDING_APPROVAL"}),
+            state_rule="ORGANISATION-REJECT-3",
+            apply=rejected,
+            note_terms=frozenset({"rejectionReason"}),
+            is_open_to_applicants=True,
         ),
         "suspension": Action(
             "suspension",

@@ -16,7 +16,7 @@ from fmar_node.access.reveal import Relation
 from fmar_node.clock import stamp
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import ERASURE, erasure
-from fmar_node.kinds.kind import FORBIDDING, NODE_ONLY, Action, Claim, Kind, Policy, Rule, Situation
+from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation, by_node
 from fmar_node.record import Version, uuid_of
 from fmar_node.vocabulary import Document
 
@@ -154,10 +154,6 @@ def plain_checks(_: Document) -> list[Fault]:
     return []
 
 
-def _by_node(code: str) -> tuple[Policy, ...]:
-    return (Policy(code, FORBIDDING[NODE_ONLY]),)
-
-
 USER = Kind(
     name="user",
     plural="users",
@@ -195,7 +191,7 @@ USER = Kind(
         "acceptance": Action(
             "acceptance",
             ("UC-01.01",),
-            _by_node("USER-ACCEPT-1"),
+            by_node("USER-ACCEPT-1"),
             (Rule(invitation_holds, ("USER-ACCEPT-3", "USER_EXISTS")),),
             states=frozenset({"INVITED"}),
             state_rule="USER-ACCEPT-2",
@@ -206,7 +202,7 @@ USER = Kind(
         "expiry": Action(
             "expiry",
             ("UC-01.01",),
-            _by_node("USER-EXPIRE-1"),
+            by_node("USER-EXPIRE-1"),
             states=frozenset({"INVITED"}),
             state_rule="USER-EXPIRE-2",
             apply=expired,
@@ -227,7 +223,7 @@ USER = Kind(
         "departure": Action(
             "departure",
             ("UC-01.04",),
-            _by_node("USER-DEPART-1"),
+            by_node("USER-DEPART-1"),
             states=PRESENT,
             state_rule="USER-DEPART-2",
             apply=deactivated,

@@ -42,9 +42,9 @@ class Admission(Generic[T]):
         """A place at the end of the queue. TooMany when the queue, or this organisation's part of it, is full."""
         waiting = sum(turn.organisation == organisation for turn in self.waiting)
         if len(self.waiting) >= self.settings.query_queue:
-            raise too_many(self.settings, "too many queries are waiting")
+            raise too_many(self.settings, f"{len(self.waiting)} queries are waiting, as many as may (query_queue)")
         if waiting >= self.settings.query_queue_per_organisation:
-            raise too_many(self.settings, f"{waiting} queries of this organisation are waiting already")
+            raise too_many(self.settings, f"{waiting} queries of this organisation are waiting, as many as may (query_queue_per_organisation)")
         turn: Turn[T] = Turn(organisation, next(self.numbers))
         self.waiting.append(turn)
         return turn

@@ -46,6 +46,12 @@ class Query:
     organisation: str
     base_iri: str | None = None
     prefixes: Mapping[str, str] = field(default_factory=dict)
+    payer: str = ""
+    """Whose budget it is charged to, where that is not the organisation's."""
+
+    @property
+    def charged_to(self) -> str:
+        return self.payer or self.organisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,11 @@ class Answer:
         """Whether all of it is there already, and the worker free again."""
         return self.chunks.end.reason == "answered"
 
+    @property
+    def rows(self) -> int | None:
+        """Rows or triples of an answer that came to its end, where its worker counted them."""
+        return self.chunks.rows
+
     async def close(self) -> None:
         """Nobody wants the rest: frees the worker, by killing it when it is still at work."""
         await self.chunks.aclose()
@@ -68,20 +79,24 @@ class Answer:
 
 Release = Callable[[Worker, str], None]
 """Told once how a worker's query ended: `answered`, `refused`, or the reason why the worker was killed or died."""
+Charge = Callable[[float], None]
+"""Told how many more seconds the worker has worked."""
 
 
 class Delivery(AsyncIterator[bytes]):
     """The bytes of an answer, as its worker makes them."""
 
-    def __init__(self, worker: Worker, query: Query, settings: Settings, release: Release) -> None:
+    def __init__(self, worker: Worker, query: Query, settings: Settings, release: Release, charge: Charge, light_seconds: float = HEAVY_SECONDS) -> None:
         self.worker = worker
+        self.charge = charge
         self.query = query
         self.settings = settings
         self.seconds_left = min(query.seconds, settings.query_seconds)
+        self.rows: int | None = None
         self.blobs: list[bytes] = []
         self.end = _End(worker, release)
         loop = asyncio.get_running_loop()
-        self.demotion = loop.call_later(HEAVY_SECONDS, worker.demote)
+        self.demotion = loop.call_later(light_seconds, worker.demote)
         self.timer = loop.call_later(settings.query_delivery_seconds, functools.partial(_overdue, weakref.ref(self)))
         self.finalizer = weakref.finalize(self, loop.call_soon_threadsafe, self.end.stop, "client-gone")
         self.finalizer.atexit = False
@@ -125,12 +140,16 @@ class Delivery(AsyncIterator[bytes]):
         except BaseException:
             self._stop("client-gone")
             raise
-        self.seconds_left -= loop.time() - started
+        finally:
+            taken = loop.time() - started
+            self.seconds_left -= taken
+            self.charge(taken)
         if frame is None:
             raise await self._died()
         if "error" in frame[0]:
             raise self._refused(frame[0])
         if frame[0].get("end"):
+            self.rows = frame[0].get("rows")
             self._settle("answered")
         return frame
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -49,6 +50,11 @@ class Worker:
                 os.setpriority(os.PRIO_PROCESS, self.child.pid, os.getpriority(os.PRIO_PROCESS, 0))
                 self.is_demoted = False
         return not self.is_demoted
+
+
+def may_promote() -> bool:
+    """Whether a worker that was demoted can have its priority back, so that it need not be replaced."""
+    return os.geteuid() == 0 or resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 - os.getpriority(os.PRIO_PROCESS, 0)
 
 
 async def hire(settings: Settings, snapshot: Path | None) -> tuple[Child, dict[str, object]]:

@@ -2,7 +2,7 @@
 
 Rules kept here: every query runs in a process that can be killed, on a snapshot, without a network; a new
 snapshot gets new workers, the old ones finish what they are at; admission is fair between organisations and
-bounded in every direction; nothing here blocks the event loop.
+bounded in every direction, a budget bounds what each uses; nothing here blocks the event loop.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import logging
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fmar_node.errors import FmarError, Unavailable
 from fmar_node.settings import Settings
 from fmar_node.store.admission import Admission, Turn, too_many
-from fmar_node.store.answer import Answer, Delivery, Query
-from fmar_node.store.crew import Crew, Worker, hire
+from fmar_node.store.answer import HEAVY_SECONDS, Answer, Delivery, Query
+from fmar_node.store.budget import Budget
+from fmar_node.store.crew import Crew, Worker, hire, may_promote
 from fmar_node.store.snapshot import discard
 from fmar_node.vitals import SECONDS, Spread
 
@@ -56,6 +58,7 @@ class QueryPool:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.admission: Admission[tuple[Crew, Worker]] = Admission(settings)
+        self.budget = Budget(settings)
         self.outcomes: Counter[str] = Counter()
         self.lost = 0
         self.waits = Spread(SECONDS)
@@ -98,7 +101,8 @@ class QueryPool:
         self.changed.set()
 
     async def run(self, query: Query) -> Answer:
-        """The answer, when its first bytes are there. FmarError for every refusal (see `answer`, `admission`)."""
+        """The answer, when its first bytes are there. FmarError for every refusal (see `answer`, `admission`, `budget`)."""
+        self.budget.check(query.charged_to)
         turn, loop = self.admission.join(query.organisation), asyncio.get_running_loop()
         joined = loop.time()
         try:
@@ -122,7 +126,9 @@ class QueryPool:
                 log.warning("a query ended its worker: %s", outcome)
             self._dispatch()
 
-        return await Delivery(worker, query, self.settings, release).begin()
+        charge = partial(self.budget.charge, query.charged_to)
+        gives_way = self.budget.is_heavy(query.charged_to) and may_promote()
+        return await Delivery(worker, query, self.settings, release, charge, 0.0 if gives_way else HEAVY_SECONDS).begin()
 
     def status(self) -> Status:
         """How it stands now."""
@@ -159,7 +165,7 @@ class QueryPool:
         except TimeoutError:
             if not self.status().workers:
                 raise Unavailable("unavailable", "no query worker is ready yet", headers={"Retry-After": "1"}) from None
-            detail = f"no worker became free within {self.settings.query_queue_seconds:g} seconds"
+            detail = f"no worker became free within {self.settings.query_queue_seconds:g} seconds (query_queue_seconds)"
             raise too_many(self.settings, detail) from None
 
     def _withdraw(self, turn: Turn[tuple[Crew, Worker]]) -> None:

@@ -32,18 +32,22 @@ from fmar_node.web import (
     operations,
     readiness,
     records,
+    security,
     signin,
     sparql,
     words,
 )
 from fmar_node.web.description import catalogue
+from fmar_node.web.lanes import Lanes
+from fmar_node.web.limits import Limited, Limits
 from fmar_node.web.metrics import Measures, metrics
 from fmar_node.web.pages import start_page
-from fmar_node.web.problems import PROBLEM_JSON, problem_bytes, status_of
+from fmar_node.web.problems import refusal
 from fmar_node.web.throttle import Throttle
 
 log = logging.getLogger("fmar.web")
 EXPOSED = ["ETag", "Link", "Location", "Retry-After", "Fmar-Journal-Index", "Fmar-Hint", "Fmar-Request-Id", "WWW-Authenticate", "DPoP-Nonce"]
+EXPOSED += ["RateLimit", "RateLimit-Policy"]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "QUERY", "OPTIONS"]
 
 
@@ -90,6 +94,7 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     async def life(_: FastAPI) -> AsyncIterator[None]:
         await node.start()
         yield
+        floods.tell()
         await node.close()
 
     app = FastAPI(
@@ -99,12 +104,15 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     app.state.measures = Measures(node, tls)
     app.state.throttle = Throttle(node.settings.probes_per_hour)
     app.state.failures = signin.Failures(node.settings)
+    app.state.limits, app.state.lanes = Limits(node.settings), Lanes()
+    floods = operations.Floods(node.security)
     _add_routes(app)
     app.add_exception_handler(FmarError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(Exception, _break)
+    app.add_middleware(Limited, node=node, limits=app.state.limits, lanes=app.state.lanes)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=METHODS, allow_headers=["*"], expose_headers=EXPOSED, max_age=600)
-    app.add_middleware(operations.Watch, measures=app.state.measures)
+    app.add_middleware(operations.Watch, measures=app.state.measures, security=node.security, floods=floods)
     documentation.describe(app)
     return app
 
@@ -160,6 +168,7 @@ def _add_routes(app: FastAPI) -> None:
     add("/healthz", readiness.healthz)
     add("/readyz", readiness.readyz)
     add("/metrics", metrics)
+    add("/security-log", security.page)
     add("/docs", documentation.page)
 
 
@@ -176,12 +185,9 @@ async def start(request: Request) -> Response:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, FmarError)
-    node = request.app.state.node
     request.state.refused = error
     kind = getattr(request.state, "kind", "")
-    body = problem_bytes(error, node.settings.base_url, request.url.path, kind)
-    headers = {"Cache-Control": "private, no-store", "Vary": "Accept, Authorization, DPoP, Cookie", **error.headers}
-    return Response(body, status_of(error), headers, PROBLEM_JSON)
+    return refusal(error, request.app.state.node.settings.base_url, request.url.path, kind)
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 Rules kept here: rows are independent, each is a submission of its own; a row that has the id of one of the caller's
 assets is the asset's next version, so that an export sent back unchanged changes nothing; with an Idempotency-Key a row's key is the
 request's with the row number, so that a broken batch is sent again and goes on where it stopped; no more than a few
-rows are in memory at once (a JSON array is read whole, under a cap).
+rows are read at once; a JSON array is received whole, under a cap, and taken apart as its rows are judged.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from fmar_node.identity import is_uuid, new_record_id
 from fmar_node.representation import JSON, LD_JSON
 from fmar_node.web.exchange import PRIVATE, Exchange
 from fmar_node.web.negotiation import content_type
+from fmar_node.web.noted import noted_of
 from fmar_node.web.problems import problem
 from fmar_node.web.records import KEY_CHARS, Records, encoded, exchange_of
 
@@ -65,6 +66,16 @@ class Batch:
                 task.cancel()
 
     async def _row(self, number: int, row: bytes) -> dict[str, Any]:
+        noted = noted_of(self.exchange.request)
+        try:
+            result = await self._outcome(number, row)
+        except FmarError as error:
+            noted.refused_row(error)
+            return {"row": number, **self._refused(error)}
+        noted.records += 1
+        return result
+
+    async def _outcome(self, number: int, row: bytes) -> dict[str, Any]:
         """One row: a new asset, or with the id of one of the caller's, that asset as it is to be from now on."""
         key = f"{self.key}/{number}" if self.key else ""
         known = self._known(row)
@@ -73,10 +84,7 @@ class Batch:
             self.exchange.node.settings.base_url, LD_JSON, row, ("*",) if known else None, key,
             digest_of("POST", "/assets/batch", LD_JSON, row),
         )  # fmt: skip
-        try:
-            outcome = await self.room.run(self.exchange, submission)
-        except FmarError as error:
-            return {"row": number, **self._refused(error)}
+        outcome = await self.room.run(self.exchange, submission)
         if outcome.receipt is None:
             return {"row": number, "status": 200, "errors": [fault.as_json() for fault in outcome.faults]}
         receipt = outcome.receipt
@@ -113,6 +121,9 @@ def batch_of(room: Records) -> Any:
     async def batch(request: Request) -> Response:
         """Registers each row of an NDJSON stream or a JSON array; answers one line per row."""
         exchange = exchange_of(request)
+        noted = noted_of(request)
+        noted.wrote("batch")
+        noted.kind = "assets"
         caller = await exchange.caller()
         if caller.is_anonymous:
             raise exchange.node.verifier.missing("writing needs a credential")
@@ -143,9 +154,18 @@ async def _lines(exchange: Exchange) -> AsyncIterator[bytes]:
 
 
 async def _elements(body: bytes, exchange: Exchange) -> AsyncIterator[bytes]:
-    """The elements of a JSON array, numbers as they were written."""
-    for element in jsonld.read_array(body, exchange.node.settings):
-        yield encoded(element).encode()
+    """The elements of a JSON array, numbers as they were written; what is no JSON as it is, to be refused in its row.
+
+    Nobody is waited for who has gone: otherwise one request would keep the node at work for as many rows as it had.
+    """
+    settings = exchange.node.settings
+    for element in jsonld.elements(body, settings):
+        if await exchange.request.is_disconnected():
+            return
+        row = element
+        with suppress(Malformed):
+            row = encoded(jsonld.read_value(element, settings)).encode()
+        yield row
 
 
 def _line(result: dict[str, Any]) -> bytes:

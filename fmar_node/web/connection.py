@@ -1,7 +1,8 @@
 """One HTTP connection, with bounds that the server does not have: on the head of a request, in bytes and in time.
 
 Rules kept here: request line and headers of a request are at most so long, plus what came in the read that began it; a
-connection that has not sent them whole in time is closed, also one that never says anything.
+connection that has not sent them whole in time is closed, also one that never says anything; of a body that has been
+answered before it came to its end no more is passed over than the largest body has, and for no longer than one may take.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self.is_in_head, self.has_begun, self.head_bytes = True, False, 0
+        self.is_in_head, self.has_begun, self.head_bytes, self.passed_over = True, False, 0, 0
         self.patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -48,7 +49,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.has_begun, self.head_bytes = True, 0
+        self.has_begun, self.head_bytes, self.passed_over = True, 0, 0
         self._expect_head()
 
     def on_headers_complete(self) -> None:
@@ -56,10 +57,26 @@ class Connection(HttpToolsProtocol):
         self._be_patient()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        if self.cycle.response_complete:
+            self.passed_over += len(body)
+            self._be_patient_for(self.settings.body_seconds)
+            if self.passed_over > self.settings.batch_bytes:
+                self.transport.close()
+
+    def on_message_complete(self) -> None:
+        self._be_patient()
+        super().on_message_complete()
+
     def _expect_head(self) -> None:
         self.is_in_head = True
+        self._be_patient_for(self.settings.head_seconds)
+
+    def _be_patient_for(self, seconds: float) -> None:
+        """Closes the connection then, unless what is waited for has come; the first to begin waiting counts."""
         if self.patience is None:
-            self.patience = self.loop.call_later(self.settings.head_seconds, self.transport.close)
+            self.patience = self.loop.call_later(seconds, self.transport.close)
 
     def _be_patient(self) -> None:
         if self.patience is not None:

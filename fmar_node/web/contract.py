@@ -7,14 +7,13 @@ problem documents everywhere but at the token endpoint (RFC 6749 has its own).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from fmar_node.jsonld import MEDIA_TYPES
-from fmar_node.kinds import KINDS, Kind
+from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
 from fmar_node.representation import FORMATS, JSON, LD_JSON
-from fmar_node.web import export, words
+from fmar_node.web import export, security, words
 from fmar_node.web.batch import NDJSON
 from fmar_node.web.credentials import FORM, KEY_SET, STATUS_LIST
 from fmar_node.web.exchange import RECORD_FORMATS
@@ -25,15 +24,19 @@ TEXT, HTML, BYTES = "text/plain", "text/html", "application/octet-stream"
 READ, WRITE, OPEN, PERSON = "read", "write", "open", "person"
 """Whether a credential widens what is seen, is needed, or plays no role; or whether it is a person's session that is needed."""
 
+INDEX, INDEX_WANTED = "Fmar-Journal-Index", "Fmar-Min-Journal-Index"
 LISTING = ("cursor", "limit", "managed", "format")
 READING = ("at", "version", "format", "If-None-Match")
 WRITING = ("dry-run", "format", "Idempotency-Key", "Prefer")
-ASKING = ("default-graph-uri", "named-graph-uri", "format", "timeout", "Fmar-Min-Journal-Index")
+ASKING = ("default-graph-uri", "named-graph-uri", "format", "timeout", INDEX_WANTED)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`answers`: media types by status of success; `schema`: the class of record that bodies in JSON are."""
+    """`answers`: media types by status of success; `given` and `told`: the schemas of bodies in JSON, where they have one.
+
+    `trial`: the schema of what a dry run answers, always in JSON; `headers`: those that every success of that status has.
+    """
 
     path: str
     method: str
@@ -41,56 +44,69 @@ class Operation:
     access: str = READ
     parameters: tuple[str, ...] = ()
     takes: Sequence[str] = ()
-    schema: str = ""
+    given: str = ""
+    told: str = ""
+    trial: str = ""
     is_body_needed: bool = True
+    headers: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
 
 def operations() -> Iterator[Operation]:
     """Every operation of a node."""
     for plural, kind in KINDS.items():
         yield from _of_kind(f"/{plural}", kind)
-    yield Operation("/assets/lookup", "post", {200: [JSON]}, takes=[JSON, LD_JSON])
-    yield Operation("/assets/batch", "post", {200: [NDJSON]}, WRITE, ("dry-run", "Idempotency-Key"), [NDJSON, LD_JSON, JSON])
+    yield Operation("/assets/lookup", "post", {200: [JSON]}, takes=[JSON, LD_JSON], given="Lookup", told="Found")
+    yield Operation("/assets/batch", "post", {200: [NDJSON]}, WRITE, ("dry-run", "Idempotency-Key"), [NDJSON, LD_JSON, JSON], given="AssetBatch")
     yield Operation("/assets/export", "get", {200: list(export.FORMATS)}, WRITE, ("format",))
     results = {200: [*RESULT_FORMATS, *GRAPH_FORMATS]}
     described = {200: [*RESULT_FORMATS, *GRAPH_FORMATS, *(each for each in DESCRIPTION_FORMATS if each not in GRAPH_FORMATS)]}
     yield Operation("/sparql", "get", described, parameters=("query", *ASKING))
-    yield Operation("/sparql", "post", results, parameters=ASKING, takes=[DIRECT, FORM])
-    yield Operation("/oauth/token", "post", {200: [JSON]}, OPEN, ("DPoP",), [FORM])
-    yield Operation("/oauth/jwks", "get", {200: [KEY_SET]}, OPEN)
+    yield Operation("/sparql", "post", results, parameters=ASKING, takes=[DIRECT, FORM], given="QueryForm", headers={200: (INDEX,)})
+    yield Operation("/oauth/token", "post", {200: [JSON]}, OPEN, ("DPoP",), [FORM], given="TokenForm", told="Token")
+    yield Operation("/oauth/jwks", "get", {200: [KEY_SET]}, OPEN, told="KeySet")
     yield Operation("/oauth/status/1", "get", {200: [STATUS_LIST], 304: ()}, OPEN, ("If-None-Match",))
     for name in ("oauth-authorization-server", "oauth-protected-resource"):
-        yield Operation(f"/.well-known/{name}", "get", {200: [JSON]}, OPEN)
+        yield Operation(f"/.well-known/{name}", "get", {200: [JSON]}, OPEN, told="Metadata")
     yield from _people()
     yield from _journal()
     yield from _vocabulary()
     yield Operation("/", "get", {200: [HTML, *DESCRIPTION_FORMATS[:-1]]}, OPEN, ("format",))
     yield Operation("/docs", "get", {200: [HTML]}, OPEN)
     yield Operation("/healthz", "get", {200: [TEXT]}, OPEN)
-    yield Operation("/readyz", "get", {200: [JSON], 503: [JSON]}, OPEN)
+    yield Operation("/readyz", "get", {200: [JSON], 503: [JSON]}, OPEN, told="Readiness")
     yield Operation("/metrics", "get", {200: [TEXT]}, OPEN)
+    yield Operation("/security-log", "get", {200: [JSON]}, WRITE, security.PARAMETERS)
 
 
 def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
     one, record, name = f"{room}/{{id}}", RECORD_FORMATS, kind.class_name
-    changed = {200: record, 204: ()}
-    yield Operation(room, "get", {200: FORMATS}, parameters=(*kind.filters, *LISTING))
-    yield Operation(room, "post", {201: record, 200: [JSON]}, WRITE, WRITING, MEDIA_TYPES, name)
-    yield Operation(one, "get", {200: record, 304: ()}, READ, READING, schema=name)
-    yield Operation(one, "put", changed, WRITE, ("If-Match", *WRITING), MEDIA_TYPES, name)
-    yield Operation(one, "patch", changed, WRITE, ("If-Match", *WRITING), [MERGE_PATCH], name)
-    yield Operation(f"{one}/versions", "get", {200: [JSON]})
-    yield Operation(f"{one}/versions/{{number}}", "get", {200: record, 304: ()}, READ, ("format", "If-None-Match"), schema=name)
-    yield Operation(f"{one}/history", "get", {200: [JSON]})
-    yield Operation(f"{one}/proof", "get", {200: [JSON]}, parameters=("at", "version"))
+    changed, trial = {200: record, 204: ()}, f"{name}Trial"
+    read = {200: ("ETag", "Link"), 304: ("ETag",)}
+    wrote = {204: ("ETag", INDEX), 201: ("ETag", "Location", INDEX)}
+    yield Operation(room, "get", {200: FORMATS}, parameters=(*kind.filters, *LISTING), told=f"{name}List")
+    yield Operation(room, "post", {201: record, 200: [JSON]}, WRITE, WRITING, MEDIA_TYPES, f"{name}Document", name, trial, headers=wrote)
+    yield Operation(one, "get", {200: record, 304: ()}, READ, READING, told=name, headers=read)
+    yield Operation(one, "put", changed, WRITE, ("If-Match", *WRITING), MEDIA_TYPES, f"{name}Document", name, trial, headers=wrote)
+    yield Operation(one, "patch", changed, WRITE, ("If-Match", *WRITING), [MERGE_PATCH], f"{name}Patch", name, trial, headers=wrote)
+    yield Operation(f"{one}/versions", "get", {200: [JSON]}, told="Versions")
+    yield Operation(f"{one}/versions/{{number}}", "get", {200: record, 304: ()}, READ, ("format", "If-None-Match"), told=name, headers=read)
+    yield Operation(f"{one}/history", "get", {200: [JSON]}, told="History")
+    yield Operation(f"{one}/proof", "get", {200: [JSON]}, parameters=("at", "version"), told="Receipt")
     for action in kind.actions.values():
         if not action.takes_document and not action.is_nodes_own:
             takes = MEDIA_TYPES if action.note_terms else ()
-            yield Operation(f"{one}/{action.name}", "post", changed, WRITE, WRITING, takes, name, is_body_needed=False)
+            given = note_name(kind, action) if action.note_terms else ""
+            path = f"{one}/{action.name}"
+            yield Operation(path, "post", changed, WRITE, WRITING, takes, given, name, trial, is_body_needed=False, headers=wrote)
+
+
+def note_name(kind: Kind, action: Action) -> str:
+    """The name of the schema of an action's small document."""
+    return kind.class_name + action.name.title().replace("-", "")
 
 
 def _people() -> Iterator[Operation]:
-    yield Operation("/signin", "get", {200: [HTML, JSON], 303: ()}, OPEN, ("provider", "organisation", "return", "format"))
+    yield Operation("/signin", "get", {200: [HTML, JSON], 303: ()}, OPEN, ("provider", "organisation", "return", "apply", "format"))
     yield Operation("/signin/callback", "get", {303: ()}, OPEN, ("code", "state", "iss", "error"))
     yield Operation("/session", "get", {200: [JSON, HTML]}, PERSON, ("format",))
     yield Operation("/session", "delete", {204: ()}, PERSON)
@@ -104,38 +120,17 @@ def _journal() -> Iterator[Operation]:
     yield Operation("/journal/key", "get", {200: [TEXT]}, OPEN)
     yield Operation("/journal/handovers", "get", {200: [TEXT]}, OPEN)
     yield Operation("/journal/tile/{path}", "get", {200: [BYTES]}, OPEN)
-    yield Operation("/journal/entries/{index}", "get", {200: [JSON]})
+    yield Operation("/journal/entries/{index}", "get", {200: [JSON]}, told="Receipt")
 
 
 def _vocabulary() -> Iterator[Operation]:
-    known = ("format", "If-None-Match")
-    yield Operation("/context/v1", "get", {200: [LD_JSON], 304: ()}, OPEN, ("If-None-Match",))
+    known, tagged = ("format", "If-None-Match"), {200: ("ETag",), 304: ("ETag",)}
+    yield Operation("/context/v1", "get", {200: [LD_JSON], 304: ()}, OPEN, ("If-None-Match",), headers=tagged)
     for path in ("/ontology", "/shapes", "/shapes/{kind}", "/codes"):
-        yield Operation(path, "get", {200: words.FORMATS, 304: ()}, OPEN, known)
+        yield Operation(path, "get", {200: words.FORMATS, 304: ()}, OPEN, known, headers=tagged)
     yield Operation("/codes/{scheme}", "get", {200: [*words.FORMATS, JSON, HTML], 304: ()}, OPEN, known)
     yield Operation("/problems/{code}", "get", {200: [HTML, JSON]}, OPEN)
 
 
-HEADERS = frozenset({"Idempotency-Key", "Prefer", "If-Match", "If-None-Match", "Fmar-Min-Journal-Index", "DPoP"})
+HEADERS = frozenset({"Idempotency-Key", "Prefer", "If-Match", "If-None-Match", INDEX_WANTED, "DPoP"})
 NEEDED = frozenset({"If-Match", "DPoP"})
-FORMS: dict[str, dict[str, Any]] = {
-    "id": {"type": "string", "format": "uuid"},
-    "number": {"type": "integer", "minimum": 1},
-    "index": {"type": "integer", "minimum": 0},
-    "limit": {"type": "integer", "minimum": 1},
-    "version": {"type": "integer", "minimum": 1},
-    "managed": {"const": "me"},
-    "dry-run": {"type": "boolean"},
-    "at": {"type": "string", "format": "date-time"},
-    "timeout": {"type": "number", "exclusiveMinimum": 0},
-    "Idempotency-Key": {"type": "string", "maxLength": 255},
-    "Prefer": {"const": "return=minimal"},
-    "Fmar-Min-Journal-Index": {"type": "integer", "minimum": 0},
-}
-
-
-def parameter(name: str, path: str) -> dict[str, Any]:
-    """The OpenAPI parameter of that name on a path."""
-    place = "path" if f"{{{name}}}" in path else "header" if name in HEADERS else "query"
-    needed = place == "path" or name in NEEDED
-    return {"name": name, "in": place, "required": needed, "schema": FORMS.get(name, {"type": "string"})}

@@ -7,12 +7,17 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fmar_node.access.caller import Caller
 from fmar_node.access.credential import protected_resource_metadata
+from fmar_node.access.jose import read_compact
 from fmar_node.access.status import LIST_TYPE, OWN_TTL
-from fmar_node.access.token import authorization_server_metadata
-from fmar_node.errors import FmarError, Malformed
+from fmar_node.access.token import authorization_server_metadata, claimed_client
+from fmar_node.errors import FmarError, Malformed, TooMany
+from fmar_node.record import uuid_of
 from fmar_node.representation import JSON, json_bytes
+from fmar_node.web.limits import address_of
 from fmar_node.web.negotiation import content_type, is_known
+from fmar_node.web.noted import noted_of
 from fmar_node.web.problems import status_of
 from fmar_node.web.records import exchange_of
 
@@ -25,15 +30,32 @@ NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 async def token(request: Request) -> Response:
     """A token for a client that authenticates with private_key_jwt or a client certificate; it is bound to the key of the DPoP proof or to the certificate."""
-    exchange = exchange_of(request)
+    exchange, noted, limits = exchange_of(request), noted_of(request), request.app.state.limits
+    noted.signed("token")
+    form: dict[str, str] = {}
     try:
         content_type(exchange.header("content-type"), (FORM,))
         form = _form(await exchange.body(MOST_BYTES))
         issued = exchange.node.tokens.issue(form, request.headers.getlist("dpop"), request.method, exchange.url, exchange.certificates)
     except FmarError as error:
-        request.state.refused = error
-        return _oauth_error(error)
+        client = claimed_client(form)
+        noted.who = exchange.node.registered(client)
+        return _refused(request, limits.refused_token(client, address_of(request), error))
+    noted.who = request.state.caller = holder(issued["access_token"])
+    request.state.is_over = limits.owes(noted.who)
     return Response(json_bytes(issued), headers=NOT_STORED, media_type=JSON)
+
+
+def _refused(request: Request, error: FmarError) -> Response:
+    request.state.refused = error
+    return _oauth_error(error)
+
+
+def holder(token: str) -> Caller:
+    """Whom a token names that this node has just signed."""
+    claims = read_compact(token, len(token)).claims()
+    actor = claims.get("act", {}).get("sub", "")
+    return Caller(uuid_of(claims["sub"]), claims["client_id"], actor=uuid_of(actor))
 
 
 def _form(body: bytes) -> dict[str, str]:
@@ -49,6 +71,9 @@ def _form(body: bytes) -> dict[str, str]:
 def _oauth_error(error: FmarError) -> Response:
     """RFC 6749 section 5.2: the OAuth words, with our code beside them."""
     body = {"error": error.members.get("error", "invalid_request"), "error_description": error.detail or error.title, "code": error.code}
+    if isinstance(error, TooMany):
+        body["error"] = "slow_down"  # RFC 8628 has the word for this endpoint
+        return Response(json_bytes(body), status_of(error), {**NOT_STORED, **error.headers}, JSON)
     status = 401 if body["error"] == "invalid_client" else max(400, min(status_of(error), 503)) if status_of(error) >= 500 else 400
     return Response(json_bytes(body), status, {**NOT_STORED, **error.headers}, JSON)
 

@@ -62,6 +62,8 @@ class Exchange:
             return self.signed_in()[0]
         caller = await self.node.caller(self.request.method, self.url, headers.getlist("authorization"), headers.getlist("dpop"), self.certificates)
         self.request.state.caller = caller
+        if not caller.is_anonymous:
+            self.request.app.state.limits.charge(caller)
         return caller
 
     @property
@@ -83,7 +85,13 @@ class Exchange:
             ended.headers["Set-Cookie"] = clearing(session_cookie(base_url), base_url)
             raise
         self.request.state.caller = caller
+        self.request.app.state.limits.charge(caller)
         return caller, session
+
+    async def give_way(self) -> None:
+        """Between two steps of work: a request that lets others go first (`lanes`) does so again."""
+        if self.request.state.gives_way:
+            await self.request.app.state.lanes.step()
 
     async def body(self, most: int) -> bytes:
         """The body, never more than `most` bytes of it in memory. Malformed where it does not come in time."""

@@ -15,11 +15,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from fmar_node.access.caller import Caller
 from fmar_node.kinds import KINDS
 from fmar_node.representation import serialise_triples, triples
 from fmar_node.vocabulary import CONTEXT, Document, TermKind, Vocabulary
 from fmar_node.web.exchange import PRIVATE
 from fmar_node.web.negotiation import best
+from fmar_node.web.noted import noted_of
 from fmar_node.web.records import exchange_of
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -35,9 +37,17 @@ async def assets(request: Request) -> Response:
     named = next((name for name, (each, _) in FORMATS.items() if each == short), None)
     media_type = named or best(short or exchange.header("accept") or "", tuple(FORMATS))
     short, write = FORMATS[media_type]
-    documents = exchange.node.reader.export(KINDS["assets"], caller)
+    documents = _noted(request, exchange.node.reader.export(KINDS["assets"], caller), caller)
     headers = {**PRIVATE, "Content-Disposition": f'attachment; filename="assets.{short}"'}
     return StreamingResponse(_stepwise(write(documents, exchange.node.vocabulary)), headers=headers, media_type=media_type)
+
+
+def _noted(request: Request, documents: Iterator[Document], caller: Caller) -> Iterator[Document]:
+    noted = noted_of(request)
+    noted.kind = "assets"
+    for document in documents:
+        noted.saw([document], caller)
+        yield document
 
 
 async def _stepwise(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:

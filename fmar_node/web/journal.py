@@ -14,6 +14,7 @@ from fmar_node.journal.tile import Tile, bundle_bytes, tile_bytes
 from fmar_node.journal.tree import ProofError
 from fmar_node.read import Shown
 from fmar_node.web.exchange import json_response
+from fmar_node.web.noted import noted_of
 from fmar_node.web.records import exchange_of
 
 IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -65,4 +66,7 @@ async def entry(request: Request) -> Response:
             shown = [each for each in seen if each.version.index == version.index]
     if not shown:
         raise NotFound("not-found", "no such entry for this caller")
+    noted = noted_of(request)
+    noted.kind, noted.record = shown[0].version.kind, shown[0].version.id
+    noted.saw([shown[0].version.document], caller)
     return json_response(node.reader.proof(Shown(shown[0].version, shown[0].document, 0), caller))

@@ -91,6 +91,7 @@ class NodeMetrics(Collector):
         yield from self._writer()
         yield from self._judges()
         yield from self._queries()
+        yield from self._security()
         yield from self._machine()
 
     def _journal(self) -> Iterator[Metric]:
@@ -128,6 +129,12 @@ class NodeMetrics(Collector):
         for role, count in (("writer", self.node.writer.restarts), ("judge", self.node.judges.restarts), ("query-worker", status.restarts)):
             restarts.add_metric([role], count)
         yield restarts
+
+    def _security(self) -> Iterator[Metric]:
+        security = self.node.security
+        yield CounterMetricFamily("fmar_security_log_written", "Lines of the security log that were written", value=security.written)
+        yield CounterMetricFamily("fmar_security_log_dropped", "Lines of the security log that were lost", value=security.dropped)
+        yield gauge("fmar_security_log_trouble", "1 while the security log cannot be written", float(bool(security.trouble)))
 
     def _machine(self) -> Iterator[Metric]:
         yield gauge("fmar_disk_free_bytes", "Room on the disk of the data folder", free_bytes(self.node.folder.root))

@@ -1,20 +1,24 @@
-"""What an operator watches: the access log, and headers that every answer has.
+"""What an operator watches: the access log, the security log, and headers that every answer has.
 
-Rules kept here: neither log nor metrics hold a personal value: requests are counted and logged by route, not by
-path, and organisations by id; every answer names the request as the log does.
+Rules kept here: neither logs nor metrics hold a personal value: requests are counted and logged by route, not by
+path, and organisations by id; every answer names the request as the log does; a flood of refusals is a line a second.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from fmar_node.identity import new_token
 from fmar_node.logs import said
+from fmar_node.security_log import SecurityLog
 from fmar_node.web.metrics import Measures
+from fmar_node.web.noted import Noted
 
 HARDENING = (
     (b"x-content-type-options", b"nosniff"),
@@ -33,38 +37,45 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Watch:
     """ASGI middleware: one log line and one count per request, its id and security headers on every answer."""
 
-    def __init__(self, app: App, measures: Measures) -> None:
+    def __init__(self, app: App, measures: Measures, security: SecurityLog, floods: Floods) -> None:
         self.app, self.measures, self.log = app, measures, logging.getLogger("fmar.web")
+        self.security, self.floods = security, floods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 0
+        started, status, size = time.perf_counter(), 0, 0
         request_id = request_id_of(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"], state["noted"] = request_id, Noted()
 
         async def watched(message: MutableMapping[str, Any]) -> None:
-            nonlocal status
+            nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *HARDENING, (b"fmar-request-id", request_id.encode())]
+            else:
+                size += len(message.get("body", b""))
             await send(message)
 
         try:
             await self.app(scope, receive, watched)
         finally:
-            self._count(scope, status or 500, time.perf_counter() - started)
+            self._count(scope, status or 500, time.perf_counter() - started, size)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _count(self, scope: Scope, status: int, seconds: float, size: int) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
         state = scope["state"]
         method = scope["method"] if len(scope["method"]) < 10 and scope["method"].isalpha() else "other"
         self.measures.requests.labels(route, method, str(status)).inc()
-        self.measures.seconds.labels(route).observe(seconds)
         refused, caller = state.get("refused"), state.get("caller")
         if refused:
             self.measures.refused(refused)
+        if refused and state.get("is_late"):
+            self.floods.add(caller.party if caller else state.get("flooder", ""), caller.application if caller else "", refused.code)
+            return
+        self.measures.seconds.labels(route).observe(seconds)
         self.log.info(
             "request",
             extra=said(
@@ -78,6 +89,31 @@ class Watch:
                 refused=refused.code if refused else "",
             ),
         )
+        noted: Noted = state["noted"]
+        if noted.event or (refused and route != "unknown"):
+            members = noted.as_line(caller, refused, status, size)
+            self.security.add(noted.event or "refused", request=state["request_id"], method=method, route=route, **members)
+
+
+class Floods:
+    """Refusals that were answered late, by who sent them: one line a second in each log, however many they are."""
+
+    def __init__(self, security: SecurityLog) -> None:
+        self.security, self.log = security, logging.getLogger("fmar.web")
+        self.counts: Counter[tuple[str, str, str]] = Counter()
+
+    def add(self, organisation: str, application: str, code: str) -> None:
+        """Another one; the second begins with the first."""
+        if not self.counts:
+            asyncio.get_running_loop().call_later(1.0, self.tell)
+        self.counts[organisation, application, code] += 1
+
+    def tell(self) -> None:
+        """Writes what has been counted."""
+        for (organisation, application, code), count in self.counts.items():
+            self.log.info("requests refused", extra=said(organisation=organisation, application=application, refused=code, count=count))
+            self.security.add("refused", outcome="refused", organisation=organisation, application=application, code=code, count=count)
+        self.counts.clear()
 
 
 def request_id_of(scope: Scope) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from starlette.responses import Response
+
 from fmar_node import errors
 from fmar_node.checks.report import validation_report
 from fmar_node.errors import FmarError
@@ -54,3 +56,9 @@ def problem(error: FmarError, base_url: str, instance: str, kind: str = "") -> d
 
 def problem_bytes(error: FmarError, base_url: str, instance: str, kind: str = "") -> bytes:
     return json_bytes(problem(error, base_url, instance, kind))
+
+
+def refusal(error: FmarError, base_url: str, instance: str, kind: str = "") -> Response:
+    """The answer that a refusal leaves as."""
+    headers = {"Cache-Control": "private, no-store", "Vary": "Accept, Authorization, DPoP", **error.headers}
+    return Response(problem_bytes(error, base_url, instance, kind), status_of(error), headers, PROBLEM_JSON)

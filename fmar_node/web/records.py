@@ -29,8 +29,11 @@ from fmar_node.representation import FORMATS, JSON, LD_JSON, json_bytes, seriali
 from fmar_node.submit import Outcome
 from fmar_node.vocabulary import CONTEXT, Tier
 from fmar_node.web.exchange import PRIVATE, Exchange, etag, json_response
+from fmar_node.web.limits import address_of
 from fmar_node.web.negotiation import NUMBER, content_type, entity_tags, is_known, prefers_minimal
+from fmar_node.web.noted import noted_of
 from fmar_node.web.pages import record_page
+from fmar_node.web.throttle import Throttle
 
 MERGE_PATCH = "application/merge-patch+json"
 KEY_CHARS = 255
@@ -46,9 +49,19 @@ class Records:
     # -- reading
 
     async def read(self, request: Request) -> Response:
-        exchange = exchange_of(request)
+        exchange = self._met(request)
         caller = await exchange.caller()
-        return self._shown(exchange, self._selected(exchange, caller))
+        await exchange.give_way()
+        shown = self._selected(exchange, caller)
+        noted_of(request).saw([shown.version.document], caller)
+        await exchange.give_way()
+        return self._shown(exchange, shown)
+
+    def _met(self, request: Request) -> Exchange:
+        """The exchange, with the record noted that it is about."""
+        noted = noted_of(request)
+        noted.kind, noted.record = self.kind.plural, request.path_params.get("id", "")
+        return exchange_of(request)
 
     def _selected(self, exchange: Exchange, caller: Caller) -> Shown:
         """The version that ?at= or ?version= asks for, the current one without."""
@@ -80,7 +93,7 @@ class Records:
         return Response(exchange.represent(shown.document, media_type), status, headers, media_type)
 
     async def versions(self, request: Request) -> Response:
-        exchange = exchange_of(request)
+        exchange = self._met(request)
         caller, id_ = await exchange.caller(), request.path_params["id"]
         base = f"{exchange.node.settings.base_url}/{self.kind.plural}/{id_}"
         found = exchange.node.reader.versions(self.kind.plural, id_, caller)
@@ -88,30 +101,35 @@ class Records:
         return json_response({"record": base, "items": items})
 
     async def version(self, request: Request) -> Response:
-        exchange = exchange_of(request)
+        exchange = self._met(request)
         caller, number = await exchange.caller(), int(request.path_params["number"])
-        return self._shown(exchange, exchange.node.reader.numbered(self.kind.plural, request.path_params["id"], caller, number))
+        shown = exchange.node.reader.numbered(self.kind.plural, request.path_params["id"], caller, number)
+        noted_of(request).saw([shown.version.document], caller)
+        return self._shown(exchange, shown)
 
     async def history(self, request: Request) -> Response:
-        exchange = exchange_of(request)
+        exchange = self._met(request)
         caller, id_ = await exchange.caller(), request.path_params["id"]
         items = exchange.node.reader.history(self.kind.plural, id_, caller)
         return json_response({"record": f"{exchange.node.settings.base_url}/{self.kind.plural}/{id_}", "items": items})
 
     async def proof(self, request: Request) -> Response:
-        exchange = exchange_of(request)
+        exchange = self._met(request)
         caller = await exchange.caller()
         shown = self._selected(exchange, caller)
+        noted_of(request).saw([shown.version.document], caller)
         return json_response(exchange.node.reader.proof(shown, caller))
 
     async def list(self, request: Request) -> Response:
         """A page of the records that the caller sees, by id, narrowed by fields."""
-        exchange = exchange_of(request)
+        exchange = self._met(request)
         caller, asked = await exchange.caller(), request.query_params
         _check_page(asked)
-        limit = _limit(asked.get("limit"), exchange.node.settings.page_items, exchange.node.settings.page_items_most)
+        limit = page_limit(asked.get("limit"), exchange.node.settings.page_items, exchange.node.settings.page_items_most)
         equal = self._filters(exchange)
+        await exchange.give_way()
         page = exchange.node.reader.page(self.kind, caller, limit, asked.get("cursor", ""), asked.get("managed") == "me", equal)
+        noted_of(request).saw(page.items, caller)
         media_type, headers, following = exchange.wanted(FORMATS), dict(PRIVATE), {}
         if page.cursor:
             kept = {name: value for name, value in asked.items() if name != "cursor"}
@@ -145,26 +163,28 @@ class Records:
     # -- writing
 
     async def register(self, request: Request) -> Response:
-        return await self._write(exchange_of(request), "register", new_record_id(), jsonld.MEDIA_TYPES)
+        return await self._write(self._met(request), "register", new_record_id(), jsonld.MEDIA_TYPES)
 
     async def replace(self, request: Request) -> Response:
         """PUT: the whole document again. A caller who sees only part of the record patches instead."""
-        return await self._write(exchange_of(request), "update", request.path_params["id"], jsonld.MEDIA_TYPES)
+        return await self._write(self._met(request), "update", request.path_params["id"], jsonld.MEDIA_TYPES)
 
     async def patch(self, request: Request) -> Response:
         """PATCH by merge patch (RFC 7396) of the current document, judged as a whole."""
-        return await self._write(exchange_of(request), "update", request.path_params["id"], (MERGE_PATCH,))
+        return await self._write(self._met(request), "update", request.path_params["id"], (MERGE_PATCH,))
 
     async def act(self, request: Request, action: str) -> Response:
         """A named action of the kind, with its own small document."""
-        return await self._write(exchange_of(request), action, request.path_params["id"], jsonld.MEDIA_TYPES)
+        return await self._write(self._met(request), action, request.path_params["id"], jsonld.MEDIA_TYPES)
 
     async def _write(self, exchange: Exchange, action: str, id_: str, taken: tuple[str, ...]) -> Response:
         exchange.request.state.kind = self.kind.name
         request, node = exchange.request, exchange.node
+        noted_of(request).wrote(action)
         caller = await exchange.caller()
         if caller.is_anonymous:
             raise node.verifier.missing("writing needs a credential")
+        await exchange.give_way()
         body = await exchange.body(node.settings.body_bytes)
         media_type = LD_JSON
         if body or action in ("register", "update"):
@@ -188,12 +208,13 @@ class Records:
     async def run(self, exchange: Exchange, submission: Submission) -> Outcome:
         """The write path, once per idempotency key at a time."""
         dry_run = _is_dry(exchange.request.query_params)
+        noted_of(exchange.request).is_trial = dry_run
         running = (submission.caller.party, submission.idempotency)
         if submission.idempotency:
             if running in self.running:
                 raise Conflict("idempotency-key-running", "the first request with this key is still running", headers={"Retry-After": "1"})
             self.running.add(running)
-        throttle = exchange.request.app.state.throttle
+        throttle: Throttle = exchange.request.app.state.throttle
         try:
             outcome = await exchange.node.submit(submission, dry_run=dry_run)
             if dry_run and isinstance(refusal := throttle.pass_on(submission.caller, _told(outcome)), TooMany):
@@ -210,6 +231,7 @@ class Records:
             report = validation_report(outcome.faults, self.kind.name)
             return json_response({"accepted": True, "document": outcome.document, "errors": faults, "report": report})
         receipt = outcome.receipt
+        noted_of(exchange.request).record = receipt.id
         status = 201 if submission.action == "register" else 200
         extra = {"Fmar-Journal-Index": str(receipt.index)}
         if status == 201:
@@ -232,6 +254,7 @@ class Records:
 async def look_up(request: Request) -> Response:
     """POST /assets/lookup: an identifier in the body; absent and not the caller's are one answer."""
     exchange = exchange_of(request)
+    noted_of(request).kind = "assets"
     caller = await exchange.caller()
     content_type(exchange.header("content-type"), ("application/json", LD_JSON))
     given = jsonld.read_json(await exchange.body(4096), exchange.node.settings)
@@ -244,9 +267,12 @@ async def look_up(request: Request) -> Response:
         raise Malformed("malformed-request", f"scheme is one of {', '.join(sorted(known))}")
     if isinstance(maker := given.get("manufacturer"), str) and maker.strip() and scheme == "SERIAL":
         value = f"{maker.strip()}|{value.strip()}"
+    await exchange.give_way()
     found = exchange.node.reader.lookup(scheme, value, caller)
     if not found:
-        raise not_here()
+        throttle: Throttle = request.app.state.throttle
+        raise throttle.missed(caller.party or f"address {address_of(request)}", not_here())
+    noted_of(request).saw(found, caller)
     terms = ("id", "assetId", "assetCategory", "registrationStatus", "ratedCapacity", "friendlyCode")
     items = [{term: document[term] for term in terms if term in document} for document in found]
     return json_response({"@context": CONTEXT, "type": "Collection", "items": items})
@@ -289,7 +315,8 @@ def encoded(value: Any) -> str:
     return json.dumps(value)
 
 
-def _limit(text: str | None, otherwise: int, most: int) -> int:
+def page_limit(text: str | None, otherwise: int, most: int) -> int:
+    """How many items a page is to have: what `limit` says, within bounds."""
     if text is None:
         return otherwise
     if not NUMBER.fullmatch(text) or not 1 <= int(text) <= most:

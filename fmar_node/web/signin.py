@@ -8,7 +8,6 @@ that the browser had is ended; nobody learns of a session that is not their own 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,7 +17,7 @@ from limits.strategies import MovingWindowRateLimiter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from fmar_node.access.caller import Caller, UserRole
+from fmar_node.access.caller import Applicant, Caller, UserRole, applying
 from fmar_node.access.session import Session
 from fmar_node.access.signin import Arrival, admitted
 from fmar_node.clock import stamp
@@ -29,13 +28,15 @@ from fmar_node.representation import JSON
 from fmar_node.settings import Settings
 from fmar_node.web.cookie import attempt_cookie, clearing, given, origin_of, session_cookie, setting
 from fmar_node.web.exchange import Exchange, json_response
+from fmar_node.web.limits import address_of
+from fmar_node.web.noted import noted_of
 from fmar_node.web.pages import session_page, signin_page
 from fmar_node.web.problems import problem, status_of
 from fmar_node.web.records import exchange_of
 
 HTML = "text/html"
 NOT_STORED = {"Cache-Control": "no-store", "Vary": "Accept, Cookie"}
-ASKED = frozenset({"provider", "organisation", "return", "format"})
+ASKED = frozenset({"provider", "organisation", "return", "apply", "format"})
 
 
 class Failures:
@@ -77,7 +78,10 @@ async def begin(request: Request) -> Response:
     if organisation and not is_uuid(organisation):
         raise Malformed("malformed-request", "organisation is the UUID at the end of an organisation's IRI")
     node = exchange.node
-    url, sealed = await node.sign_in.begin(asked["provider"], organisation, asked.get("return", _home(node)))
+    if asked.get("apply", "false") not in ("true", "false"):
+        raise Malformed("malformed-request", "apply is true or false: whether you come to apply for an organisation that is not in the register")
+    is_application = asked.get("apply") == "true"
+    url, sealed = await node.sign_in.begin(asked["provider"], organisation, asked.get("return", _home(node)), is_application=is_application)
     base_url = node.settings.base_url
     cookie = setting(attempt_cookie(base_url), sealed, node.settings.sign_in_seconds, base_url)
     return RedirectResponse(url, 303, {**NOT_STORED, "Set-Cookie": cookie})
@@ -93,7 +97,7 @@ def _once(exchange: Exchange) -> dict[str, str]:
 
 
 def _choice_of_providers(exchange: Exchange, asked: dict[str, str]) -> Response:
-    kept = {name: value for name, value in asked.items() if name in ("organisation", "return")}
+    kept = {name: value for name, value in asked.items() if name in ("organisation", "return", "apply")}
     providers = [{"name": name, "href": _link(exchange.node, {"provider": name, **kept})} for name in exchange.node.sign_in.providers]
     if exchange.wanted((HTML, JSON)) == HTML:
         return HTMLResponse(signin_page(exchange.node, providers=providers), headers=NOT_STORED)
@@ -112,6 +116,7 @@ async def callback(request: Request) -> Response:
     """Where the identity provider sends the browser back to: a session begins, or the refusal says why not."""
     exchange = exchange_of(request)
     base_url = exchange.node.settings.base_url
+    noted_of(request).signed("sign-in")
     try:
         return await _arrived(exchange)
     except FmarError as refusal:
@@ -126,7 +131,7 @@ async def callback(request: Request) -> Response:
 
 async def _arrived(exchange: Exchange) -> Response:
     node, request = exchange.node, exchange.request
-    failures, address = request.app.state.failures, network_of(request.client.host if request.client else "")
+    failures, address = request.app.state.failures, address_of(request)
     failures.check_address(address)
     sealed = given(request.headers.getlist("cookie"), attempt_cookie(node.settings.base_url))
     try:
@@ -151,22 +156,19 @@ async def _entered(exchange: Exchange, arrival: Arrival) -> Response:
     for token in exchange.session_tokens:
         if earlier := node.sessions.find(token):
             node.sessions.end(earlier.id)
-    exchange.request.state.caller = Caller(person.organisation, user=person.user, user_role=person.role)
-    token, _ = node.sessions.begin(person.user, person.organisation, arrival.attempt.provider)
+    provider = arrival.attempt.provider
+    if isinstance(person, Applicant):
+        exchange.request.state.caller = applying(person)
+        token, _ = node.sessions.begin("", "", provider, person)
+    else:
+        exchange.request.state.caller = Caller(person.organisation, user=person.user, user_role=person.role)
+        token, _ = node.sessions.begin(person.user, person.organisation, provider)
+    noted_of(exchange.request).signed("sign-in", who=exchange.request.state.caller)
     base_url = node.settings.base_url
     answer = RedirectResponse(origin_of(base_url) + arrival.attempt.path, 303, NOT_STORED)
     answer.headers.append("Set-Cookie", clearing(attempt_cookie(base_url), base_url))
     answer.headers.append("Set-Cookie", setting(session_cookie(base_url), token, node.settings.session_seconds, base_url))
     return answer
-
-
-def network_of(address: str) -> str:
-    """What failed sign-ins are counted by: an IPv4 address, the /64 of an IPv6 one."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return "unknown"
-    return str(found) if found.version == 4 else str(ip_network((int(found), 64), strict=False))
 
 
 def _named(node: Node, organisations: Iterable[str]) -> list[dict[str, str]]:
@@ -199,6 +201,7 @@ async def end_own(request: Request) -> Response:
 
 def _left(exchange: Exchange, answer: Response) -> Response:
     _, session = exchange.signed_in()
+    noted_of(exchange.request).signed("sign-in", "end")
     exchange.node.sessions.end(session.id)
     base_url = exchange.node.settings.base_url
     answer.headers.append("Set-Cookie", clearing(session_cookie(base_url), base_url))
@@ -210,7 +213,7 @@ async def listed(request: Request) -> Response:
     exchange = exchange_of(request)
     caller, session = exchange.signed_in()
     sessions = exchange.node.sessions
-    found = sessions.of_organisation(caller.organisation) if _administers(caller) else sessions.of_user(caller.user)
+    found = sessions.of_organisation(caller.organisation) if _administers(caller) else sessions.of_user(caller.user) if caller.user else [session]
     items = [{**_told(exchange.node, each), "isCurrent": each.id == session.id} for each in found]
     return json_response({"items": items}, headers=NOT_STORED)
 
@@ -218,10 +221,11 @@ async def listed(request: Request) -> Response:
 async def end(request: Request) -> Response:
     """Ends a session at once: one's own, or for an administrator one of the organisation's people."""
     exchange = exchange_of(request)
-    caller, _ = exchange.signed_in()
+    caller, own = exchange.signed_in()
     session = exchange.node.sessions.get(request.path_params["id"])
-    if session is None or not (session.user == caller.user or (_administers(caller) and session.organisation == caller.organisation)):
+    if session is None or not (session.id == own.id or (caller.user and session.user == caller.user) or (_administers(caller) and session.organisation == caller.organisation)):
         raise NotFound("not-found", "no such session for this caller")
+    noted_of(request).signed("sign-in", "end")
     exchange.node.sessions.end(session.id)
     return Response(status_code=204, headers=NOT_STORED)
 
@@ -235,11 +239,14 @@ def _told(node: Node, session: Session) -> dict[str, Any]:
     times = {"began": session.began, "lastUsed": session.used, "ends": session.ends, "idleEnds": session.idle_ends}
     return {
         "id": f"{base_url}/sessions/{session.id}",
-        "user": f"{base_url}/users/{session.user}",
-        "organisation": f"{base_url}/organisations/{session.organisation}",
+        **({"applicant": session.applicant.email} if session.applicant else _who(base_url, session)),
         "provider": session.provider,
         **{name: stamp(instant) for name, instant in times.items()},
     }
+
+
+def _who(base_url: str, session: Session) -> dict[str, str]:
+    return {"user": f"{base_url}/users/{session.user}", "organisation": f"{base_url}/organisations/{session.organisation}"}
 
 
 ROUTES = (

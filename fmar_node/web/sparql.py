@@ -14,7 +14,9 @@ from fmar_node.representation import RDF_FORMATS, serialise_triples
 from fmar_node.store.pool import Answer
 from fmar_node.web.description import service_description
 from fmar_node.web.exchange import Exchange
+from fmar_node.web.limits import address_of
 from fmar_node.web.negotiation import NUMBER, accepted, content_type
+from fmar_node.web.noted import Noted, noted_of
 from fmar_node.web.pages import sparql_page
 from fmar_node.web.records import exchange_of
 
@@ -28,10 +30,13 @@ async def endpoint(request: Request) -> Response:
     """A query in any of the protocol's forms; the description of the service without one."""
     exchange = exchange_of(request)
     caller = await exchange.caller()
+    await exchange.give_way()
     pairs = await _parameters(exchange)
     if not any(name == "query" for name, _ in pairs) and request.method in ("GET", "HEAD"):
         return _description(exchange)
-    answer = await exchange.node.query(_question(exchange, pairs), caller)
+    question = _question(exchange, pairs)
+    noted_of(request).asked(question.text)
+    answer = await exchange.node.query(question, caller)
     headers = {
         "Fmar-Journal-Index": str(answer.index),
         "Cache-Control": "private, no-cache",
@@ -41,14 +46,16 @@ async def endpoint(request: Request) -> Response:
         public = f"{exchange.node.settings.base_url}/views/public"
         headers["Fmar-Hint"] = f"your own graph was asked; what everybody sees is in GRAPH <{public}>"
     if answer.is_whole:
+        noted_of(request).rows = answer.rows
         return Response(b"".join([chunk async for chunk in answer.chunks]), headers=headers, media_type=answer.media_type)
-    return StreamingResponse(_body(answer), headers=headers, media_type=answer.media_type)
+    return StreamingResponse(_body(answer, noted_of(request)), headers=headers, media_type=answer.media_type)
 
 
-async def _body(answer: Answer) -> AsyncIterator[bytes]:
+async def _body(answer: Answer, noted: Noted) -> AsyncIterator[bytes]:
     try:
         async for chunk in answer.chunks:
             yield chunk
+        noted.rows = answer.rows
     finally:
         await answer.close()
 
@@ -93,6 +100,7 @@ def _question(exchange: Exchange, pairs: Pairs) -> Question:
         accept=_accept(exchange, given("format")),
         seconds=_seconds(given("timeout")),
         min_index=_min_index(exchange.request.headers.get("fmar-min-journal-index")),
+        address=address_of(exchange.request),
     )
 
 

@@ -1,7 +1,8 @@
 """How often an organisation may be told something about records that are not its own.
 
 A conflict of identifiers tells one bit about somebody else's record. It is needed, and may not be asked ten thousand
-times: each answer of that kind counts, and past the limit of the hour none is given.
+times: each answer of that kind counts, and past the limit of the hour none is given. Lookups that find nothing count with
+them, so that nobody tries out meter points; what is found is never held back.
 """
 
 from __future__ import annotations
@@ -23,11 +24,17 @@ class Throttle:
         self.limit = RateLimitItemPerHour(per_hour)
         self.window = MovingWindowRateLimiter(MemoryStorage())
 
+    def missed(self, key: str, refusal: FmarError) -> FmarError:
+        """That nothing was found, or TooMany in its place when the caller has looked for too much that is not there for it."""
+        return refusal if self.window.hit(self.limit, key) else self._too_many()
+
     def pass_on(self, caller: Caller, refusal: FmarError) -> FmarError:
         """The refusal, or TooMany in its place when the caller has been told enough for this hour."""
-        told = {fault.constraint or fault.code for fault in refusal.faults}
-        is_own = any("you have registered" in fault.message for fault in refusal.faults)
-        if is_own or not TELLING & told or self.window.hit(self.limit, caller.organisation):
+        told = {fault.constraint or fault.code for fault in refusal.faults if "you have registered" not in fault.message}
+        if not TELLING & told or self.window.hit(self.limit, caller.party):
             return refusal
-        detail = "too many answers in this hour told of records that are not yours"
+        return self._too_many()
+
+    def _too_many(self) -> TooMany:
+        detail = f"{self.limit.amount} answers in this hour told of records that are not yours, or of none: as many as an organisation is given (probes_per_hour)"
         return TooMany("too-many-requests", detail, headers={"Retry-After": "600"})

@@ -51,6 +51,7 @@ def test_no_authorization_at_all_is_anonymous(desk: Desk) -> None:
 
 @pytest.mark.parametrize("name", ["none", "None", "NONE", "nOnE", "", "es256", "ES384", "RS256", "HS256", "HS512", "ES256K"])
 def test_a1_another_algorithm_is_refused(desk: Desk, name: str) -> None:
+    """A1: none in any spelling, HMAC, and whatever else is not on the list, with and without a signature."""
     head, payload, signature = desk.forged().split(".")
     header = json.loads(_decoded(head)) | {"alg": name}
 
@@ -60,6 +61,7 @@ def test_a1_another_algorithm_is_refused(desk: Desk, name: str) -> None:
 
 
 def test_a1_an_hmac_keyed_with_the_public_key_is_refused(desk: Desk) -> None:
+    """A1: the public key as a shared secret, in each of its forms."""
     public = jwk.import_key(desk.keys.jwks[-1])
     pems = [public.as_pem(private=False), public.as_der(private=False), json.dumps(desk.keys.public()["keys"][0]).encode()]
 
@@ -126,6 +128,7 @@ class Listener:
 
 
 def test_a2_a_key_or_its_address_in_the_header_is_refused_and_never_fetched(desk: Desk, app_keys: dict[str, Any]) -> None:
+    """A2: nobody hears from the node, whatever address a header names."""
     stranger = app_keys["stranger"]
     with Listener() as listener:
         sources = {"jwk": public_part(stranger), "jku": listener.url, "x5u": listener.url, "x5c": ["MIIB"]}
@@ -155,12 +158,14 @@ HOSTILE_KIDS: list[Any] = [
 
 @pytest.mark.parametrize("kid", HOSTILE_KIDS, ids=repr)
 def test_a3_a_hostile_kid_finds_no_key_of_the_node(desk: Desk, kid: Any) -> None:
+    """A3: paths, SQL and SPARQL are no key of the node."""
     assert desk.refusal(desk.forged(kid=kid)).code == "invalid-token"
     assert desk.verify(desk.forged()) is not None
 
 
 @pytest.mark.parametrize("kid", [each for each in HOSTILE_KIDS if each not in (None, "A" * 43)], ids=repr)
 def test_a3_a_hostile_kid_never_reaches_the_directory(desk: Desk, kid: Any) -> None:
+    """A3: nor is the register asked for them."""
     refused = desk.token_refusal(desk.form(client_assertion=desk.assertion(header={"kid": kid})))
 
     assert refused.code == "invalid-client"
@@ -172,6 +177,7 @@ def test_a3_a_hostile_kid_never_reaches_the_directory(desk: Desk, kid: Any) -> N
 @given(kid=st.text(max_size=60) | st.integers() | st.lists(st.text(max_size=3), max_size=2))
 @effort(max_examples=60, deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a3_no_kid_but_the_nodes_own_finds_a_key(desk: Desk, kid: Any) -> None:
+    """A3: nor any other text or value."""
     own = desk.keys.jwks[-1]["kid"]
 
     assert (desk.keys.find(kid) is None) == (kid != own)
@@ -179,6 +185,7 @@ def test_a3_no_kid_but_the_nodes_own_finds_a_key(desk: Desk, kid: Any) -> None:
 
 
 def test_a3_the_same_kid_under_another_client_finds_nothing(desk: Desk, app_keys: dict[str, Any]) -> None:
+    """A3: a key counts for the client that registered it."""
     desk.directory.register("app-b", app_keys["Ed25519"])
     stolen_name = desk.assertion(iss="app-b", sub="app-b")
 
@@ -195,6 +202,7 @@ def test_a3_the_same_kid_under_another_client_finds_nothing(desk: Desk, app_keys
     ids=repr,
 )  # fmt: skip
 def test_a4_whatever_changes_the_meaning_of_a_signature_is_refused(desk: Desk, header: dict[str, Any]) -> None:
+    """A4: crit, b64 and zip, in token, proof and assertion."""
     assert desk.refusal(desk.forged(**header)).code == "invalid-token"
     assert desk.refusal(desk.token(), desk.proof(header=header)).code == "invalid-dpop-proof"
     assert desk.token_refusal(desk.form(client_assertion=desk.assertion(header=header))).code == "invalid-client"
@@ -215,6 +223,7 @@ def test_a4_whatever_changes_the_meaning_of_a_signature_is_refused(desk: Desk, h
     ids=repr,
 )  # fmt: skip
 def test_a6_another_issuer_or_audience_is_refused(desk: Desk, name: str, value: Any) -> None:
+    """A6: prefixes, suffixes, slashes, lists and other letters."""
     assert desk.refusal(desk.forged(desk.claims(**{name: value}))).code == "invalid-token"
     assert desk.verify(desk.forged(desk.claims(**{name: "http://127.0.0.1:8080"}))) is not None
 
@@ -280,12 +289,14 @@ NO_TIMES: list[Any] = [None, "", "1800000000", True, False, [], {}, -1, -0.5, 10
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
 @pytest.mark.parametrize("value", NO_TIMES, ids=repr)
 def test_a7_what_is_no_time_is_refused(desk: Desk, name: str, value: Any) -> None:
+    """A7: missing, text, booleans, negative and enormous numbers."""
     assert desk.refusal(desk.forged(desk.claims(**{name: value}))).code == "invalid-token"
     assert desk.verify(desk.forged()) is not None
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 5_000])
 def test_a7_a_number_that_json_does_not_have_is_refused(desk: Desk, number: str) -> None:
+    """A7: NaN and Infinity, also by overflow."""
     text = json.dumps(desk.claims(exp=0)).replace('"exp": 0', f'"exp": {number}')
     assert number in text
 
@@ -310,6 +321,7 @@ def test_a7_such_a_number_is_refused_even_where_nobody_reads_it(desk: Desk, numb
     ],
 )  # fmt: skip
 def test_a7_a_token_counts_within_its_time_and_for_a_bounded_life(desk: Desk, iat: float, nbf: float, exp: float, is_good: bool) -> None:
+    """A7: to the second, and for no longer than the ceiling."""
     token = desk.forged(desk.claims(iat=desk.now + iat, nbf=desk.now + nbf, exp=desk.now + exp))
 
     if is_good:
@@ -331,6 +343,7 @@ JSON_VALUES = st.recursive(
 )
 @effort(max_examples=250, deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a7_any_claim_with_any_value_is_a_refusal_or_a_credential_in_time(desk: Desk, name: str, value: Any) -> None:
+    """A7: any JSON value in any claim."""
     token = desk.forged(desk.claims(**{name: value}) | {name: value})
 
     try:
@@ -362,6 +375,7 @@ def test_a_duplicate_claim_is_refused(desk: Desk) -> None:
 
 
 def test_a10_a_megabyte_is_refused_before_it_is_read(desk: Desk) -> None:
+    """A10: in time and memory that do not grow with it."""
     bomb, honest = "A" * 1_000_000, desk.token()
     requests = [([f"DPoP {bomb}"], [honest]), ([f"DPoP {honest}"], [bomb]), ([bomb], []), ([f"DPoP e30.{bomb}.e30"], [bomb])]
 
@@ -389,6 +403,7 @@ def test_a10_a_well_formed_giant_is_refused_by_its_size(desk: Desk) -> None:
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
 def test_a10_depth_is_refused(desk: Desk, opening: bytes) -> None:
+    """A10: deep claims and deep headers."""
     deep = opening * (9_000 // len(opening))
 
     assert desk.refusal(desk.forged(deep)).detail == "the access token has a payload that is not well-formed JSON"
@@ -398,6 +413,7 @@ def test_a10_depth_is_refused(desk: Desk, opening: bytes) -> None:
 
 
 def test_a10_a_compressed_payload_is_not_inflated(desk: Desk) -> None:
+    """A10: nothing is ever decompressed."""
     squeezed = zlib.compress(json.dumps(desk.claims()).encode())
 
     assert desk.refusal(desk.forged(squeezed)).code == "invalid-token"
@@ -410,6 +426,7 @@ def test_a10_a_compressed_payload_is_not_inflated(desk: Desk) -> None:
 
 
 def test_a12_a_revoked_key_is_refused_at_the_next_request(desk: Desk) -> None:
+    """A12: whatever its token says."""
     token = desk.token()
     assert desk.verify(token) is not None
 
@@ -506,6 +523,7 @@ def test_a_challenge_is_quoted_safely(desk: Desk) -> None:
 
 @pytest.mark.parametrize("cnf", [None, {}, "jkt", {"jkt": None}, {"jkt": ""}, {"jkt": 7}, {"jkt": "A" * 43}, {"x5t#S256": "A" * 43}], ids=repr)
 def test_a8_a_token_that_is_bound_to_no_key_or_another_is_refused(desk: Desk, cnf: Any) -> None:
+    """A8: no cnf, or one that is another key."""
     assert desk.refusal(desk.forged(desk.claims(cnf=cnf))).code == "invalid-token"
     assert desk.verify(desk.forged()) is not None
 

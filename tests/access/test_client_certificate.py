@@ -103,6 +103,7 @@ def test_a16_from_anybody_else_the_header_is_not_there(check: CertificateCheck, 
 
 
 def test_a16_a_node_without_listed_proxies_hears_nobody(clock: SetClock) -> None:
+    """A16: a header that anybody can send is not there."""
     check = CertificateCheck(Settings(), clock)
 
     assert [check.forwarded(peer, ["x"]) for peer in (PROXY, "127.0.0.1", "::1", "")] == [()] * 4

@@ -29,6 +29,7 @@ def test_the_hash_of_a_token_is_the_example_of_the_standard() -> None:
 @pytest.mark.parametrize("name", ["htm", "htu", "iat", "jti", "ath"])
 @pytest.mark.parametrize("value", [None, "", 7.5, True, [], {}, "\u00e9", "a\nb", "x" * 20_000], ids=lambda value: repr(value)[:12])
 def test_a8_a_proof_without_a_proper_claim_is_refused(desk: Desk, name: str, value: Any) -> None:
+    """A8: each claim, missing or of another form."""
     token = desk.token()
 
     refused = desk.refusal(token, desk.proof(token=token, **{name: value}))
@@ -39,6 +40,7 @@ def test_a8_a_proof_without_a_proper_claim_is_refused(desk: Desk, name: str, val
 
 @pytest.mark.parametrize("method", ["POST", "get", "Get", "HEAD", "GET "])
 def test_a8_a_proof_for_another_method_is_refused(desk: Desk, method: str) -> None:
+    """A8: htm is the method, to the letter."""
     token = desk.token()
 
     assert "htm must be GET" in desk.refusal(token, desk.proof(method, token=token)).detail
@@ -67,6 +69,7 @@ def test_a8_a_url_is_compared_in_its_normal_form(desk: Desk, url: str) -> None:
 
 @pytest.mark.parametrize("url", OTHER_URLS)
 def test_a8_a_proof_for_another_url_is_refused_with_the_expected_one(desk: Desk, url: str) -> None:
+    """A8: htu is the URL, in its normal form."""
     token = desk.token()
 
     refused = desk.refusal(token, desk.proof(url=url, token=token))
@@ -94,6 +97,7 @@ def test_a_relative_url_has_no_normal_form() -> None:
 
 
 def test_a8_a_proof_for_another_token_is_refused(desk: Desk) -> None:
+    """A8: ath is the hash of this token."""
     mine, other = desk.token(), desk.token()
 
     assert "ath" in desk.refusal(mine, desk.proof(token=other)).detail
@@ -103,6 +107,7 @@ def test_a8_a_proof_for_another_token_is_refused(desk: Desk) -> None:
 
 @pytest.mark.parametrize(("age", "is_good"), [(0, True), (60, True), (60.5, False), (3600, False), (-10, True), (-10.5, False), (-3600, False)])
 def test_a8_a_proof_counts_for_a_minute(desk: Desk, clock: Any, age: float, is_good: bool) -> None:
+    """A8: iat is recent."""
     clock.forward(hours=2)
     token = desk.token()
     proof = desk.proof(token=token, iat=desk.now - age)
@@ -204,6 +209,7 @@ def test_a8_an_algorithm_that_does_not_fit_the_key_is_refused(desk: Desk, app_ke
 
 
 def test_a8_where_nonces_are_demanded_a_proof_without_one_gets_one(node_keys: Any, app_keys: dict[str, Any], clock: Any) -> None:
+    """A8: the challenge carries DPoP-Nonce."""
     desk = Desk(node_keys, app_keys["ES256"], Settings(dpop_nonce=True), clock)
     first = desk.token_refusal()
     assert first.members == {"error": "use_dpop_nonce"}

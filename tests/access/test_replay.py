@@ -33,6 +33,7 @@ def _outcomes(times: int, act: Any) -> list[str]:
 
 
 def test_a9_of_a_hundred_simultaneous_replays_of_a_request_one_wins(desk: Desk) -> None:
+    """A9: in the memory of the process."""
     token = desk.token()
     proof = desk.proof(token=token)
 
@@ -42,6 +43,7 @@ def test_a9_of_a_hundred_simultaneous_replays_of_a_request_one_wins(desk: Desk) 
 
 
 def test_a9_of_a_hundred_simultaneous_replays_of_an_assertion_one_wins(desk: Desk) -> None:
+    """A9: assertions too."""
     form = desk.form()
     proofs = iter([desk.proof("POST", desk.token_url) for _ in range(100)])
 

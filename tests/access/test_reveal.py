@@ -25,6 +25,7 @@ MATRIX = {
     Relation.SELF:        "open operational commercial personal",
     Relation.MANAGER:     "open operational commercial personal",
     Relation.OWNER:       "open operational commercial personal",
+    Relation.APPLICANT:   "open operational commercial personal",
     Relation.GRANTOR:     "open operational commercial personal",
     Relation.DELEGATE:    "open operational commercial personal",
     Relation.AREA:        "open operational            personal",
@@ -260,9 +261,16 @@ def test_a_domestic_asset_is_never_public_through_the_register(market: Market) -
 @pytest.mark.parametrize(("state", "is_shown"), [("PENDING_APPROVAL", False), ("ACTIVE", True), ("SUSPENDED", True), ("WITHDRAWN", True)])
 def test_an_organisation_is_public_once_it_is_approved(state: str, is_shown: bool) -> None:
     document = whole("Organisation", f"{BASE}/organisations/{ID}", organisationStatus=state)
+    del document["rejectionReason"]
 
     assert (reveal(document, ANONYMOUS, vocabulary()) is not None) is is_shown
     assert reveal(document, CALLERS[Relation.OPERATOR], vocabulary()) == document
+
+
+def test_an_organisation_whose_application_was_rejected_was_never_public() -> None:
+    document = whole("Organisation", f"{BASE}/organisations/{ID}", organisationStatus="WITHDRAWN", rejectionReason="unknown")
+
+    assert reveal(document, ANONYMOUS, vocabulary()) is None
 
 
 @pytest.mark.parametrize("state", ["PENDING_APPROVAL", "WITHDRAWN"])

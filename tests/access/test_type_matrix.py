@@ -35,6 +35,7 @@ def _present(desk: Desk, place: str, typ: Any) -> None:
 @pytest.mark.parametrize("place", FITS)
 @pytest.mark.parametrize("typ", TYPES)
 def test_a5_only_the_right_type_counts_in_each_place(desk: Desk, place: str, typ: str) -> None:
+    """A5: five types in five places."""
     if typ == FITS[place]:
         _present(desk, place, typ)
     else:
@@ -52,6 +53,7 @@ def test_a5_a_type_is_spelt_exactly(desk: Desk, place: str, typ: Any) -> None:
 
 
 def test_a5_a_jwt_made_for_one_place_counts_in_no_other(desk: Desk) -> None:
+    """A5: real ones, in each other's place."""
     token = desk.token()
     made = {"token": token, "proof": desk.proof(token=token), "assertion": desk.assertion(), "id token": desk.forged(typ="JWT")}
 

@@ -23,13 +23,14 @@ from tests.benchmarks.service import Shelf
 DOCS = Path(__file__).parents[2] / "docs"
 MOST_REGISTERS = 10_000
 """Assets of the largest registers that are made three times over, unless that row is asked for."""
-ROWS = ("lookup", "area", "registers", "register", "commit", "restart", "runaway")
+ROWS = ("lookup", "area", "registers", "register", "commit", "restart", "runaway", "quiet")
 
 
 def options() -> argparse.Namespace:
     found = argparse.ArgumentParser(prog="make bench ARGS=...")
     found.add_argument("--assets", default="10000", help="sizes of the register, as in 1000,10000,100000")
     found.add_argument("--only", action="append", choices=ROWS, help="one row, or several of them")
+    found.add_argument("--quiet", action="append_const", const="quiet", dest="only", help="only the latency of a quiet tenant beside a flood")
     found.add_argument("--growth", default="", help="measure growth at these sizes instead, as in 1000,10000,100000,1000000")
     found.add_argument("--graph-seconds", type=float, default=3600.0, help="longest time to fill a graph, with --growth")
     found.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md or docs/growth.md")

@@ -22,6 +22,7 @@ from fmar_node.representation import triples
 from fmar_node.vocabulary import Vocabulary, packaged
 from tests.benchmarks.load import Run, Signer, dealt, drive, plain_query
 from tests.benchmarks.population import Asset, Filling, Plan, Population, assets, meter_point
+from tests.benchmarks.quiet import dealt_out, percentiles, rounds
 from tests.benchmarks.service import Served, Shelf, plain_server, served
 from tests.market import Market
 
@@ -34,7 +35,14 @@ JOIN = f"""PREFIX f: <{FMAR}> SELECT ?a ?kw ?point ?state ?export
 f:ratedCapacity ?kw ; f:gridSupplyPoint ?point ; f:connectionStatus ?state }}"""
 AGGREGATE = f"""PREFIX f: <{FMAR}> SELECT ?category (COUNT(?a) AS ?n) (SUM(?kw) AS ?all)
 {{ ?a f:dnoConnection <https://w3id.org/fmar/codes/DNOCode#UKPN_EPN> ; f:assetCategory ?category ; f:ratedCapacity ?kw }} GROUP BY ?category"""
+HEAVY = f"""PREFIX f: <{FMAR}> SELECT ?maker (COUNT(*) AS ?n) (SUM(?kw * ?other) AS ?all)
+{{ ?a f:manufacturer ?maker ; f:ratedCapacity ?kw . ?b f:manufacturer ?maker ; f:ratedCapacity ?other }} GROUP BY ?maker"""
+QUIET = 250
+"""Requests of the quiet tenant in a round."""
 RUNAWAY = f"SELECT (COUNT(*) AS ?n) {{ {' '.join(f'VALUES ?v{place} {{ {chr(32).join(map(str, range(30)))} }}' for place in range(7))} }}"
+
+
+Ask = Callable[[Signer, Asset], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class Reach:
         self.shelf, self.scratch, self.size = shelf, scratch, size
         self.rows: dict[str, Callable[[], Iterator[Figure]]] = {
             "lookup": self.lookup, "area": self.area, "registers": self.registers, "register": self.register,
-            "commit": self.commit, "restart": self.restart, "runaway": self.runaway,
+            "commit": self.commit, "restart": self.restart, "runaway": self.runaway, "quiet": self.quiet,
         }  # fmt: skip
 
     def population(self, providers: int = 30) -> Population:
@@ -207,6 +215,31 @@ class Reach:
             alone, accompanied = medians(light, beside)
             yield self.figure("runaway", "p95 of 20 light callers beside a runaway query", f"{1000 * accompanied:.1f} ms", f"alone: {1000 * alone:.1f} ms", accompanied / alone, "within 1.2")
             yield self.figure("runaway", "a runaway query is answered after its deadline by", f"{max(late):.2f} s", "-", None, "0.5 s")
+
+    def quiet(self) -> Iterator[Figure]:
+        """Point lookups and record reads of one tenant, alone and beside another that is over its limit with 50 connections."""
+        population = self.population()
+        with served(population) as node:
+            quiet, loud = Signer(population.profiles["fsp-1"]), Signer(population.profiles["fsp-2"])
+            own, others = population.assets_of(1), population.assets_of(2)
+            asked = {
+                "point lookup": lambda signer, asset: signer.query(_point(node, asset)),
+                "record read": lambda signer, asset: signer.request("GET", f"/assets/{asset.id}", Accept="text/turtle"),
+            }
+            floods = {
+                "lookups and reads": lambda place: asked["point lookup" if place % 2 else "record read"](loud, others[place % len(others)]),
+                "heavy queries": lambda place: loud.query(HEAVY) if place % 3 else asked["record read"](loud, others[place % len(others)]),
+            }
+            for what, ask in asked.items():
+                for mix, make in floods.items():
+                    def sending(ask: Ask = ask) -> list[bytes]:
+                        return [ask(quiet, own[turn % len(own)]) for turn in range(QUIET)]
+
+                    alone, beside, sent = rounds(node, sending, lambda make=make: dealt_out(make), ROUNDS, rest=11.0)
+                    before, during = percentiles(alone), percentiles(beside)
+                    print(f"  {mix}: {sent[-1]}", flush=True)
+                    for name, one, other in zip(("p50", "p95", "p99"), before, during, strict=True):
+                        yield self.figure("quiet", f"{name} of a quiet {what} beside a flood of {mix}", f"{other:.2f} ms", f"alone: {one:.2f} ms", other / one, "within 1.2")
 
 
 POINT = "SELECT ?p ?o {{ <{}> ?p ?o }}"

@@ -44,7 +44,7 @@ def written() -> set[str]:
     found = {text for file in KIND_FILES for text in strings(file) if CODE.fullmatch(text)}
     for file in KIND_FILES:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Fault", "Rule", "Policy"):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Fault", "Rule", "Policy", "by_node"):
                 found |= {each.value for each in node.args[:1] if isinstance(each, ast.Constant)}
     actions = {name for kind in KINDS.values() for name in kind.actions}
     return found - actions

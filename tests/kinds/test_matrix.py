@@ -17,6 +17,7 @@ from fmar_node.kinds.kind import FORBIDDING, Standing, decide
 
 ANY: frozenset[Relation] = frozenset(Relation)
 SELF, MANAGER = frozenset({Relation.SELF}), frozenset({Relation.MANAGER})
+APPLICANT = frozenset({Relation.APPLICANT})
 PARTIES, DELEGATE = frozenset({Relation.GRANTOR, Relation.DELEGATE}), frozenset({Relation.DELEGATE})
 OPERATOR, FSP, EVERYBODY = frozenset({Role.OPERATOR}), frozenset({Role.FSP}), frozenset(Role)
 ADMINISTRATOR, EDITOR = UserRole.ADMINISTRATOR, UserRole.EDITOR
@@ -29,7 +30,8 @@ ALLOWED = {
     ("assets", "deregistration"): ({(FSP, MANAGER)}, Permission.DEREGISTER, EDITOR),
     ("assets", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
     ("organisations", "register"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
-    ("organisations", "update"): ({(OPERATOR, ANY), (EVERYBODY, SELF)}, None, ADMINISTRATOR),
+    ("organisations", "update"): ({(OPERATOR, ANY), (EVERYBODY, SELF | APPLICANT)}, None, ADMINISTRATOR),
+    ("organisations", "rejection"): ({(OPERATOR, ANY), (EVERYBODY, APPLICANT)}, None, ADMINISTRATOR),
     ("organisations", "approval"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
     ("organisations", "suspension"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
     ("organisations", "reinstatement"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
@@ -127,6 +129,19 @@ def test_a_person_may_what_its_role_allows_of_what_its_organisation_may(cell: tu
 
 
 @pytest.mark.parametrize("cell", ACTIONS)
+def test_who_applies_does_nothing_but_apply(cell: tuple[str, str]) -> None:
+    """An applicant has no role; it registers once, and corrects or withdraws what it has applied for."""
+    allowed = {("organisations", "register"): ANY, ("organisations", "update"): APPLICANT, ("organisations", "rejection"): APPLICANT}
+
+    for relations in (frozenset[Relation](), *(frozenset({relation}) for relation in Relation if relation is not Relation.SELF)):
+        verdict = decide(action_of(cell), Standing(relations=relations, is_applicant=True))
+        through = allowed.get(cell, frozenset[Relation]())
+        assert verdict.permitted == (through == ANY or bool(through & relations)), relations
+        if cell not in allowed:
+            assert verdict.policy in ("APPLICANT-1", "NODE-1")
+
+
+@pytest.mark.parametrize("cell", ACTIONS)
 def test_the_node_does_its_own_and_nothing_that_others_do(cell: tuple[str, str]) -> None:
     for roles, relations in roles_and_relations():
         verdict = decide(action_of(cell), Standing(roles, relations, is_node=True))
@@ -143,7 +158,7 @@ def test_what_the_states_of_an_action_are_called_exists(cell: tuple[str, str]) -
 
 
 def test_every_forbidding_policy_says_why() -> None:
-    assert set(FORBIDDING) == {"NODE-1", "USER-ROLE-1", "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2"}
+    assert set(FORBIDDING) == {"NODE-1", "USER-ROLE-1", "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2", "APPLICANT-1"}
     assert all(len(reason) > 20 for reason in FORBIDDING.values())
 
 

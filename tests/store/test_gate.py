@@ -92,6 +92,7 @@ def test_load_is_refused_by_name():
 
 @pytest.mark.parametrize("tail", [f"SERVICE {TARGET} {{}}", f"service silent {TARGET} {{}}", "SeRvIcE ?v {}", f"{{ {{ SERVICE {TARGET} {{}} }} }}"])
 def test_service_is_refused_by_name(tail):
+    """B2: before anything is evaluated."""
     assert (error := refusal(f"SELECT * {{ {tail} }}")).code == "query-refused"
     assert "SERVICE" in error.detail
 
@@ -126,6 +127,7 @@ BYPASSES = {
 
 @pytest.mark.parametrize("name", BYPASSES)
 def test_service_that_a_lexer_by_the_grammar_misses_is_not_let_through(name):
+    """B2: however it is hidden from a reader by the grammar."""
     text = BYPASSES[name]
 
     assert uses_service(text)  # or the case has become void with a new engine
@@ -186,6 +188,7 @@ def test_iri_that_could_be_an_expression_is_escaped_and_means_the_same():
     ],
 )
 def test_cap_admits_its_value_and_refuses_one_more(limit, most, make):
+    """B5: each cap to the unit."""
     assert admit(make(most), SETTINGS).form == "ASK"
 
     error = refusal(make(most + 1))
@@ -208,6 +211,7 @@ def test_brackets_inside_an_iri_cannot_nest():
     ["{", "(", "[", "!", "||1", "UNION{}", "OPTIONAL{", "<<", "<1", "a.", "'''x' ", "x:a....", "?s ", "#\n", "''", "\\", "-", "<a", "{ SELECT * ", "_:a."],
 )
 def test_a_million_levels_are_refused_in_milliseconds(unit):
+    """B5: a million levels of everything that nests."""
     text = "ASK {" + unit * 1_000_000
     started = time.process_time()
 

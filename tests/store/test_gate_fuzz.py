@@ -74,6 +74,7 @@ def queries() -> list[str]:
 
 
 def test_no_service_passes(queries):
+    """B2: in thousands of generated queries."""
     using = [text for text in queries if uses_service(text)]
 
     missed = [text for text in using if (after := passed(text)) is not None and parses(after)]

@@ -153,6 +153,7 @@ def test_no_query_sees_anything_outside_its_two_datasets(pooling):
 
 
 def test_deadline_kills_and_the_next_query_is_answered(pooling):
+    """B3: a query that does not end is ended."""
     async def run():
         async with pooling() as pool:
             loop = asyncio.get_running_loop()
@@ -169,6 +170,7 @@ def test_deadline_kills_and_the_next_query_is_answered(pooling):
 
 
 def test_memory_bomb_aborts_its_worker_alone(pooling):
+    """B3: one that eats memory ends its worker."""
     async def run():
         async with pooling(worker_memory_bytes=256 * 2**20) as pool:
             return await refused(pool, MEMORY, seconds=20), await ask(pool, COUNT)
@@ -204,6 +206,7 @@ AT_THE_CAPS = [
 
 
 def test_what_the_gate_admits_at_its_caps_does_not_crash_the_engine(pooling):
+    """B5: the caps lie below what overflows."""
     async def run():
         async with pooling() as pool:
             for text in AT_THE_CAPS:
@@ -264,6 +267,7 @@ def test_service_reaches_the_network_from_a_process_that_is_not_locked(listener)
 
 
 def test_service_behind_the_gate_reaches_nothing(pooling, listener):
+    """B2: a listener hears nothing from a worker that is locked in."""
     address, hits = listener
 
     async def run():
@@ -278,6 +282,7 @@ def test_service_behind_the_gate_reaches_nothing(pooling, listener):
 
 
 def test_load_is_not_even_parsed_by_a_worker(pooling, listener):
+    """B2: nor by LOAD."""
     address, hits = listener
 
     async def run():
@@ -454,6 +459,7 @@ TRIPLES = (
 
 @pytest.mark.parametrize(("queries", "media_types"), [(ROWS, rows.MEDIA_TYPES), (TRIPLES, GRAPH_TYPES)])
 def test_row_cap_admits_its_number_and_no_more(pooling, queries, media_types):
+    """B15: to the row."""
     async def run():
         async with pooling(query_rows=ASSETS) as pool:
             return [(len(await ask(pool, queries[0], each)), await refused(pool, queries[1], media_type=each)) for each in media_types]

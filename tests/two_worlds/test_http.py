@@ -53,6 +53,7 @@ def nodes(worlds: Worlds, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.mark.parametrize("viewer", ["fsp-a", "dso-east"])
 def test_the_responses_are_the_same(nodes: Nodes, viewer: str) -> None:
+    """C1, C7, C8: whole responses, of worlds that differ in what is hidden."""
     caller = caller_in(nodes.market, viewer)
     assert seen(nodes.market, caller) == seen(nodes.story.plain, caller)
 

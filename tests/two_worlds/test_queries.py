@@ -64,6 +64,7 @@ def test_more_happens_to_what_is_seen_and_beside_it(worlds: Worlds) -> None:
 
 @pytest.mark.parametrize("viewer", VIEWERS)
 def test_the_answers_are_the_same_bytes(worlds: Worlds, viewer: str) -> None:
+    """B16: CONSTRUCT and DESCRIBE are among them."""
     assert differing(worlds.pairs(viewer)) == []
 
 

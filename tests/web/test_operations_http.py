@@ -246,6 +246,7 @@ def test_metrics_name_routes_and_no_records(live: Live) -> None:
 
 
 def test_neither_log_nor_metrics_hold_what_is_personal(live: Live) -> None:
+    """C9: nobody learns from them who was looked up."""
     mark = f"Mark{next(live.serials).replace('-', '')}"
     document = live.battery(assetName=mark, serialNumber=f"SN{mark}", ownerName=f"Owner {mark}", postcode="ZE1 0AA", friendlyCode=f"FC{mark}")
     contact = {"primaryContactFirstName": mark, "organisationEmail": f"{mark}@example.org", "primaryMobileNumber": "+447700900123"}
@@ -317,6 +318,7 @@ POST = b"POST /sparql HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: 
     b"X : a\r\nContent-Length: 5\r\n\r\nASK{}",
 ])  # fmt: skip
 def test_a_request_that_can_be_read_twice_is_400(live: Live, rest: bytes) -> None:
+    """B17: request smuggling."""
     assert spoken(live.url, POST + rest).startswith(b"HTTP/1.1 400 ")
 
 

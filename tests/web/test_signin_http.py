@@ -17,7 +17,6 @@ import pytest
 from starlette.datastructures import Headers
 
 from fmar_node.web.cookie import attempt_cookie, given, is_own_page, origin_of, session_cookie, setting
-from fmar_node.web.signin import network_of
 from tests.live import LD_JSON, Live, free_port
 from tests.providing import SERVER, Providing, ask, returned
 
@@ -253,10 +252,6 @@ def test_who_fails_again_and_again_waits(live: Live, sub: str) -> None:
     assert "Retry-After" in Browser(live, sub).sign_in().headers
 
 
-def test_an_address_is_counted_as_the_network_that_one_party_has() -> None:
-    assert [network_of(each) for each in ("192.0.2.7", "2001:db8::1", "2001:db8:0:0:ffff::2", "x")] == ["192.0.2.7", "2001:db8::/64", "2001:db8::/64", "unknown"]
-
-
 def test_a_provider_that_is_down_is_said_to_be(live: Live, providing: Providing, sub: str) -> None:
     invite(live, sub)
     browser = Browser(live, sub)
@@ -486,3 +481,34 @@ def test_the_example_provider_is_one(tmp_path: Path) -> None:
     assert "<button>Ada &lt;b&gt;</button>" in page.text
     assert [len(each) for each in kids] == [1, 2, 1] and kids[0][0] == kids[1][0] != kids[2][0]
     assert elsewhere.status_code == 400
+
+
+def test_a_person_applies_for_an_organisation_and_comes_back_as_its_administrator(live: Live, sub: str) -> None:
+    document = {
+        "type": "Organisation", "organisationLegalName": f"{sub} Flex", "organisationType": "OTHER",
+        "organisationTypeDescription": "a cooperative", "organisationRoles": ["FSP"],
+    }  # fmt: skip
+    browser = Browser(live, sub).signed_in(apply="true")
+
+    made = browser.send("POST", "/organisations", json=document, headers=LD_JSON)
+    path = urlsplit(made.headers["Location"]).path
+    seen = browser.client.get(path).json()
+    refused = browser.send("POST", "/users", json={"type": "User", "userEmail": "x@example.org"}, headers=LD_JSON)
+    assert live.client("operator").post(f"{path}/approval").status_code == 200
+    back = Browser(live, sub).signed_in().who()
+
+    assert (made.status_code, seen["organisationStatus"], browser.who()["applicant"]) == (201, "PENDING_APPROVAL", f"{sub}@example.org")
+    assert refused.json()["errors"][0]["code"] == "APPLICANT-1"
+    assert (back["organisation"], back["role"]) == (made.headers["Location"], "ADMINISTRATOR")
+    assert live.client("fsp-a").get(path).json().keys().isdisjoint({"applicant", "applicantEmail"})
+
+
+def test_whoever_only_applies_has_no_more_than_an_application(live: Live, sub: str) -> None:
+    browser = Browser(live, sub).signed_in(apply="true")
+
+    assert browser.client.get("/users").json()["items"] == []
+    assert [item["isCurrent"] for item in browser.client.get("/sessions").json()["items"]] == [True]
+    assert browser.send("POST", "/assets", json=live.battery(), headers=LD_JSON).status_code == 403
+    assert browser.client.post("/sparql", content="ASK {}", headers={"Content-Type": "application/sparql-query", "Origin": live.url}).status_code == 200
+    problem(Browser(live, sub).sign_in(), 403, "identity-not-invited")
+    assert Browser(live, sub).begin(apply="perhaps").status_code == 400

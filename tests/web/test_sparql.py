@@ -168,6 +168,7 @@ def test_a_query_in_the_url_and_one_in_the_body_are_two(live: Live) -> None:
     "LOAD <http://127.0.0.1:9/>", "INSERT DATA { <a:b> <a:b> 1 }", "DROP ALL", "DELETE WHERE { ?s ?p ?o }",
 ])  # fmt: skip
 def test_what_this_endpoint_never_does_is_refused_by_name(live: Live, query: str) -> None:
+    """B2: over HTTP."""
     response = live.ask("fsp-a", query)
 
     assert (response.status_code, response.json()["code"]) == (400, "query-refused")
@@ -325,6 +326,7 @@ def test_who_has_no_credential_sees_what_is_public(live: Live) -> None:
     "SELECT ?s {{ VALUES ?s {{ <{asset}> }} ?s ?p ?o }}",
 ])  # fmt: skip
 def test_no_query_reaches_anothers_view(live: Live, query: str) -> None:
+    """B16: by no form of the query."""
     made = live.register("fsp-a")
     live.rows("fsp-a", ASSETS, after=index(made))
 

@@ -1,0 +1,103 @@
+"""What happened in a request, for the security log: noted where it happens, written once, when the request is over.
+
+Rules kept here: nothing is noted that came from the outside as text: organisations, users and records by UUID, applications
+by the name under which they are registered, routes and not paths, codes, numbers, and of a query its hash. Reads are noted
+where they opened personal data; writes, queries, tokens and sign-ins always; refusals of everything that there is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+from fmar_node.access.caller import ANONYMOUS, Caller
+from fmar_node.access.reveal import parties, tiers
+from fmar_node.errors import FmarError
+from fmar_node.vocabulary import Document, Tier
+
+MOST_NAMED = 50
+"""Organisations and codes that one line names; the rest are counted."""
+
+
+@dataclass(slots=True)
+class Noted:
+    """What a request did. `event` is empty as long as it did nothing that is logged unless it is refused."""
+
+    event: str = ""
+    action: str = ""
+    kind: str = ""
+    record: str = ""
+    is_trial: bool = False
+    records: int = 0
+    holders: set[str] = field(default_factory=set)
+    """Whose personal data was read: the organisations that a record names as its own."""
+    query: str = ""
+    rows: int | None = None
+    codes: Counter[str] = field(default_factory=Counter)
+    """Of the refused rows of a batch."""
+    who: Caller | None = None
+    """Who it was where that is not the request's caller: of a token or a sign-in, whose it is."""
+
+    def saw(self, documents: Iterable[Document], caller: Caller) -> None:
+        """Records were shown; those of which the caller sees what is personal are reads of personal data."""
+        for document in documents:
+            if Tier.PERSONAL in tiers(document, caller):
+                self.event = self.event or "read"
+                self.records += 1
+                self.holders.update(parties(document))
+
+    def asked(self, text: str) -> None:
+        """A query was asked."""
+        self.event, self.query = "query", hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def wrote(self, action: str, *, is_trial: bool = False) -> None:
+        """Something is being written, or tried."""
+        self.event, self.action, self.is_trial = "write", action, is_trial
+
+    def signed(self, event: str, action: str = "", who: Caller | None = None) -> None:
+        """A token or a sign-in (`event`) was asked for; `who` it is for, once that is known."""
+        self.event, self.action, self.who = event, action, who
+
+    def refused_row(self, error: FmarError) -> None:
+        """A row of a batch was refused."""
+        self.codes[policy_of(error) or error.code] += 1
+
+    def as_line(self, caller: Caller | None, refused: FmarError | None, status: int, size: int) -> dict[str, Any]:
+        """The members of the line, but for those that Watch knows: request, method, route."""
+        by = self.who or caller or ANONYMOUS
+        return {
+            "outcome": "refused" if refused or status >= 400 else "granted",
+            "organisation": by.organisation,
+            "application": by.application,
+            "actor": by.actor,
+            "user": by.user,
+            "status": status,
+            "code": refused.code if refused else "",
+            "policy": policy_of(refused) if refused else "",
+            "action": self.action,
+            "trial": True if self.is_trial else None,
+            "kind": self.kind,
+            "record": self.record,
+            "records": self.records or None,
+            "holders": sorted(self.holders)[:MOST_NAMED],
+            "query": self.query,
+            "rows": self.rows,
+            "bytes": size if self.event == "query" else None,
+            "refusedRows": dict(self.codes.most_common(MOST_NAMED)),
+        }
+
+
+def policy_of(error: FmarError) -> str:
+    """The policy or rule that refused, where one did."""
+    return error.faults[0].code if error.faults else ""
+
+
+def noted_of(request: Request) -> Noted:
+    """What is noted of this request so far."""
+    noted: Noted = request.state.noted
+    return noted
