@@ -48,6 +48,8 @@ class Exchange:
     @property
     def certificates(self) -> tuple[str, ...]:
         """What a listed proxy says of the client's certificate; nothing where the peer of the connection is anybody else."""
+        if not self.node.certificates.is_offered:
+            return ()
         values = self.request.headers.getlist(self.node.settings.client_certificate_header)
         return self.node.certificates.forwarded(self.request.client.host if self.request.client else "", values)
 

@@ -17,7 +17,6 @@ from starlette.responses import Response
 from fmar_node import jsonld
 from fmar_node.access.caller import Caller
 from fmar_node.access.reveal import reveal
-from fmar_node.access.standing import caller_in
 from fmar_node.checks.report import validation_report
 from fmar_node.clock import parse_stamp
 from fmar_node.drafting import Submission, digest_of
@@ -248,7 +247,7 @@ class Records:
     def _written(self, exchange: Exchange, caller: Caller, receipt: Receipt) -> Shown:
         version = exchange.node.register.version_at(receipt.index)
         assert version is not None
-        document = reveal(version.document, caller_in(exchange.node.register, caller, exchange.node.today), exchange.node.vocabulary)
+        document = reveal(version.document, exchange.node.standings.of(caller), exchange.node.vocabulary)
         return Shown(version, document or {"id": version.iri, "type": self.kind.class_name}, receipt.number)
 
 
