@@ -80,19 +80,9 @@ class Noted:
     def as_line(self, caller: Caller | None, refused: FmarError | None, status: int, size: int) -> dict[str, Any]:
         """The members of the line that have a value, but for those that Watch knows: request, method, route."""
         line: dict[str, Any] = {"outcome": "refused" if refused or status >= 400 else "granted", "status": status}
-        by = self.who or caller or ANONYMOUS
-        if by.organisation:
-            line["organisation"] = by.organisation
-        if by.application:
-            line["application"] = by.application
-        if by.actor:
-            line["actor"] = by.actor
-        if by.user:
-            line["user"] = by.user
+        line |= _named(self.who or caller or ANONYMOUS)
         if refused:
-            line["code"] = refused.code
-            if refused.faults:
-                line["policy"] = policy_of(refused)
+            line |= {"code": refused.code, **({"policy": policy_of(refused)} if refused.faults else {})}
         if self.kind:
             line["kind"] = self.kind
         if self.record:
@@ -112,6 +102,11 @@ class Noted:
         if self.action == "batch":
             line |= {"records": self.records, "refusedRows": dict(Counter(self.codes).most_common(MOST_NAMED))}
         return line
+
+
+def _named(by: Caller) -> dict[str, Any]:
+    named = {"organisation": by.organisation, "application": by.application, "actor": by.actor, "user": by.user}
+    return {name: value for name, value in named.items() if value}
 
 
 def policy_of(error: FmarError) -> str:
