@@ -80,15 +80,7 @@ class Noted:
     def as_line(self, caller: Caller | None, refused: FmarError | None, status: int, size: int) -> dict[str, Any]:
         """The members of the line that have a value, but for those that Watch knows: request, method, route."""
         line: dict[str, Any] = {"outcome": "refused" if refused or status >= 400 else "granted", "status": status}
-        by = self.who or caller or ANONYMOUS
-        if by.organisation:
-            line["organisation"] = by.organisation
-        if by.application:
-            line["application"] = by.application
-        if by.actor:
-            line["actor"] = by.actor
-        if by.user:
-            line["user"] = by.user
+        line |= _named(self.who or caller or ANONYMOUS)
         if refused:
             line["code"] = refused.code
             if refused.faults:
@@ -112,6 +104,11 @@ class Noted:
         if self.action == "batch":
             line |= {"records": self.records, "refusedRows": dict(Counter(self.codes).most_common(MOST_NAMED))}
         return line
+
+
+def _named(caller: Caller) -> dict[str, Any]:
+    names = {"organisation": caller.organisation, "application": caller.application, "actor": caller.actor, "user": caller.user}
+    return {name: value for name, value in names.items() if value}
 
 
 def policy_of(error: FmarError) -> str:
