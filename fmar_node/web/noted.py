@@ -104,9 +104,9 @@ class Noted:
         return line
 
 
-def _named(by: Caller) -> dict[str, Any]:
-    named = {"organisation": by.organisation, "application": by.application, "actor": by.actor, "user": by.user}
-    return {name: value for name, value in named.items() if value}
+def _named(caller: Caller) -> dict[str, Any]:
+    names = {"organisation": caller.organisation, "application": caller.application, "actor": caller.actor, "user": caller.user}
+    return {name: value for name, value in names.items() if value}
 
 
 def policy_of(error: FmarError) -> str:

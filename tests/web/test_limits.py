@@ -22,7 +22,7 @@ from tests.live import Live
 ITEM = re.compile(r'"(\w+)";r=(\d+);t=(\d+)')
 SETTINGS = {
     "FMAR_ORGANISATION_REQUESTS": "60", "FMAR_APPLICATION_REQUESTS": "40", "FMAR_ANONYMOUS_REQUESTS": "60", "FMAR_RATE_SECONDS": "3",
-    "FMAR_REFUSAL_SECONDS": "0.4", "FMAR_REFUSALS_WAITING": "20", "FMAR_TOKEN_REFUSALS": "6", "FMAR_PROBES_PER_HOUR": "5",
+    "FMAR_REFUSAL_SECONDS": "0.4", "FMAR_REFUSALS_WAITING": "20", "FMAR_TOKEN_REFUSALS": "6", "FMAR_PROBES_PER_HOUR": "5", "FMAR_LOOKUPS_PER_HOUR": "5",
     "FMAR_QUERY_BUDGET": "1.5",
 }  # fmt: skip
 
@@ -206,7 +206,7 @@ def test_lookups_that_find_nothing_are_counted_and_those_that_find_are_not_held_
 
     assert {answer.status_code for answer in hits} == {200}
     assert [answer.status_code for answer in misses] == [404] * 5 + [429] * 2
-    assert "probes_per_hour" in misses[-1].json()["detail"] and misses[-1].headers["Retry-After"]
+    assert "lookups_per_hour" in misses[-1].json()["detail"] and misses[-1].headers["Retry-After"]
     assert look(own).status_code == 200
 
 
