@@ -9,9 +9,18 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from dataclasses import dataclass
 
 MOST = 100_000
 """Callers that are remembered at once."""
+
+
+@dataclass(slots=True)
+class Purse:
+    """What a key had left at an instant; below 0 where more was charged than there was."""
+
+    left: float
+    at: float
 
 
 class Allowances:
@@ -19,42 +28,53 @@ class Allowances:
 
     def __init__(self, quota: float, seconds: float, most: int = MOST) -> None:
         self.quota, self.seconds, self.most = quota, seconds, most
-        self.used: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """What a key had left, and when that was."""
+        self.rate = quota / seconds
+        self.purses: OrderedDict[str, Purse] = OrderedDict()
+
+    def purse(self, key: str, now: float) -> Purse:
+        """What the key has now; what is taken out of it is taken for good. It is current for as long as `now` is."""
+        purse = self.purses.get(key)
+        if purse is None:
+            return self._new(key, now)
+        left = purse.left + (now - purse.at) * self.rate
+        purse.left, purse.at = left if left < self.quota else self.quota, now
+        self.purses.move_to_end(key)
+        return purse
 
     def left(self, key: str, now: float) -> float:
-        """What the key may use now; below 0 where more was charged than there was."""
-        if not self.quota:
-            return math.inf
-        left, at = self.used.get(key, (self.quota, now))
-        return min(self.quota, left + (now - at) * self.quota / self.seconds)
+        """What the key may use now; nothing is kept of one that has used nothing."""
+        purse = self.purses.get(key)
+        if purse is None:
+            return self.quota or math.inf
+        return min(self.quota, purse.left + (now - purse.at) * self.rate)
 
     def take(self, key: str, amount: float, now: float) -> bool:
         """Whether there was as much left; nothing is taken where there was not."""
-        if (left := self.left(key, now)) < amount:
+        purse = self.purse(key, now)
+        if purse.left < amount:
             return False
-        self._set(key, left - amount, now)
+        purse.left -= amount
         return True
 
     def charge(self, key: str, amount: float, now: float) -> None:
         """Takes what has been used already, whether or not there is as much."""
-        self._set(key, self.left(key, now) - amount, now)
+        self.purse(key, now).left -= amount
 
     def wait(self, key: str, amount: float, now: float) -> float:
         """Seconds until so much is left."""
-        return max(0.0, amount - self.left(key, now)) * self.seconds / self.quota if self.quota else 0.0
+        return max(0.0, amount - self.left(key, now)) / self.rate if self.quota else 0.0
 
-    def _set(self, key: str, left: float, now: float) -> None:
+    def _new(self, key: str, now: float) -> Purse:
         if not self.quota:
-            return
-        self.used[key] = left, now
-        self.used.move_to_end(key)
-        if len(self.used) > self.most:
+            return Purse(math.inf, now)
+        if len(self.purses) >= self.most:
             self._forget(now)
+        purse = self.purses[key] = Purse(self.quota, now)
+        return purse
 
     def _forget(self, now: float) -> None:
         """Those who have all of theirs; where there is none, those who used theirs longest ago."""
-        for key in [key for key in self.used if self.left(key, now) >= self.quota]:
-            del self.used[key]
-        while len(self.used) > self.most * 3 // 4:
-            self.used.popitem(last=False)
+        for key in [key for key in self.purses if self.left(key, now) >= self.quota]:
+            del self.purses[key]
+        while len(self.purses) > self.most * 3 // 4:
+            self.purses.popitem(last=False)

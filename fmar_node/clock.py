@@ -45,7 +45,8 @@ def today(clock: Clock) -> date:
 
 def stamp(instant: datetime) -> str:
     """An instant as xsd:dateTime with milliseconds in UTC, e.g. `2026-11-22T09:30:00.000Z`."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_stamp(text: str) -> datetime:

@@ -57,6 +57,14 @@ def said(**fields: object) -> dict[str, object]:
     return {"said": fields}
 
 
+def tell(log: logging.Logger, event: str, **fields: object) -> None:
+    """A line of information with these members, none of them personal; for what is said at every request: nobody looks for who says it."""
+    if log.isEnabledFor(logging.INFO):
+        record = logging.LogRecord(log.name, logging.INFO, "", 0, event, None, None)
+        record.__dict__["said"] = fields
+        log.handle(record)
+
+
 def event_of(record: logging.LogRecord) -> str:
     """What happened, in words that this package or its server wrote."""
     name = record.name.partition(".")[0]
@@ -105,7 +113,7 @@ def set_up(process: str, level: str = "info", stream: TextIO | None = None) -> N
     lines = logging.StreamHandler(stream or sys.stderr)
     lines.setFormatter(Lines(process))
     logging.root.handlers[:] = [lines]
-    logging.raiseExceptions = False
+    logging.raiseExceptions = logging.logThreads = logging.logMultiprocessing = False
     logging.captureWarnings(True)
     set_level(level)
     log = logging.getLogger(f"{OWN}.{process}")

@@ -25,7 +25,7 @@ from fmar_node.access.replay import ReplayCache
 from fmar_node.access.rotation import RotatingKeys
 from fmar_node.access.session import Session, Sessions
 from fmar_node.access.signin import SignIn
-from fmar_node.access.standing import caller_in
+from fmar_node.access.standing import Standings
 from fmar_node.access.status import OwnList
 from fmar_node.access.subscription import Subscriptions
 from fmar_node.access.token import TokenService
@@ -62,24 +62,6 @@ class Remembered(Generic[T]):
         if key not in self.found and (value := read()) is not None:
             self.found[key] = value
         return self.found.get(key)
-
-
-class Standings:
-    """Callers as the register has them now, worked out once for as long as neither the journal nor the day has moved on."""
-
-    def __init__(self, register: Register, clock: Clock) -> None:
-        self.register, self.clock = register, clock
-        self.remembered: Remembered[Caller] = Remembered(register)
-
-    def of(self, known: Caller) -> Caller:
-        """The caller of whom `known` gives the names."""
-        day = today(self.clock)
-        names = (known.organisation, known.application, known.key_id, known.actor, known.user, day)
-        return self.remembered.get(names, lambda: caller_in(self.register, known, day)) or ANONYMOUS
-
-    def mandate(self, grantor: str, delegate: str) -> bool:
-        """Whether an organisation has granted another anything that is in force."""
-        return bool(self.of(Caller(grantor, actor=delegate)).grants.get(grantor))
 
 
 class Directory:
@@ -231,7 +213,7 @@ class Node:
             credential = await self.subscriptions.settled(missing, verified)
         if credential is None:
             return ANONYMOUS
-        caller = self.standings.of(Caller(credential.organisation, credential.client_id, credential.key_id, actor=credential.actor or ""))
+        caller = self.standings.named(credential.organisation, credential.client_id, credential.key_id, credential.actor or "")
         if caller.actor and not caller.grants.get(caller.organisation):
             raise self.verifier.refused("no delegation to the organisation that this access token names as actor is in force")
         return caller
@@ -243,7 +225,7 @@ class Node:
             raise self._out("the session has ended, or is not one of this node")
         if session.applicant:
             return applying(session.applicant), session
-        caller = self.standings.of(Caller(session.organisation, user=session.user))
+        caller = self.standings.named(session.organisation, user=session.user)
         if caller.state not in ADMITTED or caller.user_role is None:
             self.sessions.end(session.id)
             raise self._out("the account or its organisation is not active any more")

@@ -173,7 +173,8 @@ class Settings(BaseModel):
     status_list_bytes: int = Field(1_048_576, ge=1_024, description="largest status list, fetched and inflated")
     fetch_seconds: float = Field(5.0, gt=0, description="longest time for fetching a key set or a status list")
 
-    probes_per_hour: int = Field(120, ge=0, description="answers per organisation and hour that tell of somebody else's record or of none")
+    probes_per_hour: int = Field(120, ge=0, description="answers per organisation and hour that tell of somebody else's record")
+    lookups_per_hour: int = Field(3_000, ge=0, description="lookups per organisation and hour that find nothing of its own")
 
     # people
     identity_providers: tuple[IdentityProvider, ...] = Field((), description="OpenID Connect providers that people sign in with ([people](../guides/people.md)); none: nobody signs in")

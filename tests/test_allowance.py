@@ -39,7 +39,7 @@ def test_a_quota_of_nothing_is_no_limit() -> None:
 
     allowances.charge("a", 1e9, 0.0)
 
-    assert allowances.take("a", 1e9, 0.0) and allowances.wait("a", 5, 0.0) == 0 and not allowances.used
+    assert allowances.take("a", 1e9, 0.0) and allowances.wait("a", 5, 0.0) == 0 and not allowances.purses
 
 
 def test_memory_is_bounded_and_those_who_have_all_of_theirs_are_forgotten_first() -> None:
@@ -49,7 +49,7 @@ def test_memory_is_bounded_and_those_who_have_all_of_theirs_are_forgotten_first(
     for number in range(1000):
         allowances.take(f"key {number}", 1, 6.0 * number)
 
-    assert len(allowances.used) <= 100
+    assert len(allowances.purses) <= 100
     assert allowances.left("key 999", 6.0 * 999) == 1
 
 

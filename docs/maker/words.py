@@ -40,6 +40,8 @@ HEADERS = (
     ("`Fmar-Min-Journal-Index`", "`/sparql`", "wait until the graph has come so far; 503 with `Retry-After` past the bound"),
     ("`Fmar-Hint`", "answers of `/sparql` with a credential", "where the public records are"),
     ('`Link: rel="proof"`, `rel="next"`', "records, lists", "the receipt; the next page"),
+    ("`RateLimit-Policy`, `RateLimit`", "answers to a credential", "how many requests the caller's organisation and application may send (`q` in `w` seconds), "
+     "how many they have left (`r`) and in how many seconds they have all of them again (`t`); draft-ietf-httpapi-ratelimit-headers-11"),
     ("`Retry-After`", "409, 429, 503", "seconds"),
 )
 
@@ -162,6 +164,6 @@ SUPPORT = {
     "UC-02.05": ("`GET /assets/export`", "covered", "NDJSON-LD, CSV, N-Quads, Turtle"),
     "UC-05.01": ("reads, lists, lookup, `/sparql`", "in part", "one node answers for itself; it does not ask others"),
     "UC-05.04": ("token exchange", "covered", "a platform has keys of its own and acts for providers that have granted it, by tokens that name both"),
-    "UC-05.06": ("`/history`, `/versions`, `/proof`, `/journal/...`, `fmar audit verify`", "covered", "an owner or manager sees who did what; others see which of their fields changed"),
+    "UC-05.06": ("`/history`, `/versions`, `/proof`, `/journal/...`, `/security-log`, `fmar audit verify`", "covered", "an owner or manager sees who did what; others see which of their fields changed"),
 }
 """Use case -> what covers it beside actions, how far, and a remark. What is not here is not covered yet."""

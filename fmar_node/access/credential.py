@@ -146,11 +146,12 @@ class Verifier:
         if not authorization:
             return None
         scheme, token = self._presented(authorization, certificates)
+        now = self._clock.now().timestamp()
         try:
-            accepted = self._accepted(token)
+            accepted = self._accepted(token, now)
             self._check_scheme(scheme, accepted.bound_to)
             self._check_certificate(accepted.bound_to.certificate, certificates)
-            self._check_standing(accepted)
+            self._check_standing(accepted, now)
         except UnacceptableError as error:
             raise self._token_refused(f"the access token {error}") from error
         if not accepted.bound_to.key:
@@ -161,10 +162,9 @@ class Verifier:
             raise self._refusal("invalid-dpop-proof", error.word, error.detail, error.headers) from error
         return accepted.credential
 
-    def recall(self, authorization: str) -> Credential | None:
-        """Whose token this is, where it was verified before and has not expired; that its bearer may use it is not said."""
-        found = SCHEME.fullmatch(authorization) if len(authorization) <= self._settings.header_bytes else None
-        known = self._seen.get(hashlib.sha256(found[2].encode("ascii")).digest()) if found else None
+    def recall(self, authorization: bytes) -> Credential | None:
+        """Whose token is in this header, where it was verified before and has not expired; that it may be used is not said."""
+        known = self._seen.get(hashlib.sha256(authorization[authorization.rfind(b" ") + 1 :]).digest())
         return known.credential if known and not known.foreign and self._clock.now().timestamp() < known.expires else None
 
     def refused(self, detail: str) -> Unauthenticated:
@@ -212,9 +212,9 @@ class Verifier:
         if not is_bound:
             raise self._token_refused("the access token is bound to another client certificate than the one of this connection")
 
-    def _accepted(self, token: str) -> _Accepted:
+    def _accepted(self, token: str, now: float) -> _Accepted:
         """The token's claims, from memory where the same token was verified before and has not expired."""
-        mark, now = hashlib.sha256(token.encode("ascii")).digest(), self._clock.now().timestamp()
+        mark = hashlib.sha256(token.encode("ascii")).digest()
         known = self._seen.get(mark)
         if known is not None and now < known.expires:
             return known
@@ -309,9 +309,9 @@ class Verifier:
         acting = (text_claim(claims["act"], "sub"),) if claims.get("act") is not None else ()
         return _Foreign(entry, (text_claim(claims, "sub"), *acting), place)
 
-    def _check_standing(self, accepted: _Accepted) -> None:
+    def _check_standing(self, accepted: _Accepted, now: float) -> None:
         """What may have changed since the token was verified first."""
-        foreign, credential, now = accepted.foreign, accepted.credential, self._clock.now().timestamp()
+        foreign, credential = accepted.foreign, accepted.credential
         entry = foreign.entry if foreign else None
         if self._key(entry, accepted.key.kid, now).thumbprint != accepted.key.thumbprint:
             raise UnacceptableError("is not signed with a key of its issuer any more")

@@ -2,7 +2,8 @@
 
 Rules kept here: both organisations of a grant are active, or it gives nothing; an organisation that acts for another has
 the least of both states; a person whose account is not active, or is another organisation's, has no rights at all; a
-caller is as new as the last entry that changed its rights, so that no older graph is ever shown to it.
+caller is as new as the last entry that changed its rights, so that no older graph is ever shown to it; what is remembered
+of a caller is forgotten with the first entry that may concern it, and with the day.
 """
 
 from __future__ import annotations
@@ -22,11 +23,56 @@ from fmar_node.access.caller import (
     applying,
     caller_of,
     grant_of,
-    has_same_rights,
     is_in_force,
 )
+from fmar_node.clock import Clock, today
 from fmar_node.journal.register import Register
-from fmar_node.record import Version, uuid_of
+from fmar_node.record import uuid_of
+
+RIGHTS = ("organisationRoles", "licenceArea", "organisationStatus")
+"""The terms of an organisation from which its rights follow."""
+MOST = 10_000
+"""Callers that are remembered at once."""
+
+
+class Standings:
+    """Callers as the register has them now. What is worked out is kept until an entry or a new day may have changed it:
+    that assets are registered, or that others are granted something, makes nobody else's request dearer.
+    """
+
+    def __init__(self, register: Register, clock: Clock) -> None:
+        self.register, self.clock = register, clock
+        self.found: dict[tuple[str, ...], Caller] = {}
+        self.size, self.day = -1, date.min
+
+    def of(self, known: Caller) -> Caller:
+        """The caller of whom `known` gives the names."""
+        if not known.organisation:
+            return caller_in(self.register, known, today(self.clock))
+        return self.named(known.organisation, known.application, known.key_id, known.actor, known.user)
+
+    def named(self, organisation: str, application: str = "", key_id: str = "", actor: str = "", user: str = "") -> Caller:
+        """The caller of these names."""
+        self._forget()
+        names = (organisation, actor, user, application, key_id)
+        if (caller := self.found.get(names)) is None:
+            caller = caller_in(self.register, Caller(organisation, application, key_id, actor=actor, user=user), self.day)
+            if caller.organisation:
+                self.found[names] = caller
+        return caller
+
+    def mandate(self, grantor: str, delegate: str) -> bool:
+        """Whether an organisation has granted another anything that is in force."""
+        return bool(self.named(grantor, actor=delegate).grants.get(grantor))
+
+    def _forget(self) -> None:
+        """What may not be so any more. The size is read first: what is entered meanwhile is looked at the next time."""
+        size, day = self.register.size(), today(self.clock)
+        if day != self.day or len(self.found) > MOST:
+            self.found.clear()
+        elif size != self.size and self.found and (moved := self.register.moved_by(self.size)):
+            self.found = {names: caller for names, caller in self.found.items() if moved.isdisjoint(names[:3])}
+        self.size, self.day = size, day
 
 
 def caller_in(register: Register, known: Caller, today: date) -> Caller:
@@ -41,16 +87,16 @@ def caller_in(register: Register, known: Caller, today: date) -> Caller:
     caller = caller_of(organisation.document, known.application, known.key_id)
     if known.actor:
         return _acting(register, caller, known.actor, today)
-    caller = replace(caller, since=max(_rights_since(register, organisation), register.granting_moved(caller.organisation)))
+    caller = replace(caller, since=max(register.alike_since(organisation, *RIGHTS), register.granting_moved(caller.organisation)))
     caller = replace(caller, grants=granted_to(register, caller, today))
     return _as_user(register, caller, known.user) if known.user else caller
 
 
-def granted_to(register: Register, caller: Caller, today: date) -> Grants:
-    """What others have granted to an organisation that is active."""
+def granted_to(register: Register, caller: Caller, today: date, grantor: str = "") -> Grants:
+    """What others, or one of them, have granted to an organisation that is active."""
     if not caller.is_active:
         return {}
-    found = ((uuid_of(each.document["grantor"]), each) for each in register.granted_to(caller.organisation))
+    found = ((uuid_of(each.document["grantor"]), each) for each in register.granted_to(caller.organisation, grantor))
     return _gathered((grantor, grant_of(each.document)) for grantor, each in found if is_in_force(each.document, today))
 
 
@@ -60,7 +106,7 @@ def _acting(register: Register, subject: Caller, actor: str, today: date) -> Cal
     by = caller_of(found.document) if found else ANONYMOUS
     if not (by.is_active and subject.is_active):
         return replace(subject, actor=actor, roles=frozenset(), areas=frozenset(), state=WITHOUT_RIGHTS)
-    grants = granted_to(register, by, today)
+    grants = granted_to(register, by, today, subject.organisation)
     return replace(subject, actor=actor, grants={subject.organisation: grants.get(subject.organisation, ())})
 
 
@@ -70,14 +116,6 @@ def _as_user(register: Register, caller: Caller, user: str) -> Caller:
     if found is None or not is_one:
         return replace(caller, user=user, roles=frozenset(), areas=frozenset(), grants={}, state=WITHOUT_RIGHTS)
     return replace(caller, user=user, user_role=UserRole(found.document["userRole"]))
-
-
-def _rights_since(register: Register, newest: Version) -> int:
-    """The entry that gave an organisation the roles, areas and state that it has."""
-    now, since = caller_of(newest.document), newest
-    while (before := register.previous(since)) and has_same_rights(caller_of(before.document), now) and before.state == newest.state:
-        since = before
-    return since.index
 
 
 def _gathered(found: Iterable[tuple[str, Grant]]) -> Grants:

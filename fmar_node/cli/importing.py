@@ -79,7 +79,7 @@ def _known(client: httpx.Client, document: dict[str, Any]) -> httpx.Response | N
     """The record that carries the row's alias, where the caller has one."""
     alias = document["alias"][0]
     found = client.post("/assets/lookup", json={"scheme": alias["scheme"], "value": alias["value"]})
-    return answered(client.get(found.json()["items"][0]["id"])) if found.is_success else None
+    return None if found.status_code == httpx.codes.NOT_FOUND else answered(client.get(answered(found).json()["items"][0]["id"]))
 
 
 def _brought_up_to_date(client: httpx.Client, known: httpx.Response, document: dict[str, Any], params: dict[str, str]) -> Outcome:

@@ -137,29 +137,56 @@ class Register:
         return [str(row[0]) for row in self.connection.execute("SELECT record FROM handle WHERE digest = ?", (digest,))]
 
     def live_assets(self, organisation: str) -> int:
-        sql = "SELECT count(*) FROM record WHERE kind = 'assets' AND is_live = 1 AND (manager = ?1 OR owner = ?1)"
+        own = "SELECT id FROM record INDEXED BY record_{0} WHERE kind = 'assets' AND is_live = 1 AND {0} = ?1"
+        sql = f"SELECT count(*) FROM ({own.format('manager')} UNION {own.format('owner')})"
         return int(self.connection.execute(sql, (organisation,)).fetchone()[0])
 
-    def granted_to(self, organisation: str) -> list[Version]:
-        """The active delegations to an organisation whose grantors are active."""
+    def granted_to(self, organisation: str, grantor: str = "") -> list[Version]:
+        """The active delegations to an organisation whose grantors are active; of one grantor, where it is named."""
         sql = (
-            "JOIN record r ON r.head = e.idx JOIN record g ON g.kind = 'organisations' AND g.id = r.manager AND g.state = 'ACTIVE' "
-            "WHERE r.kind = 'delegations' AND r.owner = ? AND r.state = 'ACTIVE' ORDER BY r.id"
+            "JOIN record r INDEXED BY record_owner ON r.head = e.idx "
+            "JOIN record g ON g.kind = 'organisations' AND g.id = r.manager AND g.state = 'ACTIVE' "
+            "WHERE r.kind = 'delegations' AND r.owner = ?1 AND r.state = 'ACTIVE' AND ?2 IN ('', r.manager) ORDER BY r.id"
         )
-        return list(self._many(VERSION + sql, organisation))
+        return list(self._many(VERSION + sql, organisation, grantor))
 
     def granting_moved(self, organisation: str) -> int:
         """The newest entry that may have changed what is granted to an organisation; -1 where there is none."""
         sql = (
-            "SELECT max(max(r.head, CASE WHEN g.state <> 'ACTIVE' THEN g.head ELSE -1 END)) FROM record r "
+            "SELECT max(max(r.head, CASE WHEN g.state <> 'ACTIVE' THEN g.head ELSE -1 END)) FROM record r INDEXED BY record_owner "
             "JOIN record g ON g.kind = 'organisations' AND g.id = r.manager WHERE r.kind = 'delegations' AND r.owner = ?"
         )
         newest = self.connection.execute(sql, (organisation,)).fetchone()[0]
         return -1 if newest is None else int(newest)
 
+    def moved_by(self, index: int) -> set[str]:
+        """Whose rights the entries from `index` on may have moved: organisations and users that a changed record names, itself
+        among them, and whomever one of these has granted anything. An asset moves nobody's.
+        """
+        sql = (
+            "WITH moved AS (SELECT r.id, r.manager, r.owner FROM entry e JOIN record r ON r.kind = e.kind AND r.id = e.record "
+            "WHERE e.idx >= ? AND e.kind <> 'assets') "
+            "SELECT id FROM moved UNION SELECT manager FROM moved UNION SELECT owner FROM moved UNION "
+            "SELECT d.owner FROM moved CROSS JOIN record d INDEXED BY record_manager ON d.kind = 'delegations' AND d.manager = moved.id"
+        )
+        return {row[0] for row in self.connection.execute(sql, (index,))}
+
+    def alike_since(self, version: Version, *terms: str) -> int:
+        """The entry since which a record has had the values that a version has for some terms of the tier open."""
+        differs = " OR ".join(f"json_extract(CAST(s.open AS TEXT), '$.{term}') IS NOT json_extract(CAST(n.open AS TEXT), '$.{term}')" for term in terms)
+        sql = (
+            "SELECT e.version FROM section n CROSS JOIN entry e CROSS JOIN section s ON s.idx = e.idx "
+            f"WHERE n.idx = ? AND e.record = ? AND e.version < ? AND ({differs}) ORDER BY e.version DESC LIMIT 1"
+        )
+        row = self.connection.execute(sql, (version.index, version.id, version.number)).fetchone()
+        first = "SELECT idx FROM entry WHERE record = ? AND version = ?"
+        return int(self.connection.execute(first, (version.id, row[0] + 1 if row else 1)).fetchone()[0])
+
     def belonging(self, kind: str, organisation: str, states: Sequence[str]) -> list[Version]:
         """The records of a kind, in one of these states, that an organisation manages, has granted or was granted; or its users."""
-        sql = f"JOIN record r ON r.head = e.idx WHERE r.kind = ?1 AND (r.manager = ?2 OR r.owner = ?2) AND r.state IN ({','.join('?' * len(states))}) ORDER BY r.id"
+        own = "SELECT head, id FROM record INDEXED BY record_{0} WHERE kind = ?1 AND {0} = ?2 AND state IN ({1})"
+        places = ",".join(f"?{place}" for place in range(3, 3 + len(states)))
+        sql = f"JOIN ({own.format('manager', places)} UNION {own.format('owner', places)}) r ON r.head = e.idx ORDER BY r.id"
         return list(self._many(VERSION + sql, kind, organisation, *states))
 
     def due(self, now: str, most: int) -> list[tuple[str, str]]:

@@ -102,7 +102,7 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     )
     app.state.node = node
     app.state.measures = Measures(node, tls)
-    app.state.throttle = Throttle(node.settings.probes_per_hour)
+    app.state.throttle = Throttle(node.settings)
     app.state.failures = signin.Failures(node.settings)
     app.state.limits, app.state.lanes = Limits(node.settings), Lanes()
     floods = operations.Floods(node.security)

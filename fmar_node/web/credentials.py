@@ -42,7 +42,8 @@ async def token(request: Request) -> Response:
         noted.who = exchange.node.registered(client)
         return _refused(request, limits.refused_token(client, address_of(request), error))
     noted.who = request.state.caller = holder(issued["access_token"])
-    request.state.is_over = limits.owes(noted.who)
+    request.state.account = limits.account(noted.who.party, noted.who.application)
+    request.state.is_over = limits.owes(request.state.account)
     return Response(json_bytes(issued), headers=NOT_STORED, media_type=JSON)
 
 

@@ -15,6 +15,7 @@ from fmar_node.node import Node
 from fmar_node.representation import FORMATS, JSON, LD_JSON, json_bytes, serialise
 from fmar_node.vocabulary import Document
 from fmar_node.web.cookie import clearing, given, is_own_page, session_cookie
+from fmar_node.web.limits import Limits
 from fmar_node.web.negotiation import best
 
 SHORT = {
@@ -47,6 +48,8 @@ class Exchange:
     @property
     def certificates(self) -> tuple[str, ...]:
         """What a listed proxy says of the client's certificate; nothing where the peer of the connection is anybody else."""
+        if not self.node.certificates.is_offered:
+            return ()
         values = self.request.headers.getlist(self.node.settings.client_certificate_header)
         return self.node.certificates.forwarded(self.request.client.host if self.request.client else "", values)
 
@@ -59,10 +62,19 @@ class Exchange:
         if "authorization" not in headers and self.session_tokens:
             return self.signed_in()[0]
         caller = await self.node.caller(self.request.method, self.url, headers.getlist("authorization"), headers.getlist("dpop"), self.certificates)
-        self.request.state.caller = caller
-        if not caller.is_anonymous:
-            self.request.app.state.limits.charge(caller)
+        self._met(caller)
         return caller
+
+    def _met(self, caller: Caller) -> None:
+        """Whose request it is, and whom it is charged to. TooMany where there is nothing left."""
+        state = self.request.scope["state"]
+        state["caller"] = caller
+        if not caller.is_anonymous:
+            limits: Limits = self.request.app.state.limits
+            claimed = state["claimed"]
+            is_its = claimed is not None and (claimed.party, claimed.name) == (caller.party, caller.application)
+            state["account"] = claimed if is_its else limits.account(caller.party, caller.application)
+            limits.charge(state["account"])
 
     @property
     def session_tokens(self) -> list[str]:
@@ -82,13 +94,12 @@ class Exchange:
         except Unauthenticated as ended:
             ended.headers["Set-Cookie"] = clearing(session_cookie(base_url), base_url)
             raise
-        self.request.state.caller = caller
-        self.request.app.state.limits.charge(caller)
+        self._met(caller)
         return caller, session
 
     async def give_way(self) -> None:
         """Between two steps of work: a request that lets others go first (`lanes`) does so again."""
-        if self.request.state.gives_way:
+        if self.request.scope["state"]["gives_way"]:
             await self.request.app.state.lanes.step()
 
     async def body(self, most: int) -> bytes:

@@ -68,5 +68,5 @@ async def entry(request: Request) -> Response:
         raise NotFound("not-found", "no such entry for this caller")
     noted = noted_of(request)
     noted.kind, noted.record = shown[0].version.kind, shown[0].version.id
-    noted.saw([shown[0].version.document], caller)
+    noted.shown(shown[0], caller)
     return json_response(node.reader.proof(Shown(shown[0].version, shown[0].document, 0), caller))

@@ -8,31 +8,40 @@ not for all that there is to do.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 
 PATIENCE = 0.005
 """Seconds: longest wait of a request, and the time for which a first request is waited for."""
+
+TURNS = 1000
+"""Turns of the loop in a second, as its clock counts them: one that takes longer keeps the time of its start (uvloop)."""
 
 
 class Lanes:
     """Requests under way, and those that let others go first. For one event loop."""
 
     def __init__(self) -> None:
-        self.under_way: Counter[str] = Counter()
+        self.under_way: dict[str, int] = {}
         self.first: dict[int, float] = {}
         """First requests under way, and until when they are waited for; the oldest first."""
         self.waiting: deque[tuple[asyncio.Future[None], float]] = deque()
-        self.number = 0
+        self.number = self.turn = 0
+        self.begun: set[str] = set()
+        """Those of whom a request went straight on in this turn; another one does not, even where the first is over."""
         self.timer: asyncio.Handle | None = None
 
     async def enter(self, caller: str, is_first: bool) -> int:
         """Waits for its turn; what it returns is given to `leave`."""
-        count = self.under_way[caller]
+        count = self.under_way.get(caller, 0)
         self.under_way[caller] = count + 1
         number = self.number = self.number + 1
-        loop = asyncio.get_running_loop()
-        if is_first and not count:
-            self.first[number] = loop.time() + PATIENCE
+        now = asyncio.get_running_loop().time()
+        if (turn := int(now * TURNS)) != self.turn:
+            self.turn = turn
+            self.begun.clear()
+        if is_first and not count and caller not in self.begun:
+            self.begun.add(caller)
+            self.first[number] = now + PATIENCE
             return number
         try:
             await self.step()
@@ -57,14 +66,15 @@ class Lanes:
         await turn
 
     def leave(self, caller: str, number: int) -> None:
-        """The request is over; it counts to the end of this turn, lest many that came together go straight on one after the other."""
-        asyncio.get_running_loop().call_soon(self._less, caller)
+        """The request is over."""
+        self._less(caller)
         if self.first.pop(number, None) and not self.first and self.waiting:
             self._soon()
 
     def _less(self, caller: str) -> None:
-        self.under_way[caller] -= 1
-        if not self.under_way[caller]:
+        if (count := self.under_way[caller]) > 1:
+            self.under_way[caller] = count - 1
+        else:
             del self.under_way[caller]
 
     def _soon(self) -> None:

@@ -18,13 +18,12 @@ import ipaddress
 import math
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import HTTPConnection
 
-from fmar_node.access.caller import Caller
-from fmar_node.access.credential import Credential
-from fmar_node.allowance import Allowances
+from fmar_node.allowance import Allowances, Purse
 from fmar_node.errors import FmarError, TooMany
 from fmar_node.node import Node
 from fmar_node.settings import Settings
@@ -35,12 +34,26 @@ TOKEN = "/oauth/token"  # noqa: S105
 UNLIMITED = frozenset({"/healthz", "/readyz"})
 """What a balancer asks, whoever else comes from its address."""
 CODE = "rate-limited"
-GOLDEN = 0.6180339887
+GOLDEN, ALMOST = 0.6180339887, 0.9999
 MOST_ADDRESS = 64
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a caller has: its organisation (`party`), and its application."""
+
+    party: str
+    name: str
+    organisation: Purse
+    application: Purse
+
+    @property
+    def is_empty(self) -> bool:
+        return self.organisation.left < 1 or self.application.left < 1
 
 
 class Limits:
@@ -53,43 +66,45 @@ class Limits:
         self.addresses = Allowances(settings.anonymous_requests, settings.rate_seconds)
         self.refusals = Allowances(settings.refusals_at_once, 1.0)
         self.tokens = Allowances(settings.token_refusals, 60.0)
-        self.policies = [(name, each) for name, each in (("organisation", self.organisations), ("application", self.applications)) if each.quota]
         window = max(1, round(settings.rate_seconds))
-        self.policy = ", ".join(f'"{name}";q={each.quota:g};w={window}' for name, each in self.policies).encode("ascii")
+        told = {b"organisation": self.organisations.quota, b"application": self.applications.quota}
+        self.policy = b", ".join(b'"%s";q=%d;w=%d' % (name, quota, window) for name, quota in told.items() if quota)
 
-    def is_flood(self, sender: str, application: str) -> bool:
-        """Whether this caller has nothing left, and was told so several times in this second."""
+    def account(self, party: str, application: str) -> Account:
+        """What an organisation and its application have now."""
         now = time.monotonic()
-        is_over = self.organisations.left(sender, now) < 1 or self.applications.left(f"{sender} {application}", now) < 1
-        return is_over and self.refusals.left(sender, now) < 1
+        return Account(party, application, self.organisations.purse(party, now), self.applications.purse(f"{party} {application}", now))
 
-    def has_plenty(self, sender: str) -> bool:
+    def is_flood(self, account: Account) -> bool:
+        """Whether this caller has nothing left, and was told so several times in this second."""
+        return account.is_empty and self.refusals.left(account.party, time.monotonic()) < 1
+
+    def has_plenty(self, account: Account) -> bool:
         """Whether more than half of its allowance is left."""
-        return 2 * self.organisations.left(sender, time.monotonic()) > self.organisations.quota
+        return 2 * account.organisation.left > self.organisations.quota
 
-    def charge(self, caller: Caller) -> None:
+    def charge(self, account: Account) -> None:
         """A request of a caller whose credential holds. TooMany where it has none left."""
-        now, application = time.monotonic(), f"{caller.party} {caller.application}"
-        if self.organisations.left(caller.party, now) < 1:
-            raise self._too_many("organisation", self.organisations, self.organisations.wait(caller.party, 1, now))
-        if not self.applications.take(application, 1, now):
-            raise self._too_many("application", self.applications, self.applications.wait(application, 1, now))
-        self.organisations.charge(caller.party, 1, now)
+        if account.organisation.left < 1:
+            raise self._too_many("organisation", self.organisations, account.organisation)
+        if account.application.left < 1:
+            raise self._too_many("application", self.applications, account.application)
+        account.organisation.left -= 1
+        account.application.left -= 1
 
-    def owes(self, caller: Caller) -> bool:
+    def owes(self, account: Account) -> bool:
         """Charges a request that is answered in any case, such as for a token; whether there was nothing left for it."""
-        try:
-            self.charge(caller)
-        except TooMany:
-            return True
-        return False
+        is_empty = account.is_empty
+        account.organisation.left -= 1
+        account.application.left -= 1
+        return is_empty
 
     def take(self, address: str) -> TooMany | None:
         """A request without a credential: None, or why it is refused."""
         now = time.monotonic()
         if self.addresses.take(address, 1, now):
             return None
-        return self._too_many("address", self.addresses, self.addresses.wait(address, 1, now))
+        return self._too_many("address", self.addresses, self.addresses.purse(address, now))
 
     def punish(self, address: str) -> bool:
         """Charges an address with a request that came with a credential and was nobody's; whether it had none left."""
@@ -110,21 +125,25 @@ class Limits:
         )
         return TooMany(CODE, detail, members={"error": "slow_down"}, headers={"Retry-After": str(max(1, seconds))})
 
-    def told(self, caller: Caller) -> list[tuple[bytes, bytes]]:
+    def told(self, account: Account) -> list[tuple[bytes, bytes]]:
         """The headers that tell a caller its own figures."""
-        if not self.policies:
+        if not self.policy:
             return []
-        now, left = time.monotonic(), []
-        for name, allowances in self.policies:
-            rest = allowances.left(caller.party if name == "organisation" else f"{caller.party} {caller.application}", now)
-            left.append(f'"{name}";r={max(0, int(rest))};t={math.ceil((allowances.quota - rest) * allowances.seconds / allowances.quota)}')
-        return [(b"ratelimit-policy", self.policy), (b"ratelimit", ", ".join(left).encode("ascii"))]
+        left: list[bytes] = []
+        if quota := self.organisations.quota:
+            rest = account.organisation.left
+            left.append(b'"organisation";r=%d;t=%d' % (max(0.0, rest), (quota - rest) / self.organisations.rate + ALMOST))
+        if quota := self.applications.quota:
+            rest = account.application.left
+            left.append(b'"application";r=%d;t=%d' % (max(0.0, rest), (quota - rest) / self.applications.rate + ALMOST))
+        return [(b"ratelimit-policy", self.policy), (b"ratelimit", b", ".join(left))]
 
     def unproved(self) -> TooMany:
         """What a caller is told of whom nothing is proved but that it has a token of somebody who has none left."""
-        return TooMany(CODE, "this caller has sent more requests than the node takes", headers={"Retry-After": "1", "RateLimit-Policy": self.policy.decode()})
+        return TooMany(CODE, "this caller has sent more requests than the node takes", headers={"Retry-After": "1"})
 
-    def _too_many(self, policy: str, allowances: Allowances, seconds: float) -> TooMany:
+    def _too_many(self, policy: str, allowances: Allowances, purse: Purse) -> TooMany:
+        seconds = (1 - purse.left) / allowances.rate
         setting = "anonymous" if policy == "address" else policy
         detail = f"this {policy} may send {allowances.quota:g} requests in {allowances.seconds:g} seconds ({setting}_requests)"
         return TooMany(CODE, detail, members={"violated-policies": [policy]}, headers={"Retry-After": str(max(1, math.ceil(seconds)))})
@@ -143,51 +162,54 @@ class Limited:
         if scope["type"] != "http" or scope["path"] in UNLIMITED:
             await self.app(scope, receive, send)
             return
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        known = self.node.verifier.recall(given[0].decode("latin-1")) if len(given) == 1 else None
-        refused = self._refused(scope, bool(given), known)
+        state, given = scope["state"], [value for name, value in scope["headers"] if name == b"authorization"]
+        known = self.node.verifier.recall(given[0]) if len(given) == 1 else None
+        account = state["claimed"] = self.limits.account(known.acting, known.client_id) if known else None
+        state["has_credential"] = bool(given)
+        refused = self._refused(scope, account)
 
         async def answer(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                await self._answer(scope, bool(given), message)
+                await self._answer(scope, message)
             await send(message)
 
         if refused:
-            scope["state"]["refused"] = refused
+            state["refused"] = refused
             await refusal(refused, self.node.settings.base_url, scope["path"])(scope, receive, answer)
             return
-        who = known.acting if known else address_of(HTTPConnection(scope))
-        number = await self.lanes.enter(who, known is None or self.limits.has_plenty(who))
-        scope["state"]["gives_way"] = not self.lanes.is_first(number)
+        who = account.party if account else address_of(HTTPConnection(scope))
+        number = await self.lanes.enter(who, account is None or self.limits.has_plenty(account))
+        state["gives_way"] = not self.lanes.is_first(number)
         try:
             await self.app(scope, receive, answer)
         finally:
             self.lanes.leave(who, number)
 
-    def _refused(self, scope: Scope, has_credential: bool, known: Credential | None) -> TooMany | None:
-        """Why a request is refused before anybody looks at it; `known` is whose token it has, where that is known."""
-        if not has_credential:
+    def _refused(self, scope: Scope, account: Account | None) -> TooMany | None:
+        """Why a request is refused before anybody looks at it; `account` is of whose token it has, where that is known."""
+        if not scope["state"]["has_credential"]:
             return self.limits.take(address_of(HTTPConnection(scope))) if scope["path"] != TOKEN else None
-        if known is None or not self.limits.is_flood(known.acting, known.client_id):
+        if account is None or not self.limits.is_flood(account):
             return None
-        scope["state"]["flooder"] = known.acting
+        scope["state"]["flooder"] = account.party
         return self.limits.unproved()
 
-    async def _answer(self, scope: Scope, has_credential: bool, message: MutableMapping[str, Any]) -> None:
+    async def _answer(self, scope: Scope, message: MutableMapping[str, Any]) -> None:
         """What is left, for a caller who is known; and for who sends too much, not yet."""
         state = scope["state"]
         if state.get("gives_way"):
             await self.lanes.step()
-        caller: Caller | None = state.get("caller")
-        is_known = caller is not None and not caller.is_anonymous
-        if caller and is_known:
-            message["headers"] = [*message["headers"], *self.limits.told(caller)]
+        account: Account | None = state.get("account")
         refused = state.get("refused")
+        if account:
+            message["headers"] += self.limits.told(account)
+            if not refused and not state.get("is_over"):
+                return
         is_flood = state.get("is_over", False) or (refused is not None and refused.code == CODE)
-        if not is_known and not is_flood and (has_credential or (refused and scope["path"] == TOKEN)):
+        if not account and not is_flood and (state["has_credential"] or (refused and scope["path"] == TOKEN)):
             is_flood = self.limits.punish(address_of(HTTPConnection(scope)))
         if is_flood:
-            key = caller.party if caller and is_known else state.get("flooder") or address_of(HTTPConnection(scope))
+            key = account.party if account else state.get("flooder") or address_of(HTTPConnection(scope))
             if not self.limits.refusals.take(key, 1, time.monotonic()):
                 await self._wait(state, message)
 

@@ -55,7 +55,23 @@ class Measures:
         self.seconds = Histogram("fmar_request_seconds", "Time to answer", ["route"], registry=self.registry)
         self.refusals = Counter("fmar_refusals", "Refusals by problem code", ["code"], registry=self.registry)
         self.credentials = Counter("fmar_credential_refusals", "Credentials refused, by reason", ["reason"], registry=self.registry)
+        self.counters: dict[tuple[str, str, int], Counter] = {}
+        self.spreads: dict[str, Histogram] = {}
+        """Of the labels that there have been: finding them again costs more than counting."""
         self.registry.register(NodeMetrics(node, tls))
+
+    def answered(self, route: str, method: str, status: int) -> None:
+        """Counts a request."""
+        labels = route, method, status
+        if (counter := self.counters.get(labels)) is None:
+            counter = self.counters[labels] = self.requests.labels(route, method, str(status))
+        counter.inc()
+
+    def took(self, route: str, seconds: float) -> None:
+        """Counts how long a request took."""
+        if (spread := self.spreads.get(route)) is None:
+            spread = self.spreads[route] = self.seconds.labels(route)
+        spread.observe(seconds)
 
     def refused(self, error: FmarError) -> None:
         """Counts a refusal."""

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from fmar_node.access.caller import ANONYMOUS, Caller
 from fmar_node.access.reveal import parties, tiers
 from fmar_node.errors import FmarError
+from fmar_node.read import Shown
 from fmar_node.vocabulary import Document, Tier
 
 MOST_NAMED = 50
@@ -38,7 +39,7 @@ class Noted:
     """Whose personal data was read: the organisations that a record names as its own."""
     query: str = ""
     rows: int | None = None
-    codes: Counter[str] = field(default_factory=Counter)
+    codes: dict[str, int] = field(default_factory=dict)
     """Of the refused rows of a batch."""
     who: Caller | None = None
     """Who it was where that is not the request's caller: of a token or a sign-in, whose it is."""
@@ -47,9 +48,17 @@ class Noted:
         """Records were shown; those of which the caller sees what is personal are reads of personal data."""
         for document in documents:
             if Tier.PERSONAL in tiers(document, caller):
-                self.event = self.event or "read"
-                self.records += 1
-                self.holders.update(parties(document))
+                self._saw(document)
+
+    def shown(self, shown: Shown, caller: Caller) -> None:
+        """A version of a record was shown."""
+        if shown.document is shown.version.document or Tier.PERSONAL in tiers(shown.version.document, caller):
+            self._saw(shown.version.document)
+
+    def _saw(self, document: Document) -> None:
+        self.event = self.event or "read"
+        self.records += 1
+        self.holders.update(parties(document))
 
     def asked(self, text: str) -> None:
         """A query was asked."""
@@ -65,31 +74,39 @@ class Noted:
 
     def refused_row(self, error: FmarError) -> None:
         """A row of a batch was refused."""
-        self.codes[policy_of(error) or error.code] += 1
+        code = policy_of(error) or error.code
+        self.codes[code] = self.codes.get(code, 0) + 1
 
     def as_line(self, caller: Caller | None, refused: FmarError | None, status: int, size: int) -> dict[str, Any]:
-        """The members of the line, but for those that Watch knows: request, method, route."""
-        by = self.who or caller or ANONYMOUS
-        return {
-            "outcome": "refused" if refused or status >= 400 else "granted",
-            "organisation": by.organisation,
-            "application": by.application,
-            "actor": by.actor,
-            "user": by.user,
-            "status": status,
-            "code": refused.code if refused else "",
-            "policy": policy_of(refused) if refused else "",
-            "action": self.action,
-            "trial": True if self.is_trial else None,
-            "kind": self.kind,
-            "record": self.record,
-            "records": self.records or None,
-            "holders": sorted(self.holders)[:MOST_NAMED],
-            "query": self.query,
-            "rows": self.rows,
-            "bytes": size if self.event == "query" else None,
-            "refusedRows": dict(self.codes.most_common(MOST_NAMED)),
-        }
+        """The members of the line that have a value, but for those that Watch knows: request, method, route."""
+        line: dict[str, Any] = {"outcome": "refused" if refused or status >= 400 else "granted", "status": status}
+        line |= _named(self.who or caller or ANONYMOUS)
+        if refused:
+            line |= {"code": refused.code, **({"policy": policy_of(refused)} if refused.faults else {})}
+        if self.kind:
+            line["kind"] = self.kind
+        if self.record:
+            line["record"] = self.record
+        if self.action:
+            line["action"] = self.action
+        if self.event == "query":
+            line |= {"query": self.query, "bytes": size, **({} if self.rows is None else {"rows": self.rows})}
+        elif self.event == "write":
+            line |= self._written()
+        elif self.records:
+            line |= {"records": self.records, "holders": sorted(self.holders)[:MOST_NAMED]}
+        return line
+
+    def _written(self) -> dict[str, Any]:
+        line: dict[str, Any] = {"trial": True} if self.is_trial else {}
+        if self.action == "batch":
+            line |= {"records": self.records, "refusedRows": dict(Counter(self.codes).most_common(MOST_NAMED))}
+        return line
+
+
+def _named(caller: Caller) -> dict[str, Any]:
+    names = {"organisation": caller.organisation, "application": caller.application, "actor": caller.actor, "user": caller.user}
+    return {name: value for name, value in names.items() if value}
 
 
 def policy_of(error: FmarError) -> str:
@@ -99,5 +116,5 @@ def policy_of(error: FmarError) -> str:
 
 def noted_of(request: Request) -> Noted:
     """What is noted of this request so far."""
-    noted: Noted = request.state.noted
+    noted: Noted = request.scope["state"]["noted"]
     return noted

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from fmar_node.identity import new_token
-from fmar_node.logs import said
+from fmar_node.logs import tell
 from fmar_node.security_log import SecurityLog
 from fmar_node.web.metrics import Measures
 from fmar_node.web.noted import Noted
@@ -68,31 +68,30 @@ class Watch:
         route = getattr(scope.get("route"), "path", "unknown")
         state = scope["state"]
         method = scope["method"] if len(scope["method"]) < 10 and scope["method"].isalpha() else "other"
-        self.measures.requests.labels(route, method, str(status)).inc()
+        self.measures.answered(route, method, status)
         refused, caller = state.get("refused"), state.get("caller")
         if refused:
             self.measures.refused(refused)
         if refused and state.get("is_late"):
             self.floods.add(caller.party if caller else state.get("flooder", ""), caller.application if caller else "", refused.code)
             return
-        self.measures.seconds.labels(route).observe(seconds)
-        self.log.info(
+        self.measures.took(route, seconds)
+        tell(
+            self.log,
             "request",
-            extra=said(
-                request=state["request_id"],
-                method=method,
-                route=route,
-                status=status,
-                ms=round(seconds * 1000, 1),
-                organisation=caller.organisation if caller else "",
-                application=caller.application if caller else "",
-                refused=refused.code if refused else "",
-            ),
+            request=state["request_id"],
+            method=method,
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 1),
+            organisation=caller.organisation if caller else "",
+            application=caller.application if caller else "",
+            refused=refused.code if refused else "",
         )
         noted: Noted = state["noted"]
         if noted.event or (refused and route != "unknown"):
-            members = noted.as_line(caller, refused, status, size)
-            self.security.add(noted.event or "refused", request=state["request_id"], method=method, route=route, **members)
+            known = {"request": state["request_id"], "method": method, "route": route}
+            self.security.add(noted.event or "refused", {**known, **noted.as_line(caller, refused, status, size)})
 
 
 class Floods:
@@ -111,8 +110,9 @@ class Floods:
     def tell(self) -> None:
         """Writes what has been counted."""
         for (organisation, application, code), count in self.counts.items():
-            self.log.info("requests refused", extra=said(organisation=organisation, application=application, refused=code, count=count))
-            self.security.add("refused", outcome="refused", organisation=organisation, application=application, code=code, count=count)
+            tell(self.log, "requests refused", organisation=organisation, application=application, refused=code, count=count)
+            who = {"organisation": organisation, "application": application} if organisation else {}
+            self.security.add("refused", {"outcome": "refused", **who, "code": code, "count": count})
         self.counts.clear()
 
 

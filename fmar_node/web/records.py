@@ -17,7 +17,6 @@ from starlette.responses import Response
 from fmar_node import jsonld
 from fmar_node.access.caller import Caller
 from fmar_node.access.reveal import reveal
-from fmar_node.access.standing import caller_in
 from fmar_node.checks.report import validation_report
 from fmar_node.clock import parse_stamp
 from fmar_node.drafting import Submission, digest_of
@@ -54,7 +53,7 @@ class Records:
         caller = await exchange.caller()
         await exchange.give_way()
         shown = self._selected(exchange, caller)
-        noted_of(request).saw([shown.version.document], caller)
+        noted_of(request).shown(shown, caller)
         await exchange.give_way()
         return self._shown(exchange, shown)
 
@@ -105,7 +104,7 @@ class Records:
         exchange = self._met(request)
         caller, number = await exchange.caller(), int(request.path_params["number"])
         shown = exchange.node.reader.numbered(self.kind.plural, request.path_params["id"], caller, number)
-        noted_of(request).saw([shown.version.document], caller)
+        noted_of(request).shown(shown, caller)
         return self._shown(exchange, shown)
 
     async def history(self, request: Request) -> Response:
@@ -118,7 +117,7 @@ class Records:
         exchange = self._met(request)
         caller = await exchange.caller()
         shown = self._selected(exchange, caller)
-        noted_of(request).saw([shown.version.document], caller)
+        noted_of(request).shown(shown, caller)
         return json_response(exchange.node.reader.proof(shown, caller))
 
     async def list(self, request: Request) -> Response:
@@ -248,7 +247,7 @@ class Records:
     def _written(self, exchange: Exchange, caller: Caller, receipt: Receipt) -> Shown:
         version = exchange.node.register.version_at(receipt.index)
         assert version is not None
-        document = reveal(version.document, caller_in(exchange.node.register, caller, exchange.node.today), exchange.node.vocabulary)
+        document = reveal(version.document, exchange.node.standings.of(caller), exchange.node.vocabulary)
         return Shown(version, document or {"id": version.iri, "type": self.kind.class_name}, receipt.number)
 
 

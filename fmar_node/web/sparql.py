@@ -34,7 +34,7 @@ async def endpoint(request: Request) -> Response:
     pairs = await _parameters(exchange)
     if not any(name == "query" for name, _ in pairs) and request.method in ("GET", "HEAD"):
         return _description(exchange)
-    question = _question(exchange, pairs)
+    question = _question(exchange, pairs, address_of(request) if caller.is_anonymous else "")
     noted_of(request).asked(question.text)
     answer = await exchange.node.query(question, caller)
     headers = {
@@ -84,7 +84,7 @@ def _pairs(text: str) -> Pairs:
         raise Malformed("malformed-request", "the parameters are not a URL-encoded UTF-8 form") from error
 
 
-def _question(exchange: Exchange, pairs: Pairs) -> Question:
+def _question(exchange: Exchange, pairs: Pairs, address: str) -> Question:
     def given(name: str) -> list[str]:
         return [value for key, value in pairs if key == name]
 
@@ -100,7 +100,7 @@ def _question(exchange: Exchange, pairs: Pairs) -> Question:
         accept=_accept(exchange, given("format")),
         seconds=_seconds(given("timeout")),
         min_index=_min_index(exchange.request.headers.get("fmar-min-journal-index")),
-        address=address_of(exchange.request),
+        address=address,
     )
 
 

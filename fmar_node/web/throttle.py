@@ -1,8 +1,8 @@
 """How often an organisation may be told something about records that are not its own.
 
 A conflict of identifiers tells one bit about somebody else's record. It is needed, and may not be asked ten thousand
-times: each answer of that kind counts, and past the limit of the hour none is given. Lookups that find nothing count with
-them, so that nobody tries out meter points; what is found is never held back.
+times: each answer of that kind counts, and past the limit of the hour none is given. Lookups that find nothing are counted by
+themselves, so that nobody tries out meter points; what is found is never held back.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from fmar_node.access.caller import Caller
 from fmar_node.errors import FmarError, TooMany
+from fmar_node.settings import Settings
 
 TELLING = frozenset({"A20-shared", "A21-shared", "DUPLICATE_EXACT", "DUPLICATE_PROBABLE", "ORG_ALREADY_REGISTERED", "ORGANISATION-KEY-4"})
 
@@ -20,21 +21,22 @@ TELLING = frozenset({"A20-shared", "A21-shared", "DUPLICATE_EXACT", "DUPLICATE_P
 class Throttle:
     """Counts telling answers by organisation."""
 
-    def __init__(self, per_hour: int) -> None:
-        self.limit = RateLimitItemPerHour(per_hour)
+    def __init__(self, settings: Settings) -> None:
+        self.limit, self.misses = RateLimitItemPerHour(settings.probes_per_hour), RateLimitItemPerHour(settings.lookups_per_hour)
         self.window = MovingWindowRateLimiter(MemoryStorage())
 
     def missed(self, key: str, refusal: FmarError) -> FmarError:
         """That nothing was found, or TooMany in its place when the caller has looked for too much that is not there for it."""
-        return refusal if self.window.hit(self.limit, key) else self._too_many()
+        detail = f"{self.misses.amount} lookups in this hour found nothing that is yours: as many as an organisation is given (lookups_per_hour)"
+        return refusal if self.window.hit(self.misses, "lookup", key) else _too_many(detail)
 
     def pass_on(self, caller: Caller, refusal: FmarError) -> FmarError:
         """The refusal, or TooMany in its place when the caller has been told enough for this hour."""
         told = {fault.constraint or fault.code for fault in refusal.faults if "you have registered" not in fault.message}
         if not TELLING & told or self.window.hit(self.limit, caller.party):
             return refusal
-        return self._too_many()
+        return _too_many(f"{self.limit.amount} answers in this hour told of records that are not yours: as many as an organisation is given (probes_per_hour)")
 
-    def _too_many(self) -> TooMany:
-        detail = f"{self.limit.amount} answers in this hour told of records that are not yours, or of none: as many as an organisation is given (probes_per_hour)"
-        return TooMany("too-many-requests", detail, headers={"Retry-After": "600"})
+
+def _too_many(detail: str) -> TooMany:
+    return TooMany("too-many-requests", detail, headers={"Retry-After": "600"})

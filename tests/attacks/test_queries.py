@@ -108,7 +108,8 @@ def test_a_text_is_found_by_itself_and_nothing_else_is(live: Live) -> None:
 KEYWORD = re.compile(r"\b(SELECT|INSERT|DELETE|UPDATE|ASK|CONSTRUCT|WHERE|DROP)\b")
 FROM_HERE = frozenset({
     "places", "schema", "FORMAT", "table", "clauses", "newest", "columns", "theirs", "ours", "column", "', '.join('?' * len(row))", "gone", "bound", "', '.join('?' * len(KEPT))",
-    "state.block(self.applied)", "state.block(index)", "kind.lower()", "COLUMNS", "condition", "','.join('?' * len(states))",
+    "state.block(self.applied)", "state.block(index)", "kind.lower()", "COLUMNS", "condition", "differs",
+    "own.format('manager')", "own.format('owner')", "own.format('manager', places)", "own.format('owner', places)",
 })  # fmt: skip
 """What statements are put together from: names of tables and columns, question marks, whole numbers; all of them the node's own."""
 

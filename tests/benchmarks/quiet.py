@@ -12,13 +12,11 @@ import selectors
 import socket
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from urllib.parse import urlsplit
 
-from tests.benchmarks.load import Signer
-from tests.benchmarks.population import Asset
 from tests.benchmarks.service import Served
 
 CONNECTIONS = 50
@@ -149,9 +147,9 @@ def rounds(node: Served, quiet: Callable[[], list[bytes]], loud: Callable[[], li
     alone, beside, sent = [], [], []
     for _ in range(count):
         alone.append(paced(node.url, quiet()))
-        flooding = loud()
+        flooding, asked = loud(), quiet()
         with Flood(node.url, flooding) as other:
-            beside.append(paced(node.url, quiet()))
+            beside.append(paced(node.url, asked))
         sent.append(other.sent)
         time.sleep(rest)
     return alone, beside, sent
@@ -165,11 +163,3 @@ def percentiles(found: list[list[float]]) -> list[float]:
 def _share(latencies: list[float], share: float) -> float:
     ordered = sorted(latencies)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def in_turn(signer: Signer, own: list[Asset], make: Callable[[Signer, Asset], bytes]) -> Iterator[bytes]:
-    """Requests about one's own assets, without end."""
-    turn = 0
-    while True:
-        yield make(signer, own[turn % len(own)])
-        turn += 1

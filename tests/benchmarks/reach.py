@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -220,22 +221,25 @@ class Reach:
         """Point lookups and record reads of one tenant, alone and beside another that is over its limit with 50 connections."""
         population = self.population()
         with served(population) as node:
-            quiet, loud = Signer(population.profiles["fsp-1"]), Signer(population.profiles["fsp-2"])
             own, others = population.assets_of(1), population.assets_of(2)
             asked = {
                 "point lookup": lambda signer, asset: signer.query(_point(node, asset)),
                 "record read": lambda signer, asset: signer.request("GET", f"/assets/{asset.id}", Accept="text/turtle"),
             }
-            floods = {
-                "lookups and reads": lambda place: asked["point lookup" if place % 2 else "record read"](loud, others[place % len(others)]),
-                "heavy queries": lambda place: loud.query(HEAVY) if place % 3 else asked["record read"](loud, others[place % len(others)]),
+            floods: dict[str, Callable[[Signer, int], bytes]] = {
+                "lookups and reads": lambda loud, place: asked["point lookup" if place % 2 else "record read"](loud, others[place % len(others)]),
+                "heavy queries": lambda loud, place: loud.query(HEAVY) if place % 3 else asked["record read"](loud, others[place % len(others)]),
             }
             for what, ask in asked.items():
                 for mix, make in floods.items():
                     def sending(ask: Ask = ask) -> list[bytes]:
-                        return [ask(quiet, own[turn % len(own)]) for turn in range(QUIET)]
+                        signer = Signer(population.profiles["fsp-1"])
+                        return [ask(signer, own[turn % len(own)]) for turn in range(QUIET)]
 
-                    alone, beside, sent = rounds(node, sending, lambda make=make: dealt_out(make), ROUNDS, rest=11.0)
+                    def flooding(make: Callable[[Signer, int], bytes] = make) -> list[list[bytes]]:
+                        return dealt_out(partial(make, Signer(population.profiles["fsp-2"])))
+
+                    alone, beside, sent = rounds(node, sending, flooding, ROUNDS, rest=11.0)
                     before, during = percentiles(alone), percentiles(beside)
                     print(f"  {mix}: {sent[-1]}", flush=True)
                     for name, one, other in zip(("p50", "p95", "p99"), before, during, strict=True):

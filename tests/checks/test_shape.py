@@ -20,7 +20,7 @@ from fmar_node.vocabulary import FMAR, XSD, Tier, Vocabulary
 PROJECT = Path(__file__).parents[2]
 FIXTURES = sorted(path.parent for path in (PROJECT / "tests" / "shapes").glob("**/expected.txt"))
 EXAMPLE = "https://example.org/"
-KINDS = ("asset", "organisation")
+KINDS = ("asset", "delegation", "organisation", "user")
 MUTANTS = {"asset": 200, "organisation": 400}
 
 Triples = list[ox.Triple]

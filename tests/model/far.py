@@ -27,7 +27,7 @@ PARTICIPANTS: dict[str, dict[str, Any]] = {
     "neso": {"roles": ["SYSTEM_OPERATOR"]},
     "regulator": {"roles": ["REGULATOR"]},
 }
-SETTINGS = {"FMAR_SNAPSHOT_SECONDS": "0.2", "FMAR_FRESHNESS_SECONDS": "30", "FMAR_PROBES_PER_HOUR": "1000000"}
+SETTINGS = {"FMAR_SNAPSHOT_SECONDS": "0.2", "FMAR_FRESHNESS_SECONDS": "30", "FMAR_PROBES_PER_HOUR": "1000000", "FMAR_LOOKUPS_PER_HOUR": "1000000", "FMAR_REFUSAL_SECONDS": "0"}
 MERGE = {"Content-Type": "application/merge-patch+json"}
 NO_TAG = '"0000000000000000-jsonld"'
 PATIENCE = 30.0

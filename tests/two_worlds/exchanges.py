@@ -21,7 +21,7 @@ from tests.two_worlds.worlds import instants, versions
 ABSENT = "0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11"
 LD_JSON, MERGE_PATCH, JSON = "application/ld+json", "application/merge-patch+json", "application/json"
 EXCEPTED = frozenset({"date", "fmar-journal-index", "fmar-request-id", "ratelimit"})
-"""Headers that tell times, sizes and identifiers, and what is left of the caller's own allowance: the declared exceptions."""
+"""Headers that tell times, sizes and identifiers: the declared exceptions; and what the viewer's own requests have left it, by the clock."""
 
 INDEX = re.compile(r'"(?:journalIndex|index)": ?[0-9]+')
 

@@ -16,13 +16,13 @@ from fmar_node.access.caller import Caller
 from fmar_node.client import FmarAuth, Profile
 from fmar_node.errors import TooMany
 from fmar_node.settings import Settings
-from fmar_node.web.limits import CODE, Limits, address_of
+from fmar_node.web.limits import CODE, Account, Limits, address_of
 from tests.live import Live
 
 ITEM = re.compile(r'"(\w+)";r=(\d+);t=(\d+)')
 SETTINGS = {
     "FMAR_ORGANISATION_REQUESTS": "60", "FMAR_APPLICATION_REQUESTS": "40", "FMAR_ANONYMOUS_REQUESTS": "60", "FMAR_RATE_SECONDS": "3",
-    "FMAR_REFUSAL_SECONDS": "0.4", "FMAR_REFUSALS_WAITING": "20", "FMAR_TOKEN_REFUSALS": "6", "FMAR_PROBES_PER_HOUR": "5",
+    "FMAR_REFUSAL_SECONDS": "0.4", "FMAR_REFUSALS_WAITING": "20", "FMAR_TOKEN_REFUSALS": "6", "FMAR_PROBES_PER_HOUR": "5", "FMAR_LOOKUPS_PER_HOUR": "5",
     "FMAR_QUERY_BUDGET": "1.5",
 }  # fmt: skip
 
@@ -206,7 +206,7 @@ def test_lookups_that_find_nothing_are_counted_and_those_that_find_are_not_held_
 
     assert {answer.status_code for answer in hits} == {200}
     assert [answer.status_code for answer in misses] == [404] * 5 + [429] * 2
-    assert "probes_per_hour" in misses[-1].json()["detail"] and misses[-1].headers["Retry-After"]
+    assert "lookups_per_hour" in misses[-1].json()["detail"] and misses[-1].headers["Retry-After"]
     assert look(own).status_code == 200
 
 
@@ -230,35 +230,39 @@ def test_a_query_budget_that_is_spent_is_told_with_its_limit_and_its_end(tight: 
 # -- the bookkeeping
 
 
+def account(limits: Limits, caller: Caller) -> Account:
+    return limits.account(caller.party, caller.application)
+
+
 def test_a_party_pays_for_what_it_does_on_behalf_of_others() -> None:
     limits = Limits(Settings(organisation_requests=2, application_requests=0))
     acting, itself = Caller("fsp", "app", actor="platform"), Caller("fsp", "own")
 
-    limits.charge(acting), limits.charge(acting)
+    limits.charge(account(limits, acting)), limits.charge(account(limits, acting))
 
     with pytest.raises(TooMany):
-        limits.charge(acting)
-    limits.charge(itself)
-    assert dict(limits.told(itself))[b"ratelimit"].startswith(b'"organisation";r=1;')
+        limits.charge(account(limits, acting))
+    limits.charge(account(limits, itself))
+    assert dict(limits.told(account(limits, itself)))[b"ratelimit"].startswith(b'"organisation";r=1;')
 
 
 def test_limits_of_nothing_refuse_nobody_and_tell_nothing() -> None:
     limits = Limits(Settings(organisation_requests=0, application_requests=0, anonymous_requests=0, token_refusals=0))
 
     for _ in range(10_000):
-        limits.charge(Caller("fsp", "app"))
+        limits.charge(account(limits, Caller("fsp", "app")))
 
-    assert limits.take("1.2.3.4") is None and limits.told(Caller("fsp", "app")) == [] and not limits.punish("1.2.3.4")
+    assert limits.take("1.2.3.4") is None and limits.told(account(limits, Caller("fsp", "app"))) == [] and not limits.punish("1.2.3.4")
 
 
 def test_an_organisation_that_is_over_takes_nothing_of_its_applications() -> None:
     limits = Limits(Settings(organisation_requests=1, application_requests=5))
-    limits.charge(Caller("fsp", "one"))
+    limits.charge(account(limits, Caller("fsp", "one")))
 
     with pytest.raises(TooMany):
-        limits.charge(Caller("fsp", "two"))
+        limits.charge(account(limits, Caller("fsp", "two")))
 
-    assert dict(limits.told(Caller("fsp", "two")))[b"ratelimit"].endswith(b'"application";r=5;t=0')
+    assert dict(limits.told(account(limits, Caller("fsp", "two"))))[b"ratelimit"].endswith(b'"application";r=5;t=0')
 
 
 @pytest.mark.parametrize(("host", "address"), [

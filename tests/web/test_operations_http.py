@@ -108,9 +108,25 @@ def test_every_route_is_described_and_nothing_else(app: FastAPI) -> None:
     assert {(each.path, each.method) for each in contract.operations()} == routes
 
 
+SAMPLES = ("assets", "users", "delegations")
+
+
+def sampled(live: Live, room: str) -> str:
+    """The id of a new record that fsp-a sees."""
+    documents = {
+        "users": {"type": "User", "userEmail": f"sample-{next(live.serials)}@example.org"},
+        "delegations": {
+            "type": "Delegation", "delegate": live.profiles["platform"].organisation, "permission": ["READ"],
+            "assetScope": "ALL_ASSETS", "validTo": "2099-01-01",
+        },
+    }  # fmt: skip
+    made = live.register() if room == "assets" else live.client("fsp-a").post(f"/{room}", json=documents[room], headers=LD_JSON)
+    return made.headers["Location"].rsplit("/", 1)[1]
+
+
 def sample(live: Live, path: str) -> str:
-    made = live.register() if path.startswith("/assets") else None
-    record = made.json()["assetId"] if made else live.profiles["fsp-a"].organisation.rsplit("/", 1)[1]
+    room = path.split("/")[1]
+    record = sampled(live, room) if room in SAMPLES else live.profiles["fsp-a"].organisation.rsplit("/", 1)[1]
     return path.format(id=record, number=1, index=0, path="0/000.p/1", kind="asset", scheme="OwnerKind", code="not-found")
 
 
