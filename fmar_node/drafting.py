@@ -51,7 +51,7 @@ class Submission:
     @property
     def request(self) -> tuple[str, str, bytes]:
         """What an idempotency key is filed under, and what makes the request the same one."""
-        return self.caller.party, self.idempotency, bytes.fromhex(self.digest)
+        return self.caller.sender, self.idempotency, bytes.fromhex(self.digest)
 
     def as_json(self) -> dict[str, Any]:
         header = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("body", "caller")}

@@ -23,7 +23,7 @@ from datetime import date
 from typing import Protocol
 
 from fmar_node.access.caller import Caller
-from fmar_node.access.reveal import reveal
+from fmar_node.access.reveal import filtered, reveal, tiers
 from fmar_node.access.standing import caller_in
 from fmar_node.drafting import Submission, draft_of, recorded, without_personal
 from fmar_node.errors import (
@@ -101,7 +101,7 @@ async def submit(desk: Desk, submission: Submission, today: date, *, dry_run: bo
     situation = permitted(submission, desk.register, desk.vocabulary, judgement, today, sources=desk.sources)
     faults = examined(situation, submission, judgement)
     if dry_run:
-        return Outcome(None, situation.document, faults)
+        return Outcome(None, _judged(situation, desk.vocabulary), faults)
     receipt = await desk.writer.commit(submission, judgement)
     return Outcome(receipt, situation.document, faults)
 
@@ -113,6 +113,13 @@ class Settled:
     draft: Draft
     situation: Situation
     consequences: tuple[Consequence, ...] = ()
+
+
+def _judged(situation: Situation, vocabulary: Vocabulary) -> Document:
+    """The document of a trial as far as the caller sees the record: what it does not see is in what was judged all the same."""
+    if situation.previous is None:
+        return situation.document
+    return filtered(situation.document, tiers(situation.previous.document, situation.caller), vocabulary)
 
 
 def settle(
@@ -192,7 +199,8 @@ def permitted(
         allowed = ", ".join(sorted(action.states))
         fault = Fault(action.state_rule, Severity.REJECT, f"the record is {previous.state}; {action.name} needs {allowed}")
         raise Conflict("conflict", fault.message, (fault,))
-    if (action.takes_document or submission.if_match is not None) and shown is not None:
+    is_named = action.takes_document or submission.if_match is not None or (previous is not None and action.names_version(previous.document))
+    if is_named and shown is not None:
         _check_condition(submission, shown)
     return situation
 

@@ -268,7 +268,7 @@ class Market:
         return self.submit(caller, kind, document, "update", id_, if_match=(fingerprint(shown),))
 
     def act(self, caller: Caller, kind: str, id_: str, action: str, **note: Any) -> Receipt:
-        return self.submit(caller, kind, note, action, id_)
+        return self.submit(caller, kind, note, action, id_, if_match=("*",) if action == "approval" else None)
 
     def record(self, kind: str, id_: str, **changes: Any) -> Version:
         """A version that the node itself writes, as a follower with an external answer will; past all rules."""

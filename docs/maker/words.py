@@ -55,8 +55,10 @@ RELATIONS = {
     "delegate": "the caller was granted the delegation (`delegate`)",
     "area": "the caller is a DSO, and the asset connects in one of its licence areas (`dnoConnection`)",
     "national": "the caller is the national system operator",
-    "granted": "a delegation in force gives the caller READ of the asset, or the organisation's PASSPORT",
-    "granted personal": "a delegation in force gives the caller READ_PERSONAL of the asset, or the organisation's CONTACTS",
+    "granted": "a delegation in force gives the caller READ of the asset",
+    "granted personal": "a delegation in force gives the caller READ_PERSONAL of the asset",
+    "passport": "a delegation in force gives the caller the organisation's PASSPORT: no keys, no evidence",
+    "contacts": "a delegation in force gives the caller the organisation's CONTACTS with its passport",
     "public": "anybody: an approved organisation, or an organisation's asset that a public register (ECR, REPD, TEC, BMU) already "
     "lists, but never an EV charger or a heat pump",
 }

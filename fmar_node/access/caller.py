@@ -8,7 +8,7 @@ behalf of another has the rights of that one and, of these, what was granted, an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 
@@ -83,6 +83,9 @@ class Grant:
         return self.assets is None or asset in self.assets
 
 
+ON_PASSPORTS = frozenset({Permission.PASSPORT, Permission.CONTACTS})
+
+
 Grants = Mapping[str, tuple[Grant, ...]]
 """By the organisation that has granted them, as bare UUID."""
 
@@ -143,6 +146,11 @@ class Caller:
         return self.actor or self.organisation or (self.applicant.identity if self.applicant else "")
 
     @property
+    def sender(self) -> str:
+        """Whose idempotency keys count: of two organisations that act together, of both together."""
+        return f"{self.actor} {self.organisation}" if self.actor else self.party
+
+    @property
     def author(self) -> Actor:
         """Who the journal says it was."""
         return Actor(self.organisation, self.application, self.key_id, self.actor, self.user)
@@ -192,6 +200,12 @@ def grant_of(delegation: Document) -> Grant:
     named = frozenset(uuid_of(iri) for iri in delegation.get("delegatedAsset", ()))
     permissions = frozenset(Permission(code) for code in delegation["permission"])
     return Grant(permissions, None if delegation.get("assetScope", "ALL_ASSETS") == "ALL_ASSETS" else named)
+
+
+def as_held_by(holder: Caller, grant: Grant) -> Grant:
+    """What a grant gives its holder: permissions on assets to a platform or an installer, for as long as it is one."""
+    is_one = holder.has(Role.PLATFORM, Role.INSTALLER)
+    return grant if is_one else replace(grant, permissions=grant.permissions & ON_PASSPORTS)
 
 
 def is_in_force(delegation: Document, today: date) -> bool:

@@ -31,6 +31,8 @@ class Relation(StrEnum):
     NATIONAL = "national"
     GRANTED = "granted"
     GRANTED_PERSONAL = "granted personal"
+    PASSPORT = "passport"
+    CONTACTS = "contacts"
     PUBLIC = "public"
 
 
@@ -47,6 +49,8 @@ SEES: Mapping[Relation, frozenset[Tier]] = {
     Relation.NATIONAL: frozenset({Tier.OPEN, Tier.OPERATIONAL}),
     Relation.GRANTED: ALL - {Tier.PERSONAL},
     Relation.GRANTED_PERSONAL: ALL,
+    Relation.PASSPORT: frozenset({Tier.OPEN, Tier.OPERATIONAL}),
+    Relation.CONTACTS: frozenset({Tier.OPEN, Tier.OPERATIONAL, Tier.PERSONAL}),
     Relation.PUBLIC: frozenset({Tier.OPEN}),
 }
 """Which tiers a relation opens. A DSO sees the MPANs of its own network, NESO sees none."""
@@ -54,10 +58,10 @@ SEES: Mapping[Relation, frozenset[Tier]] = {
 PUBLISHED_REGISTERS = frozenset({"ECR", "REPD", "TEC", "BMU"})
 NEVER_PUBLIC = frozenset({"EV_CHARGER", "HEAT_PUMP"})
 OPENED_BY = {
-    "Asset": (Permission.READ, Permission.READ_PERSONAL),
-    "Organisation": (Permission.PASSPORT, Permission.CONTACTS),
+    "Asset": {Permission.READ_PERSONAL: Relation.GRANTED_PERSONAL, Permission.READ: Relation.GRANTED},
+    "Organisation": {Permission.CONTACTS: Relation.CONTACTS, Permission.PASSPORT: Relation.PASSPORT},
 }
-"""The permissions that open a record without and with its personal values."""
+"""The permissions that open a record, and how. A passport is what an organisation says of itself: no keys, no evidence."""
 
 
 def relations(document: Document, caller: Caller) -> frozenset[Relation]:
@@ -102,13 +106,12 @@ def _granted(document: Document, caller: Caller) -> Iterable[Relation]:
     """What a grant opens: of an asset by who manages it, of an organisation its own passport."""
     if not caller.grants or document["type"] not in OPENED_BY:
         return
-    plain, personal = OPENED_BY[document["type"]]
     grantor = uuid_of(document.get("managedBy" if document["type"] == "Asset" else "id", ""))
     permissions = caller.granted(grantor, uuid_of(document["id"]))
-    if personal in permissions:
-        yield Relation.GRANTED_PERSONAL
-    elif plain in permissions:
-        yield Relation.GRANTED
+    for permission, relation in OPENED_BY[document["type"]].items():
+        if permission in permissions:
+            yield relation
+            return
 
 
 WIDE = (Role.DSO, Role.NESO)

@@ -21,6 +21,7 @@ from fmar_node.access.caller import (
     Grants,
     UserRole,
     applying,
+    as_held_by,
     caller_of,
     grant_of,
     is_in_force,
@@ -97,7 +98,7 @@ def granted_to(register: Register, caller: Caller, today: date, grantor: str = "
     if not caller.is_active:
         return {}
     found = ((uuid_of(each.document["grantor"]), each) for each in register.granted_to(caller.organisation, grantor))
-    return _gathered((grantor, grant_of(each.document)) for grantor, each in found if is_in_force(each.document, today))
+    return _gathered((grantor, as_held_by(caller, grant_of(each.document))) for grantor, each in found if is_in_force(each.document, today))
 
 
 def _acting(register: Register, subject: Caller, actor: str, today: date) -> Caller:

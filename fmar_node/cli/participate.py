@@ -154,7 +154,8 @@ def admit(
         _show_evidence(found)
         fail(f"{iri} is registered and not approved: the companies register does not agree", f'mend the document with PUT, or: {go_on} --reason "why it is right all the same"')
     try:
-        answered(client.post(f"{iri}/approval", json={"approvalReason": reason} if reason else {}, headers=LD_JSON))
+        looked_at = {"If-Match": answered(client.get(iri)).headers["ETag"]}
+        answered(client.post(f"{iri}/approval", json={"approvalReason": reason} if reason else {}, headers=LD_JSON | looked_at))
     except Refused:
         if found.get("identityStatus") != "PENDING":
             raise

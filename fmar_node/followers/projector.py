@@ -17,7 +17,7 @@ from typing import Any
 
 import pyoxigraph as ox
 
-from fmar_node.access.caller import Caller, Grant, Role, caller_of, grant_of, is_same_window
+from fmar_node.access.caller import Caller, Grant, Role, as_held_by, caller_of, grant_of, is_same_window
 from fmar_node.access.reveal import WIDE, Relation, filtered, parties, relations, tiers
 from fmar_node.journal.register import Register, Window
 from fmar_node.kinds.erasure import ERASURE
@@ -83,7 +83,7 @@ class Projector:
         grants: dict[str, tuple[Grant, ...]] = {}
         for _, (grantor, grant) in sorted(self.granted.get(viewer.organisation, {}).items()) if viewer.is_active else ():
             if self.viewers[grantor].is_active:
-                grants[grantor] = (*grants.get(grantor, ()), grant)
+                grants[grantor] = (*grants.get(grantor, ()), as_held_by(viewer, grant))
         return replace(viewer, grants=grants)
 
     def catch_up(self, most: int = GROUP) -> int:

@@ -151,10 +151,11 @@ class Register:
         return list(self._many(VERSION + sql, organisation, grantor))
 
     def granting_moved(self, organisation: str) -> int:
-        """The newest entry that may have changed what is granted to an organisation; -1 where there is none."""
+        """The newest entry that may have changed what is granted to an organisation; -1 where there is none. An offer changes nothing."""
         sql = (
             "SELECT max(max(r.head, CASE WHEN g.state <> 'ACTIVE' THEN g.head ELSE -1 END)) FROM record r INDEXED BY record_owner "
-            "JOIN record g ON g.kind = 'organisations' AND g.id = r.manager WHERE r.kind = 'delegations' AND r.owner = ?"
+            "JOIN record g ON g.kind = 'organisations' AND g.id = r.manager JOIN section s ON s.idx = r.head "
+            "WHERE r.kind = 'delegations' AND r.owner = ? AND json_extract(CAST(s.operational AS TEXT), '$.acceptedAt') IS NOT NULL"
         )
         newest = self.connection.execute(sql, (organisation,)).fetchone()[0]
         return -1 if newest is None else int(newest)

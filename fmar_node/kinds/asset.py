@@ -50,6 +50,15 @@ def owner_may_be_registered(situation: Situation) -> Iterable[Fault]:
         yield Fault("consent-not-available", Severity.REJECT, message, "/ownerKind", "ownerKind")
 
 
+def delegate_leaves_owner_alone(situation: Situation) -> Iterable[Fault]:
+    """Whoever acts for another makes itself no owner, and changes none: an owner sees the whole record, for good."""
+    actor, owner = situation.caller.actor, situation.document.get("owner")
+    was = situation.previous.document.get("owner") if situation.previous else owner
+    if actor and (owner != was or uuid_of(owner or "") == actor):
+        message = "the owner is named by the provider itself, not on its behalf"
+        yield Fault("ASSET-OWNER-1", Severity.REJECT, message, "/owner", "owner")
+
+
 def is_effective_from_today(situation: Situation) -> Iterable[Fault]:
     """A06: today or later, when it is given or changed (domain 3.4, row 7)."""
     effective = situation.document.get("effectiveDate")
@@ -92,7 +101,7 @@ def has_own_friendly_code(situation: Situation) -> Iterable[Fault]:
     for claim in _friendly_claim(situation.document, situation.caller.organisation):
         holder = situation.register.holder(claim)
         if holder is not None and holder != uuid_of(situation.document["id"]):
-            message = f"another of your assets has this friendly code: assets/{holder}"
+            message = "another of your assets has this friendly code" + ("" if situation.caller.actor else f": assets/{holder}")
             yield Fault("FRIENDLY_CODE_TAKEN", Severity.REJECT, message, "/friendlyCode", "friendlyCode")
 
 
@@ -148,7 +157,7 @@ def _manager(asset: Document | str, situation: Situation | None = None) -> str:
 
 def _already(situation: Situation, holder: str) -> str:
     if _manager(holder, situation) == situation.caller.organisation:
-        return f"you have registered this asset already: assets/{holder}"
+        return "you have registered this asset already" + ("" if situation.caller.actor else f": assets/{holder}")
     return "this asset is already registered; use the switch of provider when it is available"
 
 
@@ -266,6 +275,7 @@ def plain_checks(document: Document) -> list[Fault]:
 
 DOCUMENT_RULES = (
     Rule(owner_is_registered, ("A03",)),
+    Rule(delegate_leaves_owner_alone, ("ASSET-OWNER-1",)),
     Rule(owner_may_be_registered, ("consent-not-available",)),
     Rule(is_effective_from_today, ("A06",)),
     Rule(is_commissioned_by_today, ("A13",)),

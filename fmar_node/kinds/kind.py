@@ -167,6 +167,8 @@ class Action:
     """What has to be granted to who does it on behalf of another; None: nobody may."""
     user_role: UserRole = UserRole.ADMINISTRATOR
     """The least role of a person that does it for its organisation."""
+    names_version: Callable[[Document], bool] = lambda _: False
+    """Of which records a named action says which version it is about (If-Match), as every update does."""
     is_open_to_applicants: bool = False
     """Whether a person that has no organisation yet may take it, as far as a policy permits."""
     is_nodes_own: bool = False

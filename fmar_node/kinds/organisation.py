@@ -427,6 +427,7 @@ ORGANISATION = Kind(
             state_rule="ORGANISATION-APPROVE-2",
             apply=approved,
             consequences=first_administrator,
+            names_version=lambda document: "applicant" in document,
             note_terms=frozenset({"approvalReason"}),
         ),
         "rejection": Action(

@@ -29,7 +29,7 @@ from fmar_node.web.exchange import PRIVATE, Exchange
 from fmar_node.web.negotiation import content_type
 from fmar_node.web.noted import noted_of
 from fmar_node.web.problems import problem
-from fmar_node.web.records import KEY_CHARS, Records, encoded, exchange_of
+from fmar_node.web.records import KEY_CHARS, Records, check_whole, encoded, exchange_of
 
 NDJSON = "application/x-ndjson"
 TOGETHER = 16
@@ -84,6 +84,8 @@ class Batch:
             self.exchange.node.settings.base_url, LD_JSON, row, ("*",) if known else None, key,
             digest_of("POST", "/assets/batch", LD_JSON, row),
         )  # fmt: skip
+        if known:
+            check_whole(self.exchange.node.reader.current("assets", known, self.caller))
         outcome = await self.room.run(self.exchange, submission)
         if outcome.receipt is None:
             return {"row": number, "status": 200, "errors": [fault.as_json() for fault in outcome.faults]}

@@ -20,7 +20,7 @@ from fmar_node.access.reveal import reveal
 from fmar_node.checks.report import validation_report
 from fmar_node.clock import parse_stamp
 from fmar_node.drafting import Submission, digest_of
-from fmar_node.errors import Conflict, FmarError, Invalid, Malformed, TooMany
+from fmar_node.errors import Conflict, FmarError, Forbidden, Invalid, Malformed, TooMany
 from fmar_node.identity import is_uuid, new_record_id
 from fmar_node.kinds import Kind
 from fmar_node.read import Shown, not_here
@@ -194,6 +194,8 @@ class Records:
             raise Malformed("malformed-request", f"an Idempotency-Key has at most {KEY_CHARS} characters")
         digest = digest_of(request.method, request.url.path, media_type, body)
         if_match = entity_tags(exchange.header("if-match"))
+        if request.method == "PUT":
+            check_whole(node.reader.current(self.kind.plural, id_, caller))
         if media_type == MERGE_PATCH:
             shown = node.reader.current(self.kind.plural, id_, caller)
             body, media_type = encoded(merge(shown.version.document, jsonld.read_json(body, node.settings))).encode(), LD_JSON
@@ -209,7 +211,7 @@ class Records:
         """The write path, once per idempotency key at a time."""
         dry_run = _is_dry(exchange.request.query_params)
         noted_of(exchange.request).is_trial = dry_run
-        running = (submission.caller.party, submission.idempotency)
+        running = (submission.caller.sender, submission.idempotency)
         if submission.idempotency:
             if running in self.running:
                 raise Conflict("idempotency-key-running", "the first request with this key is still running", headers={"Retry-After": "1"})
@@ -249,6 +251,12 @@ class Records:
         assert version is not None
         document = reveal(version.document, exchange.node.standings.of(caller), exchange.node.vocabulary)
         return Shown(version, document or {"id": version.iri, "type": self.kind.class_name}, receipt.number)
+
+
+def check_whole(shown: Shown) -> None:
+    """Forbidden where somebody would replace what it sees only part of: what it does not see would be gone."""
+    if shown.document != shown.version.document:
+        raise Forbidden("not-permitted", "you see only part of this record: change it with PATCH (application/merge-patch+json)")
 
 
 async def look_up(request: Request) -> Response:

@@ -32,6 +32,8 @@ MATRIX = {
     Relation.NATIONAL:    "open operational",
     Relation.GRANTED:     "open operational commercial",
     Relation.GRANTED_PERSONAL: "open operational commercial personal",
+    Relation.PASSPORT:    "open operational",
+    Relation.CONTACTS:    "open operational            personal",
     Relation.PUBLIC:      "open",
 }  # fmt: skip
 MANAGER, OWNER, OTHER = (f"0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b{number}" for number in (11, 12, 13))

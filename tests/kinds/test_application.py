@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from fmar_node.access.caller import Applicant, Caller, applying
-from fmar_node.errors import Conflict, Forbidden, Invalid, NotFound
+from fmar_node.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionMissing, Stale
 from fmar_node.record import Receipt
+from fmar_node.representation import fingerprint
 from tests.market import Market, battery, organisation, refused
 
 ADA, EVE = Applicant("https://idp.example|ada", "ada@new.example"), Applicant("https://idp.example|eve", "eve@new.example")
@@ -44,6 +45,18 @@ def test_whoever_applied_becomes_the_administrator(market: Market) -> None:
     assert {"applicant", "applicantEmail"} & market.current("organisations", made.id).document.keys() == set()
     with refused("ORGANISATION-UPDATE-2", as_=Forbidden):  # it is its administrator's from now on
         market.update(applying(ADA), "organisations", made.id, organisationTradingName="Mine")
+
+
+def test_what_is_approved_is_the_version_that_was_looked_at(market: Market) -> None:
+    """An applicant that changes who it is after its evidence was seen is looked at again."""
+    made, operator = apply(market), market.callers["operator"]
+    seen = fingerprint(market.current("organisations", made.id).document)
+    market.update(applying(ADA), "organisations", made.id, organisationLegalName="Somebody Else")
+
+    with pytest.raises(PreconditionMissing):
+        market.submit(operator, "organisations", {}, "approval", made.id)
+    with pytest.raises(Stale):
+        market.submit(operator, "organisations", {}, "approval", made.id, if_match=(seen,))
 
 
 def test_one_application_at_a_time(market: Market) -> None:

@@ -286,6 +286,34 @@ def test_a_delegate_has_nothing_of_its_grantors_other_rights(market: Market) -> 
     assert "applicationKey" not in sees(market, acting, acting.organisation, "organisations")
 
 
+def test_permissions_on_assets_end_with_the_role_that_they_need(market: Market) -> None:
+    id_ = asset(market)
+    market.grant("fsp-a", "platform", "READ", "PASSPORT")
+    market.update(market.callers["operator"], "organisations", market.callers["platform"].organisation, organisationRoles=["SUPPLIER"])
+
+    assert sees(market, market.as_known(market.callers["platform"]), id_) == set()
+    assert market.projected().deviations() == []
+
+
+def test_an_offer_that_nobody_accepts_makes_nobody_wait(market: Market) -> None:
+    before = market.as_known(market.callers["platform"]).since
+
+    market.offer("fsp-a", "platform", "READ")
+
+    assert market.as_known(market.callers["platform"]).since == before
+
+
+def test_a_delegate_is_not_told_of_assets_that_were_not_granted(market: Market) -> None:
+    """C8: neither a friendly code nor a serial number leads it to another asset of its provider."""
+    one, other = (market.submit(market.callers["fsp-a"], "assets", battery(serial, friendlyCode=serial)).id for serial in ("S-1", "S-2"))
+    market.grant("fsp-a", "platform", "READ", "UPDATE", assets=[one])
+
+    for change in ({"friendlyCode": "S-2"}, {"serialNumber": "S-2"}):
+        with pytest.raises((Conflict, Invalid)) as refusal:
+            market.update(market.acting("platform", "fsp-a"), "assets", one, **change)
+        assert other not in str(refusal.value) + repr(refusal.value.faults)
+
+
 def test_suspension_of_either_side_stops_it_and_reinstatement_brings_it_back(market: Market) -> None:
     id_ = asset(market)
     market.grant("fsp-a", "platform", "READ")

@@ -231,3 +231,50 @@ def test_a_passport_is_pulled_with_contacts_only_where_they_were_granted(pair: P
     assert {"vatRegistrationNumber", "primaryContactEmail"} & before == set()
     assert {"vatRegistrationNumber", "primaryContactEmail"} & passport == {"vatRegistrationNumber"}
     assert {"vatRegistrationNumber", "primaryContactEmail"} <= pulled()
+
+
+def test_who_sees_part_of_a_record_patches_it_and_is_not_told_the_rest(pair: Pair) -> None:
+    """A14: neither a trial nor a replacement shows, or takes away, what was not granted."""
+    pair.grant("READ", "UPDATE")
+    with pair.client(pair.provider) as client:
+        made = pair.register(client)
+    asset, whole = made.headers["Location"], made.json()
+    patch = {"If-Match": "*", "Content-Type": "application/merge-patch+json"}
+
+    with pair.client(pair.platform, acting=True) as client:
+        seen = client.get(asset)
+        trial = client.patch(f"{asset}?dry-run=true", content=b'{"assetName": "Trial"}', headers=patch).json()["document"]
+        put = client.put(asset, content=seen.content, headers={**LD_JSON, "If-Match": seen.headers["ETag"]})
+        line = client.post("/assets/batch", content=json.dumps([seen.json()]), headers={"Content-Type": "application/json"})
+        owner = client.patch(asset, content=json.dumps({"owner": pair.platform.organisation, "ownerName": None}), headers=patch)
+    with pair.client(pair.provider) as client:
+        after = client.get(asset).json()
+
+    assert {"serialNumber", "importMPAN"} & trial.keys() == set() and trial["assetName"] == "Trial"
+    assert (put.status_code, json.loads(line.text)["status"]) == (403, 403)
+    assert owner.json()["errors"][0]["code"] == "ASSET-OWNER-1"
+    assert after == whole
+
+
+def test_nobody_registers_itself_as_owner_on_behalf_of_another(pair: Pair) -> None:
+    """A14: an owner would see the record for good."""
+    pair.grant("READ", "REGISTER")
+
+    with pair.client(pair.platform, acting=True) as client:
+        answer = pair.register(client, owner=pair.platform.organisation, ownerName=None)
+
+    assert answer.json()["errors"][0]["code"] == "ASSET-OWNER-1"
+
+
+def test_an_idempotency_key_is_one_providers_and_one_platforms(pair: Pair) -> None:
+    """A14: what was sent for one provider is no answer for another."""
+    other = Pair(pair.live, newcomer(pair.live, "FSP")[1], pair.platform)
+    document, headers = pair.live.battery(serialNumber=None), {**LD_JSON, "Idempotency-Key": "both"}
+    answers = []
+    for each in (pair, other):
+        each.grant("READ", "REGISTER")
+        with each.client(each.platform, acting=True) as client:
+            answers.append(client.post("/assets", json=document | {"justification": [{"rule": rule, "text": "x"} for rule in ("A03", "A20", "A21", "DUPLICATE_PROBABLE")]}, headers=headers))
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert [answer.json()["managedBy"] for answer in answers] == [pair.provider.organisation, other.provider.organisation]

@@ -494,7 +494,7 @@ def test_a_person_applies_for_an_organisation_and_comes_back_as_its_administrato
     path = urlsplit(made.headers["Location"]).path
     seen = browser.client.get(path).json()
     refused = browser.send("POST", "/users", json={"type": "User", "userEmail": "x@example.org"}, headers=LD_JSON)
-    assert live.client("operator").post(f"{path}/approval").status_code == 200
+    assert live.client("operator").post(f"{path}/approval", headers={"If-Match": live.client("operator").get(path).headers["ETag"]}).status_code == 200
     back = Browser(live, sub).signed_in().who()
 
     assert (made.status_code, seen["organisationStatus"], browser.who()["applicant"]) == (201, "PENDING_APPROVAL", f"{sub}@example.org")
