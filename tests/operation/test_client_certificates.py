@@ -95,7 +95,7 @@ class Guest:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     authority, port = Authority(tmp_path_factory.mktemp("authority")), free_port()
-    node = Secure(tmp_path_factory.mktemp("behind"), authority, port, FMAR_TRUSTED_PROXIES="127.0.0.1", FORWARDED_ALLOW_IPS="*")
+    node = Secure(tmp_path_factory.mktemp("behind"), authority, port, FMAR_TOKEN_REFUSALS="0", FMAR_TRUSTED_PROXIES="127.0.0.1", FORWARDED_ALLOW_IPS="*")
     node.participants = {"fsp-a": {"roles": ["FSP"]}, "fsp-b": {"roles": ["FSP"]}}
     first, *others = sorted(INSTALLED, reverse=True)
     with ExitStack() as stack:
