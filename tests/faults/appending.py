@@ -53,7 +53,7 @@ class Appending:
             journal = self.open()
             with journal.batch() as batch:
                 for number in numbers:
-                    batch.append(draft(number, self.size, state="None", is_live=False))
+                    batch.append(draft(number, self.size, state="", is_live=False))
         except FmarError as error:
             self.refused += numbers
             return error.code

@@ -39,7 +39,7 @@ def numbers_in(folder: Path) -> list[int]:
     journal = opened(folder)
     held = [int(row[0].rpartition("-")[2], 16) for row in journal.connection.execute("SELECT record FROM entry ORDER BY idx")]
     with journal.batch() as batch:
-        assert batch.append(draft(999_999, state="None", is_live=False)) == len(held)
+        assert batch.append(draft(999_999, state="", is_live=False)) == len(held)
     journal.close()
     (folder / "keys").mkdir()
     (folder / "keys" / "lookup.key").write_bytes(LOOKUP_KEY)

@@ -171,7 +171,7 @@ def assert_kept(traced: Traced, end: int, keeps: float, seed: int, folder: Path)
         assert not told or tree_root(journal.register, told).hex() == root
         assert not told or size % EACH == 1
         with journal.batch() as batch:
-            batch.append(draft(999_999, state="None", is_live=False))
+            batch.append(draft(999_999, state="", is_live=False))
         journal.close()
     if told:
         assert f"{size + 1} entries" in verify_journal(Folder(image / "node"))
