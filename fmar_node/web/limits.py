@@ -5,7 +5,7 @@ Rules kept here:
   otherwise, and a credential that does not hold too; so nobody uses up what is another's;
 - who has nothing left, and was told so several times in this second, is refused before its proof is looked at, and told no
   figures: the token alone may be stolen;
-- refusals beyond the first few of a second are answered late, so that who sends the next request upon the answer to the
+- refusals for too much, of whatever kind, beyond the first few of a second are answered late, so that who sends the next request upon the answer to the
   last slows itself down; so many may wait at once, and beyond them connections are closed;
 - a token request that is right is answered whatever was sent before, late where its client has nothing left;
 - figures are a caller's own (RateLimit, draft-ietf-httpapi-ratelimit-headers-11).
@@ -205,7 +205,7 @@ class Limited:
             message["headers"] += self.limits.told(account)
             if not refused and not state.get("is_over"):
                 return
-        is_flood = state.get("is_over", False) or (refused is not None and refused.code == CODE)
+        is_flood = state.get("is_over", False) or isinstance(refused, TooMany)
         if not account and not is_flood and (state["has_credential"] or (refused and scope["path"] == TOKEN)):
             is_flood = self.limits.punish(address_of(HTTPConnection(scope)))
         if is_flood:

@@ -76,10 +76,10 @@ def _is_whole(came: bytearray) -> bool:
 class Flood:
     """A flooder with 50 connections, as a context manager: within, it has been refused and goes on."""
 
-    def __init__(self, url: str, requests: Sequence[Sequence[bytes]]) -> None:
+    def __init__(self, url: str, requests: Sequence[Sequence[bytes]], refusal: bytes) -> None:
         spawn = multiprocessing.get_context("spawn")
         self.ours, theirs = spawn.Pipe()
-        self.process = spawn.Process(target=flood, args=(url, requests, theirs), daemon=True)
+        self.process = spawn.Process(target=flood, args=(url, requests, refusal, theirs), daemon=True)
         self.sent = Sent({}, 1.0)
 
     def __enter__(self) -> Flood:
@@ -95,8 +95,8 @@ class Flood:
         self.process.join()
 
 
-def flood(url: str, requests: Sequence[Sequence[bytes]], told: Connection) -> None:
-    """Sends until it is told that it is enough; counts from the first refusal on, of which it tells."""
+def flood(url: str, requests: Sequence[Sequence[bytes]], refusal: bytes, told: Connection) -> None:
+    """Sends until it is told that it is enough; counts from the first `refusal` on, of which it tells."""
     address = urlsplit(url)
     waiting = [list(each)[::-1] for each in requests]
     with selectors.DefaultSelector() as selector:
@@ -116,7 +116,7 @@ def flood(url: str, requests: Sequence[Sequence[bytes]], told: Connection) -> No
                 if came and not _is_whole(came):
                     continue
                 status = bytes(came[9:10]).decode() or "closed without answer "
-                if not since and b"rate-limited" in came:
+                if not since and refusal in came:
                     since = time.perf_counter()
                     told.send("refused")
                 if since:
@@ -142,13 +142,13 @@ def dealt_out(make: Callable[[int], bytes]) -> list[list[bytes]]:
     return [[make(EACH * connection + place) for place in range(EACH)] for connection in range(CONNECTIONS)]
 
 
-def rounds(node: Served, quiet: Callable[[], list[bytes]], loud: Callable[[], list[list[bytes]]], count: int, rest: float) -> tuple[list[list[float]], list[list[float]], list[Sent]]:
-    """Latencies of each round alone and beside the flood, in turns, and what the flooder sent; `rest` seconds lie between."""
+def rounds(node: Served, quiet: Callable[[], list[bytes]], loud: Callable[[], list[list[bytes]]], refusal: bytes, count: int, rest: float) -> tuple[list[list[float]], list[list[float]], list[Sent]]:
+    """Latencies of each round alone and beside the flood, in turns, and what the flooder sent; a flood has begun with such a `refusal`."""
     alone, beside, sent = [], [], []
     for _ in range(count):
         alone.append(paced(node.url, quiet()))
         flooding, asked = loud(), quiet()
-        with Flood(node.url, flooding) as other:
+        with Flood(node.url, flooding, refusal) as other:
             beside.append(paced(node.url, asked))
         sent.append(other.sent)
         time.sleep(rest)

@@ -40,6 +40,8 @@ HEAVY = f"""PREFIX f: <{FMAR}> SELECT ?maker (COUNT(*) AS ?n) (SUM(?kw * ?other)
 {{ ?a f:manufacturer ?maker ; f:ratedCapacity ?kw . ?b f:manufacturer ?maker ; f:ratedCapacity ?other }} GROUP BY ?maker"""
 QUIET = 250
 """Requests of the quiet tenant in a round."""
+REFUSED = {"lookups and reads": b"rate-limited", "heavy queries": b"HTTP/1.1 429"}
+"""What a flooder has to be told to be over its limit."""
 RUNAWAY = f"SELECT (COUNT(*) AS ?n) {{ {' '.join(f'VALUES ?v{place} {{ {chr(32).join(map(str, range(30)))} }}' for place in range(7))} }}"
 
 
@@ -239,7 +241,7 @@ class Reach:
                     def flooding(make: Callable[[Signer, int], bytes] = make) -> list[list[bytes]]:
                         return dealt_out(partial(make, Signer(population.profiles["fsp-2"])))
 
-                    alone, beside, sent = rounds(node, sending, flooding, ROUNDS, rest=11.0)
+                    alone, beside, sent = rounds(node, sending, flooding, REFUSED[mix], ROUNDS, rest=11.0)
                     before, during = percentiles(alone), percentiles(beside)
                     print(f"  {mix}: {sent[-1]}", flush=True)
                     for name, one, other in zip(("p50", "p95", "p99"), before, during, strict=True):
