@@ -60,8 +60,9 @@ class Limits:
     def is_flood(self, sender: str, application: str) -> bool:
         """Whether this caller has nothing left, and was told so several times in this second."""
         now = time.monotonic()
-        is_over = self.organisations.left(sender, now) < 1 or self.applications.left(f"{sender} {application}", now) < 1
-        return is_over and self.refusals.left(sender, now) < 1
+        if self.refusals.left(sender, now) >= 1:
+            return False
+        return self.organisations.left(sender, now) < 1 or self.applications.left(f"{sender} {application}", now) < 1
 
     def has_plenty(self, sender: str) -> bool:
         """Whether more than half of its allowance is left."""
