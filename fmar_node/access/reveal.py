@@ -8,6 +8,7 @@ caller is concerned, and its ETag and version count follow from that alone.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
@@ -141,7 +142,13 @@ def is_public(document: Document) -> bool:
 
 def tiers(document: Document, caller: Caller) -> frozenset[Tier]:
     """The tiers of this record that are open to the caller; empty when it sees nothing of it."""
-    return frozenset().union(*(SEES[relation] for relation in relations(document, caller)))
+    return opened_by(relations(document, caller))
+
+
+@functools.cache
+def opened_by(found: frozenset[Relation]) -> frozenset[Tier]:
+    """The tiers that these relations open together."""
+    return frozenset().union(*(SEES[relation] for relation in found))
 
 
 def reveal(document: Document, caller: Caller, vocabulary: Vocabulary) -> Document | None:

@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,8 +20,7 @@ from tests.benchmarks.growth import GROWTH_HEAD, grown
 from tests.benchmarks.picture import bars
 from tests.benchmarks.reach import HEAD, Figure, Reach
 from tests.benchmarks.service import Shelf
-from tests.benchmarks.trust import HEAD as TRUST_HEAD
-from tests.benchmarks.trust import measured as trusted
+from tests.benchmarks.trust import TRUST_HEAD, TRUST_ROWS, Trust
 
 DOCS = Path(__file__).parents[2] / "docs"
 MOST_REGISTERS = 10_000
@@ -31,11 +31,11 @@ ROWS = ("lookup", "area", "registers", "register", "commit", "restart", "runaway
 def options() -> argparse.Namespace:
     found = argparse.ArgumentParser(prog="make bench ARGS=...")
     found.add_argument("--assets", default="10000", help="sizes of the register, as in 1000,10000,100000")
-    found.add_argument("--only", action="append", choices=ROWS, help="one row, or several of them")
+    found.add_argument("--only", action="append", choices=(*ROWS, *TRUST_ROWS), help="one row, or several of them")
     found.add_argument("--quiet", action="append_const", const="quiet", dest="only", help="only the latency of a quiet tenant beside a flood")
+    found.add_argument("--trust", action="store_true", help="only what trust costs: credentials, grants, revocation, keys that change")
     found.add_argument("--growth", default="", help="measure growth at these sizes instead, as in 1000,10000,100000,1000000")
     found.add_argument("--graph-seconds", type=float, default=3600.0, help="longest time to fill a graph, with --growth")
-    found.add_argument("--trust", action="store_true", help="measure what credentials cost instead")
     found.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md or docs/growth.md")
     return found.parse_args()
 
@@ -46,8 +46,8 @@ def machine() -> str:
     return f"{os.cpu_count()} cores ({model}), {memory:.0f} GB, {platform.system()} {platform.release()}, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}"
 
 
-def put(page: Path, table: str, mark: str = "table") -> None:
-    """Replaces what stands between the page's marks."""
+def put(page: Path, table: str, mark: str) -> None:
+    """Replaces what stands between the page's marks of this name."""
     before, _, rest = page.read_text("utf-8").partition(f"<!-- {mark} -->\n")
     after = rest.partition(f"<!-- /{mark} -->\n")[2]
     page.write_text(f"{before}<!-- {mark} -->\n{table}\n<!-- /{mark} -->\n{after}", "utf-8")
@@ -68,19 +68,22 @@ def measured(shelf: Shelf, scratch: Path, chosen: argparse.Namespace) -> list[Fi
     return figures
 
 
+def trusted(trust: Trust, only: list[str] | None) -> Iterator[str]:
+    for name in only or TRUST_ROWS:
+        for finding in trust.rows[name]():
+            print(finding.row, flush=True)
+            yield finding.row
+
+
 def main() -> None:
     chosen = options()
     command = "make bench ARGS=\"" + " ".join(word for word in sys.argv[1:] if word != "--write") + "\""
-    if chosen.trust:
-        table = "\n".join([TRUST_HEAD, *trusted()])
-        print(table)
-        if chosen.write:
-            put(DOCS / "benchmarks.md", f"`{command}` on {machine()}\n\n{table}", "trust")
-        return
     with tempfile.TemporaryDirectory(prefix="fmar-bench-") as folder:
         scratch = Path(folder)
-        shelf = Shelf(scratch)
-        if chosen.growth:
+        shelf, mark = Shelf(scratch), "table"
+        if chosen.trust:
+            page, mark, table = DOCS / "benchmarks.md", "trust", "\n".join([TRUST_HEAD, *trusted(Trust(shelf, scratch), chosen.only)])
+        elif chosen.growth:
             rows = [row.text for size in sizes(chosen.growth) for row in [grown(shelf, size, chosen.graph_seconds)]]
             page, table = DOCS / "growth.md", "\n".join([GROWTH_HEAD, *rows])
         else:
@@ -89,7 +92,7 @@ def main() -> None:
             if chosen.write:
                 (DOCS / "benchmarks.svg").write_text(bars(figures), "utf-8")
     if chosen.write:
-        put(page, f"`{command}` on {machine()}\n\n{table}")
+        put(page, f"`{command}` on {machine()}\n\n{table}", mark)
 
 
 if __name__ == "__main__":
