@@ -6,10 +6,12 @@ the same document is the same bytes; decimals are text in `ld+json` and numbers 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator
+from json.encoder import encode_basestring
 from typing import Any
 
 import pyoxigraph as ox
@@ -38,31 +40,38 @@ PREFIXES = {
 }
 
 
+@functools.lru_cache(4_096)
+def _node(iri: str) -> ox.NamedNode:
+    """A node of the vocabulary: predicates, classes, datatypes and codes come again and again, records do not."""
+    return ox.NamedNode(iri)
+
+
 def triples(document: Document, vocabulary: Vocabulary) -> Iterator[ox.Triple]:
     """The triples of a document and its parts."""
     subject = ox.NamedNode(document["id"])
-    yield ox.Triple(subject, ox.NamedNode(RDF_TYPE), ox.NamedNode(FMAR + document["type"]))
+    yield ox.Triple(subject, _node(RDF_TYPE), _node(FMAR + document["type"]))
     for name, value in document.items():
         if name in ("id", "type", "@context"):
             continue
         term = vocabulary.terms[name]
-        for each in value if isinstance(value, list) else [value]:
+        predicate = _node(term.iri)
+        for each in value if isinstance(value, list) else (value,):
             if term.kind is TermKind.PART:
-                yield ox.Triple(subject, ox.NamedNode(term.iri), ox.NamedNode(each["id"]))
+                yield ox.Triple(subject, predicate, ox.NamedNode(each["id"]))
                 yield from triples(each, vocabulary)
             else:
-                yield ox.Triple(subject, ox.NamedNode(term.iri), _object(term, each))
+                yield ox.Triple(subject, predicate, _object(term, each))
 
 
 def _object(term: Term, value: Any) -> ox.NamedNode | ox.Literal:
-    if term.kind is TermKind.RECORD:
-        return ox.NamedNode(value)
-    if term.kind is TermKind.CODE:
-        return ox.NamedNode(value if ":" in value else f"{CODES}{term.scheme}#{value}")
     if term.kind is TermKind.TEXT:
         return ox.Literal(value)
+    if term.kind is TermKind.CODE:
+        return _node(value if ":" in value else f"{CODES}{term.scheme}#{value}")
+    if term.kind is TermKind.RECORD:
+        return ox.NamedNode(value)
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return ox.Literal(text, datatype=ox.NamedNode(term.range))
+    return ox.Literal(text, datatype=_node(term.range))
 
 
 def serialise(document: Document, media_type: str, vocabulary: Vocabulary) -> bytes:
@@ -86,7 +95,20 @@ def serialise_triples(found: Iterable[ox.Triple], media_type: str) -> bytes:
 
 
 def json_bytes(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n"
+    """What `json.dumps` makes of it with an indent of 2, in half the time: with an indent, that is Python's alone."""
+    return f"{_indented(value, chr(10))}\n".encode()
+
+
+def _indented(value: Any, start: str) -> str:
+    """`start` is the line break and the indent of the line that the value stands in."""
+    if isinstance(value, str):
+        return encode_basestring(value)
+    inner = f"{start}  "
+    if isinstance(value, dict) and value:
+        return f"{{{inner}{f',{inner}'.join([f'{encode_basestring(name)}: {_indented(each, inner)}' for name, each in value.items()])}{start}}}"
+    if isinstance(value, list | tuple) and value:
+        return f"[{inner}{f',{inner}'.join([_indented(each, inner) for each in value])}{start}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def with_numbers(document: Document, vocabulary: Vocabulary) -> Document:
@@ -95,12 +117,11 @@ def with_numbers(document: Document, vocabulary: Vocabulary) -> Document:
 
 
 def _numeric(name: str, value: Any, vocabulary: Vocabulary) -> Any:
+    if isinstance(value, str):
+        return float(value) if name in vocabulary.decimals else value
     if isinstance(value, list):
         return [_numeric(name, each, vocabulary) for each in value]
-    if isinstance(value, dict):
-        return with_numbers(value, vocabulary)
-    term = vocabulary.terms.get(name)
-    return float(value) if term and term.kind is TermKind.DECIMAL else value
+    return with_numbers(value, vocabulary) if isinstance(value, dict) else value
 
 
 def fingerprint(document: Document) -> str:

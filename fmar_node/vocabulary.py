@@ -153,6 +153,11 @@ class Vocabulary:
     def by_iri(self) -> dict[str, Term]:
         return {term.iri: term for term in self.terms.values()}
 
+    @cached_property
+    def decimals(self) -> frozenset[str]:
+        """The names of the terms whose values are decimals."""
+        return frozenset(term.name for term in self.terms.values() if term.kind is TermKind.DECIMAL)
+
     def suggestion(self, wrong: str, class_name: str) -> str | None:
         """The term of that class that a misspelt key most likely meant."""
         known = {term.name.lower(): term.name for term in self.classes.get(class_name, ())}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pyld import jsonld as pyld
 
 from fmar_node.judge import Judgement, Paper, judge
-from fmar_node.representation import FORMATS, JSON, LD_JSON, RDF_FORMATS, fingerprint, serialise, triples
+from fmar_node.representation import FORMATS, JSON, LD_JSON, RDF_FORMATS, fingerprint, json_bytes, serialise, triples
 from fmar_node.vocabulary import CODES, CONTEXT, FMAR, XSD, Document, TermKind, Tier
 from tests.market import BASE, SETTINGS, battery, mpan, named, shapes, vocabulary
 
@@ -306,3 +306,16 @@ def test_a_meter_point_stays_text_in_every_format() -> None:
     for media_type in FORMATS:
         assert mpan(1).encode() in serialise(document, media_type, vocabulary())
     assert json.loads(serialise(document, JSON, vocabulary()))["importMPAN"] == mpan(1)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@FEW
+@given(VALUES)
+def test_json_is_indented_as_the_library_does_it(value: Any) -> None:
+    assert json_bytes(value) == json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n"

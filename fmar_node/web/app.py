@@ -119,7 +119,7 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
 
 def _add_routes(app: FastAPI) -> None:
     def add(path: str, endpoint: Any, *methods: str) -> None:
-        """A route that answers, as plain as can be, and behind it one that is there to be described."""
+        """A route that answers, as plain as can be, and behind all of these one that is there to be described."""
         app.router.routes.append(Plain(path, endpoint, methods=list(methods or ("GET",)), include_in_schema=False))
         app.add_api_route(path, endpoint, methods=list(methods or ("GET",)), response_model=None, name=path)
 
@@ -170,6 +170,7 @@ def _add_routes(app: FastAPI) -> None:
     add("/metrics", metrics)
     add("/security-log", security.page)
     add("/docs", documentation.page)
+    app.router.routes.sort(key=lambda route: not isinstance(route, Plain))
 
 
 async def start(request: Request) -> Response:
