@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,16 +99,20 @@ class Trust:
 
     def grants(self) -> Iterator[Finding]:
         """A platform that 200 providers have granted their assets: its requests, its graph, and what a grant that comes and goes costs."""
-        population = granted(self.scratch / "granted", f"http://127.0.0.1:{free_port()}", Plan(ASSETS, PROVIDERS), LARGE)
-        rebuild_graph(population.folder)
         alone = self.shelf.register(Plan(ASSETS, 1))
-        with served(population, **UNLIMITED) as node:
-            yield from self._requests(node)
+        with served(self._granted("granted"), **UNLIMITED) as node:
             with served(alone, **UNLIMITED) as other:
                 yield self._graph(node, other)
+            yield from self._requests(node)
             yield from self._revocations(node)
+        with served(self._granted("large", LARGE), **UNLIMITED) as node:
             for size in LARGE:
                 yield from self._large(node, size)
+
+    def _granted(self, name: str, large: Sequence[int] = ()) -> Population:
+        population = granted(self.scratch / name, f"http://127.0.0.1:{free_port()}", Plan(ASSETS, PROVIDERS), large)
+        rebuild_graph(population.folder)
+        return population
 
     def _requests(self, node: Served) -> Iterator[Finding]:
         profiles, own = node.population.profiles, node.population.assets_of(0)
@@ -119,15 +123,15 @@ class Trust:
             requests = [signers[name].request("GET", f"/assets/{own[turn % len(own)].id}", Accept="text/turtle") for turn in range(200)]
             return drive(node.url, [requests]).median
 
-        many, one = medians(lambda: asked("platform"), lambda: asked("platform-one"), 9)
+        many, one = medians(lambda: asked("platform"), lambda: asked("platform-one"), 21)
         yield Finding("record read by a platform with 200 delegations", f"{1000 * many:.2f} ms", f"with 1: {1000 * one:.2f} ms", many / one)
         with written(node, writer) as rate:
-            many, one = medians(lambda: asked("platform"), lambda: asked("platform-one"), 9)
+            many, one = medians(lambda: asked("platform"), lambda: asked("platform-one"), 21)
         yield Finding(f"the same while others register assets ({rate():,.0f}/s)", f"{1000 * many:.2f} ms", f"with 1: {1000 * one:.2f} ms", many / one)
 
     def _graph(self, node: Served, other: Served) -> Finding:
         platform, owner = Signer(node.population.profiles["platform"]), Signer(other.population.profiles["fsp-0"])
-        many, one = medians(lambda: drive(node.url, [[platform.query(JOIN)] * 1]).seconds, lambda: drive(other.url, [[owner.query(JOIN)]]).seconds, 15)
+        many, one = medians(lambda: drive(node.url, [[platform.query(JOIN)]]).seconds, lambda: drive(other.url, [[owner.query(JOIN)]]).seconds, 15)
         return Finding("join of 5 patterns over the graph of 200 grants", f"{1000 * many:.1f} ms", f"an organisation that manages the same assets itself: {1000 * one:.1f} ms", many / one)
 
     def _revocations(self, node: Served) -> Iterator[Finding]:
