@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,15 @@ import pytest
 
 from tests.live import Live
 from tests.market import Market
+from tests.operation.secure import Authority
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trusts_nobody_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test asks the world: one authority of its own, instead of a hundred and fifty that each new client would read."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SSL_CERT_FILE", str(Authority(tmp_path_factory.mktemp("trust")).ca))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +49,16 @@ def market(founded: Market, tmp_path: Path) -> Iterator[Market]:
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A node served by `fmar serve` on loopback, with the same participants and their own keys; its graph follows fast."""
-    with Live(tmp_path_factory.mktemp("live"), FMAR_SNAPSHOT_SECONDS="0.2", FMAR_FRESHNESS_SECONDS="5") as node:
+    """A node served by `fmar serve` on loopback, with the same participants and their own keys; its graph follows fast,
+    and it counts no refused token requests: one test is not to use up another's."""
+    with Live(tmp_path_factory.mktemp("live"), FMAR_SNAPSHOT_SECONDS="0.2", FMAR_FRESHNESS_SECONDS="5", FMAR_TOKEN_REFUSALS="0") as node:
         yield node
+
+
+def pytest_configure() -> None:
+    """Hundreds of processes are started here: what the first one has compiled is there for the others."""
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_xdist_auto_num_workers() -> int:

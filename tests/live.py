@@ -73,15 +73,16 @@ class Live:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment, start_new_session=True)
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                if httpx.get(f"{self.url}/readyz").status_code == 200:
-                    return
-            except httpx.HTTPError:
-                pass
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
+        with httpx.Client(base_url=self.url, verify=False) as client:
+            while time.monotonic() < deadline:
+                try:
+                    if client.get("/readyz").status_code == 200:
+                        return
+                except httpx.HTTPError:
+                    pass
+                if self.process.poll() is not None:
+                    break
+                time.sleep(0.05)
         raise RuntimeError(f"the node did not start:\n{self.log.read_text()[-3000:]}")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:

@@ -26,7 +26,7 @@ from fmar_node.journal.register import Register, connect
 from fmar_node.keeping.places import forget
 from fmar_node.process import PACKAGE
 from fmar_node.settings import Settings, surroundings
-from fmar_node.store.snapshot import TEMPORARY
+from fmar_node.store.snapshot import TEMPORARY, is_there
 
 log = logging.getLogger("fmar.scrub")
 STEP_SECONDS = 0.05
@@ -43,7 +43,7 @@ class Scrub:
         """Scrubs what the newest erasure has left. OSError, sqlite3.Error or Unavailable where it could not; then it is due still."""
         index = pending(self.register)
         old = self.exchange(self.renewed())
-        self._wait(lambda: not any(snapshot.exists() for snapshot in old), self.settings.query_delivery_seconds)
+        self._wait(lambda: not any(map(is_there, old)), self.settings.query_delivery_seconds)
         finish(self.folder, index)
         log.info("scrubbed what erasures up to entry %d had left", index)
 

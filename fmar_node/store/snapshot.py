@@ -23,6 +23,11 @@ def discard(snapshot: Path) -> None:
         shutil.rmtree(going, ignore_errors=True)
 
 
+def is_there(snapshot: Path) -> bool:
+    """Whether anything is left of a snapshot, which is being removed perhaps."""
+    return snapshot.exists() or snapshot.with_name(snapshot.name + TEMPORARY).exists()
+
+
 def put_in_place(fresh: Path, store: Path) -> None:
     """A store that was made anew in the place of another, which goes; neither is open."""
     gone = store.with_name(store.name + TEMPORARY)

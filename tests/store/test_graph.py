@@ -11,7 +11,7 @@ import pyoxigraph as ox
 import pytest
 
 from fmar_node.store.graph import Change, Graph, vocabulary_triples
-from fmar_node.store.snapshot import discard, sweep
+from fmar_node.store.snapshot import TEMPORARY, discard, is_there, sweep
 from tests.store.conftest import OURS, THEIRS, triple
 
 AWKWARD = ['"', "\\", "a\nb\r\tc", "'''", "é𐀀\u2028", "} ; DROP ALL #", "\x01\x7f"]
@@ -189,3 +189,15 @@ def test_killed_in_mid_write_the_graph_holds_what_its_index_says(tmp_path):
     assert reached[0][0] >= 0
     assert reached[-1][0] > reached[0][0]
     assert {views for _, views in reached} == {3}
+
+
+def test_a_snapshot_is_there_until_its_last_byte_is_gone(tmp_path):
+    snapshot = tmp_path / "one"
+    snapshot.mkdir()
+    assert is_there(snapshot)
+
+    going = snapshot.rename(tmp_path / f"one{TEMPORARY}")
+    assert is_there(snapshot)
+
+    going.rmdir()
+    assert not is_there(snapshot)
