@@ -2,7 +2,8 @@
 
 Rules kept here: a child that dies costs at most the requests it was working on (they are told that nothing is known
 of their outcome), never the node; it is replaced at once, slower when it keeps dying; a document that breaks a judge is
-refused, a document whose judge was killed by somebody else is judged once more.
+refused, a document whose judge was killed by somebody else is judged once more; a writer tells of itself every second,
+and one that has fallen silent is killed: an engine that hangs may stop every thread of its process.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class WriterLink:
         assert self.child is not None
         child = self.child
         try:
-            while (frame := await child.receive()) is not None:
+            while (frame := await asyncio.wait_for(child.receive(), self.settings.writer_silence_seconds)) is not None:
                 header = frame[0]
                 if header.get("event") == "snapshot":
                     await self.on_snapshot(header["path"])
@@ -97,6 +98,9 @@ class WriterLink:
                     self.vitals = Vitals.from_json(header["vitals"])
                 elif (future := self.waiting.pop(header.get("id", -1), None)) and not future.done():
                     future.set_result(header)
+        except TimeoutError:
+            log.error("the writer has said nothing of itself for %s s; it is killed", self.settings.writer_silence_seconds)
+            child.kill()
         except (EOFError, ValueError, OSError) as error:
             log.error("the writer's socket: %s", error)
         self.child = None

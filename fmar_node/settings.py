@@ -141,6 +141,7 @@ class Settings(BaseModel):
     # writing
     commit_batch: int = Field(64, ge=1, description="most submissions that share one fsync")
     projector_backlog: int = Field(1_000, ge=1, description="entries that the graph may lag behind before commits wait")
+    writer_silence_seconds: float = Field(30.0, ge=2, description="a writer that has said nothing of itself for so long hangs: it is killed, and another one started")
 
     # keeping
     retention_days: int = Field(0, ge=0, description="days after which personal values of de-registered assets and withdrawn organisations are erased; 0: only on request")

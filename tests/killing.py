@@ -259,6 +259,6 @@ def stop_level(live: Live) -> int:
 @contextmanager
 def own_node(folder: Path) -> Iterator[Live]:
     """A node that may be killed, with one provider and two judges."""
-    with Live(folder, {"fsp-a": {"roles": ["FSP"]}}, FMAR_PROBES_PER_HOUR="1000000", FMAR_JUDGES="2") as live:
+    with Live(folder, {"fsp-a": {"roles": ["FSP"]}}, FMAR_PROBES_PER_HOUR="1000000", FMAR_JUDGES="2", FMAR_WRITER_SILENCE_SECONDS="6") as live:
         live.client("fsp-a"), live.client()
         yield live

@@ -8,6 +8,7 @@ Children are killed as an operator would: by their process id, found through /pr
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from collections import Counter
@@ -100,6 +101,18 @@ def test_a_retry_after_a_killed_writer_is_one_effect(node: Live) -> None:
     assert first.json() == again.json() == third.json()
     assert third.headers["Idempotent-Replayed"] == "true"
     assert journalled(node)[document["serialNumber"]] == 1
+
+
+def test_a_writer_that_hangs_is_replaced(node: Live) -> None:
+    hanging = children(node, WRITER)
+    for pid in hanging:
+        os.kill(pid, signal.SIGSTOP)
+
+    with writing(node, writers=2) as told:
+        told.wait_for_more(2)
+
+    assert told.repeats > 0 and not set(hanging) & set(children(node, WRITER))
+    assert_kept(node, told)
 
 
 def test_a_killed_judge_is_noticed_by_no_client(node: Live) -> None:
