@@ -13,6 +13,7 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -134,6 +135,12 @@ class WriterLink:
         if "refusal" in answer:
             raise error_from_json(answer["refusal"])
         return Receipt.from_json(answer["receipt"])
+
+    async def want(self, index: int) -> None:
+        """Tells the writer that a query waits for a snapshot that holds this entry."""
+        with suppress(ConnectionError):  # a writer that starts makes a snapshot first of all
+            if self.child:
+                await self.child.send({"wanted": index})
 
     async def close(self) -> None:
         """The writer finishes what it has and ends."""

@@ -253,7 +253,7 @@ class Node:
 
     async def query(self, question: Question, caller: Caller) -> Answer:
         """SPARQL inside the caller's window (`fmar_node.query`)."""
-        return await ask(self.queries, self.settings, question, caller)
+        return await ask(self.queries, self.settings, question, caller, self.writer.want)
 
     async def close(self) -> None:
         """Stops taking work, lets the writer finish, ends the children."""

@@ -8,7 +8,7 @@ is older than the caller's rights.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
@@ -30,6 +30,8 @@ GRAPH_FORMATS = {
     "application/ld+json": "jsonld",
     "application/rdf+xml": "rdfxml",
 }
+Want = Callable[[int], Awaitable[None]]
+"""Asks for a snapshot that holds a journal index."""
 SHARED_GRAPHS = ("views/public", "ontology", "shapes", "codes")
 
 
@@ -83,7 +85,7 @@ def _fits(name: str, wanted: str) -> bool:
     return wanted in (name, "*/*") or (wanted.endswith("/*") and name.startswith(wanted[:-1]))
 
 
-async def ask(pool: QueryPool, settings: Settings, question: Question, caller: Caller) -> Answer:
+async def ask(pool: QueryPool, settings: Settings, question: Question, caller: Caller, want: Want) -> Answer:
     """Evaluates a question in the caller's window; FmarError for every refusal.
 
     Who acts for another asks with a token of its own: its graph holds everything that anybody has granted it.
@@ -96,7 +98,7 @@ async def ask(pool: QueryPool, settings: Settings, question: Question, caller: C
     seconds = settings.query_seconds_default if question.seconds is None else question.seconds
     if not 0 < seconds <= settings.query_seconds:
         raise Malformed("malformed-request", f"timeout is more than 0 and at most {settings.query_seconds:g} seconds")
-    await fresh_enough(pool, settings, max(question.min_index, caller.since))
+    await fresh_enough(pool, settings, max(question.min_index, caller.since), want)
     query = Query(
         admitted.text, tuple(default), tuple(named), media_type, seconds, caller.organisation or "anonymous",
         base_iri=f"{settings.base_url}/sparql", payer=caller.party or f"address {question.address}",
@@ -104,8 +106,10 @@ async def ask(pool: QueryPool, settings: Settings, question: Question, caller: C
     return await pool.run(query)
 
 
-async def fresh_enough(pool: QueryPool, settings: Settings, index: int) -> None:
+async def fresh_enough(pool: QueryPool, settings: Settings, index: int, want: Want) -> None:
     """Waits, up to a bound, until the snapshot holds a journal index: a caller's own write."""
+    if pool.index < index:
+        await want(index)
     deadline = asyncio.get_running_loop().time() + settings.freshness_seconds
     while pool.index < index:
         if asyncio.get_running_loop().time() > deadline:

@@ -135,7 +135,7 @@ class Settings(BaseModel):
     query_delivery_seconds: float = Field(120.0, gt=0, description="longest time from the start of a query until its client has taken the result")
     worker_memory_bytes: int = Field(536_870_912, ge=1, description="address space of a query worker (RLIMIT_AS)")
     require_sandbox: bool = Field(True, description="refuse to start where query workers cannot be cut off from the network")
-    snapshot_seconds: float = Field(1.0, gt=0, description="shortest time between two snapshots of the graph")
+    snapshot_seconds: float = Field(1.0, gt=0, description="shortest time between two snapshots of the graph; a fifth of it while a query waits for one")
     freshness_seconds: float = Field(15.0, ge=0, description="longest wait for Fmar-Min-Journal-Index")
 
     # writing

@@ -50,6 +50,8 @@ log = logging.getLogger("fmar.writer")
 Order = tuple[dict[str, Any], list[bytes]]
 Chore = Callable[[], None]
 """What is done by the thread that commits, between two commits."""
+EAGER = 0.2
+"""The part of the snapshot interval that passes even when a query waits."""
 NOT_WRITTEN = "the journal could not be written"
 NOT_THERE = "the journal's files are not in their place any more; put them back, or stop the node"
 
@@ -76,7 +78,8 @@ class WriterProcess:
         self.moved = threading.Condition()
         self.sending = threading.Lock()
         self.is_ending = False
-        self.held = -2
+        self.held, self.wanted = -2, -2
+        """The entries that the last snapshot holds, and that the next one should."""
         self.troubles: dict[str, str] = {}
         """What failed last and has not worked since, by the part that it befell."""
         self.pulse = Pulse(folder.journal / "journal.db", folder.graph, self.journal.tree.size)
@@ -110,10 +113,19 @@ class WriterProcess:
     def _receive(self) -> None:
         try:
             while (frame := frames.receive(self.sock)) is not None:
-                self.orders.put(frame)
+                if "wanted" in frame[0]:
+                    self._want(frame[0]["wanted"])
+                else:
+                    self.orders.put(frame)
         except (OSError, EOFError):
             log.warning("the node's end of the socket is gone")
         self.orders.put(None)
+
+    def _want(self, index: int) -> None:
+        """A query waits for the graph as of this entry."""
+        with self.moved:
+            self.wanted = max(self.wanted, min(index, self.journal.tree.size - 1))
+            self.moved.notify_all()
 
     def _waiting(self) -> list[Order]:
         """The orders that have come in meanwhile: they share the next fsync."""
@@ -233,7 +245,8 @@ class WriterProcess:
         self.projector = Projector(self.reading, graph, self.vocabulary, self.settings.base_url)
 
     def _snapshot(self) -> None:
-        """A snapshot whenever the graph has moved, not oftener than the interval and, in a flood, ten times its duration.
+        """A snapshot whenever the graph has moved, not oftener than the interval and, in a flood, ten times its duration;
+        sooner when a query waits for what it lacks.
 
         Once the graph has caught up with the journal there is no flood to be kind to, and readers wait for the last entries.
         Its name is new even after a restart of this process: workers may still read those of the last one.
@@ -253,7 +266,8 @@ class WriterProcess:
                 self.held = -2
             took = time.monotonic() - started
             with self.moved:
-                self.moved.wait_for(lambda: self.is_ending, timeout=max(self.settings.snapshot_seconds, took))
+                self.moved.wait_for(lambda: self.is_ending, timeout=max(EAGER * self.settings.snapshot_seconds, took))
+                self.moved.wait_for(lambda: self.is_ending or self.held < self.wanted <= self.projector.applied, timeout=(1 - EAGER) * self.settings.snapshot_seconds)
                 self.moved.wait_for(lambda: self.is_ending or self._is_level(), timeout=9 * took)
                 self.moved.wait_for(lambda: self.is_ending or self.projector.applied > self.held)
             if self.is_ending:

@@ -49,9 +49,8 @@ def market(founded: Market, tmp_path: Path) -> Iterator[Market]:
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A node served by `fmar serve` on loopback, with the same participants and their own keys; its graph follows fast,
-    and it counts no refused token requests: one test is not to use up another's."""
-    with Live(tmp_path_factory.mktemp("live"), FMAR_SNAPSHOT_SECONDS="0.2", FMAR_FRESHNESS_SECONDS="5", FMAR_TOKEN_REFUSALS="0") as node:
+    """A node served by `fmar serve` on loopback, with the same participants and their own keys; it counts no refused token requests: one test is not to use up another's."""
+    with Live(tmp_path_factory.mktemp("live"), FMAR_FRESHNESS_SECONDS="5", FMAR_TOKEN_REFUSALS="0") as node:
         yield node
 
 

@@ -24,7 +24,7 @@ ASSETS = "PREFIX fmar: <https://w3id.org/fmar/ns#> SELECT ?asset { ?asset a fmar
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A node whose children are killed."""
     two: dict[str, dict[str, Any]] = {"fsp-a": {"roles": ["FSP"]}, "fsp-b": {"roles": ["FSP"]}}
-    with Live(tmp_path_factory.mktemp("recovery"), two, FMAR_SNAPSHOT_SECONDS="0.2") as made:
+    with Live(tmp_path_factory.mktemp("recovery"), two) as made:
         yield made
 
 

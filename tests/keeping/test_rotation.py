@@ -317,7 +317,7 @@ def test_a_lost_key_has_to_be_named(folder: Folder) -> None:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    with Live(tmp_path_factory.mktemp("rotation"), {"fsp-a": {"roles": ["FSP"]}}, FMAR_SNAPSHOT_SECONDS="0.2") as made:
+    with Live(tmp_path_factory.mktemp("rotation"), {"fsp-a": {"roles": ["FSP"]}}) as made:
         yield made
 
 

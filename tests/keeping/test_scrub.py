@@ -34,7 +34,7 @@ MERGE = {"Content-Type": "application/merge-patch+json", "If-Match": "*"}
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A node whose personal values are erased."""
     two: dict[str, dict[str, Any]] = {"fsp-a": {"roles": ["FSP"]}, "dso-east": {"roles": ["DNO"], "licenceArea": ["UKPN_EPN"]}}
-    with Live(tmp_path_factory.mktemp("scrub"), two, FMAR_SNAPSHOT_SECONDS="0.2") as made:
+    with Live(tmp_path_factory.mktemp("scrub"), two) as made:
         yield made
 
 

@@ -21,7 +21,7 @@ from tests.live import LD_JSON, Live
 @pytest.fixture(scope="module")
 def drained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A node that lets a balancer know before it stops."""
-    with Live(tmp_path_factory.mktemp("drained"), {"fsp-a": {"roles": ["FSP"]}}, FMAR_DRAIN_SECONDS="1.5", FMAR_SNAPSHOT_SECONDS="0.2") as node:
+    with Live(tmp_path_factory.mktemp("drained"), {"fsp-a": {"roles": ["FSP"]}}, FMAR_DRAIN_SECONDS="1.5") as node:
         yield node
 
 

@@ -23,7 +23,7 @@ from tests.market import BASE, Market
 from tests.two_worlds.worlds import key_of
 
 PROBES = 40
-SURROUNDINGS = {"FMAR_PROBES_PER_HOUR": str(PROBES), "FMAR_REFUSAL_SECONDS": "0", "FMAR_QUERY_PER_ORGANISATION": "2", "FMAR_SNAPSHOT_SECONDS": "0.2"}
+SURROUNDINGS = {"FMAR_PROBES_PER_HOUR": str(PROBES), "FMAR_REFUSAL_SECONDS": "0", "FMAR_QUERY_PER_ORGANISATION": "2"}
 
 
 class Rewired(httpx.HTTPTransport):

@@ -63,7 +63,7 @@ def abroad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Abroad]:
     with Authority() as directory, Authority() as silent:
         silent.is_down = True
         entries = [directory.entry(organisation_alias="DIRECTORY", subject_prefix="https://directory.example/"), silent.entry()]
-        live = Live(tmp_path_factory.mktemp("abroad"), PEOPLE, FMAR_ISSUERS=json.dumps(entries), FMAR_SIGNING_KEY_SECONDS="1", FMAR_SNAPSHOT_SECONDS="0.2")
+        live = Live(tmp_path_factory.mktemp("abroad"), PEOPLE, FMAR_ISSUERS=json.dumps(entries), FMAR_SIGNING_KEY_SECONDS="1")
         directory.audience = silent.audience = live.url
         with live:
             yield Abroad(live, directory, silent)

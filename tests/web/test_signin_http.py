@@ -34,7 +34,7 @@ def providing() -> Iterator[Providing]:
 def live(tmp_path_factory: pytest.TempPathFactory, providing: Providing) -> Iterator[Live]:
     two: dict[str, dict[str, Any]] = {"fsp-a": {"roles": ["FSP"]}, "fsp-b": {"roles": ["FSP"]}}
     providers = json.dumps([providing.setting()])
-    with Live(tmp_path_factory.mktemp("people"), two, FMAR_IDENTITY_PROVIDERS=providers, FMAR_SNAPSHOT_SECONDS="0.2", FMAR_FRESHNESS_SECONDS="5") as node:
+    with Live(tmp_path_factory.mktemp("people"), two, FMAR_IDENTITY_PROVIDERS=providers, FMAR_FRESHNESS_SECONDS="5") as node:
         yield node
 
 
