@@ -41,7 +41,7 @@ from fmar_node.keeping.derived import has_its_lookup_key
 from fmar_node.keeping.scrub import Scrub, pending
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph, opened
-from fmar_node.store.snapshot import put_in_place, sweep
+from fmar_node.store.snapshot import put_in_place, sweep, try_to_write
 from fmar_node.submit import enter
 from fmar_node.vitals import Pulse
 from fmar_node.vocabulary import Vocabulary
@@ -78,6 +78,8 @@ class WriterProcess:
         self.moved = threading.Condition()
         self.sending = threading.Lock()
         self.is_ending = False
+        self.is_suspect = False
+        """Whether the graph has failed to write a snapshot since it was opened."""
         self.held, self.wanted = -2, -2
         """The entries that the last snapshot holds, and that the next one should."""
         self.troubles: dict[str, str] = {}
@@ -199,6 +201,8 @@ class WriterProcess:
     def _follow(self) -> None:
         while not self.is_ending:
             try:
+                if self.is_suspect:
+                    self._open_again()
                 with self.following:
                     self.graph.check_open()
                     applied = self.projector.catch_up() if self.projector.applied >= 0 else self.projector.fill()
@@ -228,11 +232,14 @@ class WriterProcess:
             log.warning("the %s works again", part)
 
     def _open_again(self) -> None:
-        """Closes and opens the graph: a store that has failed to write once may refuse to until then."""
+        """Closes and opens the graph, once its folder can be written: a store that has failed to write once may refuse to until then,
+        and one that is closed while there is no room may hang."""
         with self.moved:
             self.moved.wait_for(lambda: self.is_ending, timeout=1)
         try:
+            try_to_write(self.folder.graph.parent)
             with self.following, self.copying:
+                self.is_suspect = False
                 self.graph.close()
                 self._take_up(opened(self.folder.graph))
         except OSError as error:
@@ -262,7 +269,7 @@ class WriterProcess:
                 self._recover("snapshot")
             except OSError as error:
                 self._complain("snapshot", "no snapshot could be made", _engine(error))
-                self._open_again()
+                self.is_suspect = True
                 self.held = -2
             took = time.monotonic() - started
             with self.moved:

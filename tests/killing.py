@@ -35,6 +35,10 @@ PATIENCE = 30.0
 """Seconds in which a node has to be itself again."""
 
 
+PAUSE = 0.05
+"""Seconds between two requests of a client."""
+
+
 # -- what a client was told
 
 
@@ -84,7 +88,7 @@ def insist(client: httpx.Client, document: dict[str, Any], key: str, told: Told)
         assert time.monotonic() < deadline, said
         with told.changed:
             told.repeats += 1
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 @contextmanager
@@ -93,7 +97,7 @@ def writing(live: Live, writers: int) -> Iterator[Told]:
     told, ending, client = Told(), threading.Event(), live.client("fsp-a")
 
     def write() -> None:
-        while not ending.is_set():
+        while not ending.wait(PAUSE):
             document = live.battery()
             serial = document["serialNumber"]
             told.note(serial, insist(client, document, f"key-{serial}", told))
@@ -128,7 +132,7 @@ def asking(live: Live, question: str) -> Iterator[Answers]:
     live.client("fsp-a")
 
     def ask() -> None:
-        while not ending.is_set():
+        while not ending.wait(PAUSE):
             response = live.ask("fsp-a", question)
             if response.status_code == 200:
                 found = response.json()["results"]["bindings"]

@@ -168,7 +168,7 @@ def test_killed_query_workers_give_no_wrong_answer(node: Live) -> None:
 
 def test_a_killed_node_has_every_record_once_when_it_is_back(node: Live) -> None:
     before = set(journalled(node))
-    with writing(node, writers=20) as told:
+    with writing(node, writers=8) as told:
         for end in (kill_node, kill_web):
             told.wait_for_more(20)
             end(node)

@@ -7,11 +7,13 @@ is never taken for a snapshot.
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 TEMPORARY = ".tmp"
+TRIAL_BYTES = 1 << 20
 
 
 def discard(snapshot: Path) -> None:
@@ -36,6 +38,18 @@ def put_in_place(fresh: Path, store: Path) -> None:
         store.rename(gone)
     fresh.rename(store)
     shutil.rmtree(gone, ignore_errors=True)
+
+
+def try_to_write(directory: Path) -> None:
+    """OSError where a file of some size cannot be written and synced."""
+    trial = directory / f"trial{TEMPORARY}"
+    try:
+        with trial.open("wb") as file:
+            file.write(bytes(TRIAL_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        trial.unlink(missing_ok=True)
 
 
 def sweep(directory: Path, everything: bool = False) -> None:

@@ -48,7 +48,7 @@ class Suffering(Live):
     def __init__(self, folder: Path, library: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.shim = Shim(library, folder / "control", folder / "data")
-        super().__init__(folder, {"fsp-a": {"roles": ["FSP"]}}, FMAR_SNAPSHOT_SECONDS="0.1", FMAR_CLOCK_SKEW_SECONDS="60", **self.shim.environment())
+        super().__init__(folder, {"fsp-a": {"roles": ["FSP"]}}, FMAR_SNAPSHOT_SECONDS="0.1", FMAR_WRITER_SILENCE_SECONDS="6", FMAR_CLOCK_SKEW_SECONDS="60", **self.shim.environment())
         self.taken: dict[str, str] = {}
         self.refused: list[str] = []
 
@@ -140,7 +140,6 @@ def test_while_nothing_can_be_written_writers_are_refused_and_readers_served(nod
 
 @pytest.mark.parametrize("name", SOME)
 def test_while_the_graph_cannot_be_written_records_are_taken_and_shown_afterwards(node: Suffering, name: str) -> None:
-    writers = children(node, WRITER)
     node.shim.watch(node.folder / "graph")
     node.shim.arm(ERRORS[name])
 
@@ -150,7 +149,6 @@ def test_while_the_graph_cannot_be_written_records_are_taken_and_shown_afterward
     assert [each.status_code for each in made] == [201] * 3
     node.recovers()
     assert {each.json()["id"] for each in made} <= {row["asset"] for row in node.rows("fsp-a", ASSETS)}
-    assert children(node, WRITER) == writers
 
 
 def test_a_folder_that_is_moved_away_takes_nothing_until_it_is_back(node: Suffering) -> None:

@@ -224,20 +224,20 @@ def test_the_list_may_be_kept_for_half_a_minute(live: Live) -> None:
 
 
 def test_signing_keys_change_under_load_and_no_request_fails(abroad: Abroad) -> None:
-    """Twenty clients, each with tokens of its own, old and new, through two changes of the key."""
+    """Eight clients, each with tokens of its own, old and new, through two changes of the key."""
     live, statuses, kids, is_over = abroad.live, Counter[int](), set[str](), threading.Event()
 
     def work(profile: Profile) -> None:
         with httpx.Client(base_url=live.url, trust_env=False, verify=False, timeout=60) as client:
-            while not is_over.is_set():
+            while not is_over.wait(0.05):
                 auth = FmarAuth(profile)  # a new token
                 for _ in range(5):
                     response = client.get("/assets", params={"limit": 1}, auth=auth)
                     statuses[response.status_code] += 1
                 kids.add(kid_of(response.request.headers["Authorization"]))
 
-    with ThreadPoolExecutor(20) as pool:
-        running = [pool.submit(work, live.profiles["fsp-a"]) for _ in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        running = [pool.submit(work, live.profiles["fsp-a"]) for _ in range(8)]
         try:
             rotate(live)
             newest, deadline = rotate(live), time.monotonic() + 30
@@ -249,7 +249,7 @@ def test_signing_keys_change_under_load_and_no_request_fails(abroad: Abroad) -> 
             each.result()
 
     assert statuses.keys() == {200}
-    assert statuses[200] > 200
+    assert statuses[200] > 100
     published = [each["kid"] for each in live.client().get("/oauth/jwks").json()["keys"]]
     assert len(published) == 3
     assert kids <= set(published)
