@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import uuid
+from collections.abc import Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ CLASSIFIER = "License :: OSI Approved :: "
 def bill(lock: Lock, version: str) -> dict[str, Any]:
     """The bill of the package in `version`, from the lock that it is installed by."""
     parts = shipped(lock)
+    files = [brought(file) for file in sorted(ROOT.glob("fmar_node/web/*/yasgui.json"))]
     own = purl(OWN, version)
     root = {"type": "application", "bom-ref": own, "name": OWN, "version": version, "purl": own, "licenses": [{"license": {"id": "Apache-2.0"}}]}
     made = {
@@ -35,15 +37,19 @@ def bill(lock: Lock, version: str) -> dict[str, Any]:
         "specVersion": "1.6",
         "version": 1,
         "metadata": {"component": root, "lifecycles": [{"phase": "build"}]},
-        "components": [component(entry) for entry in parts],
-        "dependencies": [dependency(OWN, own, parts), *(dependency(each.name, purl(each.name, each.version), parts) for each in parts)],
+        "components": [*(component(entry) for entry in parts), *files],
+        "dependencies": [
+            dependency(OWN, own, parts, [each["bom-ref"] for each in files]),
+            *({"ref": each["bom-ref"], "dependsOn": []} for each in files),
+            *(dependency(each.name, purl(each.name, each.version), parts) for each in parts),
+        ],
     }
     serial = uuid.uuid5(SPACE, json.dumps(made["components"]) + version)
     return {**made, "serialNumber": f"urn:uuid:{serial}"}
 
 
-def dependency(name: str, reference: str, parts: Lock) -> dict[str, Any]:
-    return {"ref": reference, "dependsOn": [purl(each.name, each.version) for each in parts if name in each.wanted_by]}
+def dependency(name: str, reference: str, parts: Lock, more: Sequence[str] = ()) -> dict[str, Any]:
+    return {"ref": reference, "dependsOn": [*more, *(purl(each.name, each.version) for each in parts if name in each.wanted_by)]}
 
 
 def component(entry: Entry) -> dict[str, Any]:
@@ -61,6 +67,15 @@ def component(entry: Entry) -> dict[str, Any]:
     if entry.marker:
         found["properties"] = [{"name": "fmar:marker", "value": entry.marker}]
     return found
+
+
+def brought(file: Path) -> dict[str, Any]:
+    """Of a package for browsers that is in the wheel itself: its note beside its files says what it is."""
+    told = json.loads(file.read_text("utf-8"))
+    reference = f"pkg:npm/{told['name'].replace('@', '%40')}@{told['version']}"
+    parts = [{"type": "file", "name": name, "hashes": [{"alg": "SHA-256", "content": digest}]} for name, digest in told["files"].items()]
+    found = {"type": "library", "bom-ref": reference, "name": told["name"], "version": told["version"], "purl": reference, "scope": "required"}
+    return {**found, "licenses": [{"license": {"id": told["licence"]}}], "components": parts}
 
 
 def purl(name: str, version: str) -> str:

@@ -36,6 +36,7 @@ from fmar_node.web import (
     signin,
     sparql,
     words,
+    workbench,
 )
 from fmar_node.web.description import catalogue
 from fmar_node.web.lanes import Lanes
@@ -170,6 +171,7 @@ def _add_routes(app: FastAPI) -> None:
     add("/metrics", metrics)
     add("/security-log", security.page)
     add("/docs", documentation.page)
+    app.router.routes.append(Plain("/yasgui/{version}/{name}", workbench.file, include_in_schema=False))
     app.router.routes.sort(key=lambda route: not isinstance(route, Plain))
 
 

@@ -54,7 +54,9 @@ class Watch:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *HARDENING, (b"fmar-request-id", request_id.encode())]
+                given = {name for name, _ in message["headers"]}
+                hardening = [each for each in HARDENING if each[0] not in given]
+                message["headers"] = [*message["headers"], *hardening, (b"fmar-request-id", request_id.encode())]
             else:
                 size += len(message.get("body", b""))
             await send(message)

@@ -20,18 +20,19 @@ TEMPLATES = Environment(
 UNITS = {"KiloW": "kW", "KiloW-HR": "kWh", "KiloV": "kV", "M": "m"}
 
 
-def _page(name: str, node: Node, **given: Any) -> str:
+def page_of(name: str, node: Node, **given: Any) -> str:
+    """A template, filled."""
     root = urlsplit(node.settings.base_url).path
     return TEMPLATES.get_template(name).render(node=node, base=node.settings.base_url, root=root, software=__version__, **given)
 
 
 def start_page(node: Node) -> str:
-    return _page("start.html", node, kinds=KINDS, counts=node.register.counts(), schemes=sorted(node.vocabulary.schemes))
+    return page_of("start.html", node, kinds=KINDS, counts=node.register.counts(), schemes=sorted(node.vocabulary.schemes))
 
 
 def record_page(node: Node, kind: Kind, shown: Shown) -> str:
     rows = [_row(node, name, value) for name, value in shown.document.items() if name not in ("id", "type")]
-    return _page("record.html", node, kind=kind, document=shown.document, rows=rows)
+    return page_of("record.html", node, kind=kind, document=shown.document, rows=rows)
 
 
 def _row(node: Node, name: str, value: Any) -> dict[str, Any]:
@@ -58,21 +59,17 @@ def _link(node: Node, iri: str) -> str:
     return urlsplit(base).path + iri.removeprefix(base) if iri.startswith(f"{base}/") else iri
 
 
-def sparql_page(node: Node) -> str:
-    return _page("sparql.html", node)
-
-
 def codes_page(node: Node, scheme: Scheme) -> str:
-    return _page("codes.html", node, scheme=scheme)
+    return page_of("codes.html", node, scheme=scheme)
 
 
 def signin_page(node: Node, **given: Any) -> str:
-    return _page("signin.html", node, **given)
+    return page_of("signin.html", node, **given)
 
 
 def session_page(node: Node, **given: Any) -> str:
-    return _page("session.html", node, **given)
+    return page_of("session.html", node, **given)
 
 
 def problem_page(node: Node, code: str) -> str:
-    return _page("problem.html", node, code=code, problem=PROBLEMS[code])
+    return page_of("problem.html", node, code=code, problem=PROBLEMS[code])

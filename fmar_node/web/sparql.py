@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from fmar_node.errors import Malformed
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS, Question
@@ -17,8 +17,8 @@ from fmar_node.web.exchange import Exchange
 from fmar_node.web.limits import address_of
 from fmar_node.web.negotiation import NUMBER, accepted, content_type
 from fmar_node.web.noted import Noted, noted_of
-from fmar_node.web.pages import sparql_page
 from fmar_node.web.records import exchange_of
+from fmar_node.web.workbench import page
 
 FORM, DIRECT, UPDATE = "application/x-www-form-urlencoded", "application/sparql-query", "application/sparql-update"
 DESCRIPTION_FORMATS = (*RDF_FORMATS, "application/ld+json", "text/html")
@@ -131,6 +131,6 @@ def _min_index(text: str | None) -> int:
 def _description(exchange: Exchange) -> Response:
     media_type = exchange.wanted(DESCRIPTION_FORMATS)
     if media_type == "text/html":
-        return HTMLResponse(sparql_page(exchange.node))
+        return page(exchange.node)
     found = service_description(exchange.node.settings.base_url)
     return Response(serialise_triples(found, media_type), headers={"Vary": "Accept"}, media_type=media_type)

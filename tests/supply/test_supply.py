@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -149,7 +150,8 @@ def test_a_wheel_brings_the_bill_of_what_it_is_installed_with(wheel: zipfile.Zip
     components = {(each["name"], each["version"]): each for each in made["components"]}
     assert name.endswith(".dist-info/sboms/fmar-node.cdx.json") and name in wheel.read(name.split("/")[0] + "/RECORD").decode()
     assert (made["bomFormat"], made["specVersion"], made["metadata"]["component"]["name"]) == ("CycloneDX", "1.6", "fmar-node")
-    assert set(components) == {(entry.name, entry.version) for entry in lock.shipped(entries)}
+    assert set(components) - {(entry.name, entry.version) for entry in lock.shipped(entries)} == {("@zazuko/yasgui", "4.6.2")}
+    assert {f"fmar_node/web/yasgui/{file}" for file in ("yasgui.min.js", "yasgui.min.css", "start.js", "LICENSE.txt")} <= set(wheel.namelist())
     assert {"starlette", "cryptography", "pyoxigraph", "rdflib"} <= {each for each, _ in components} and not {"pytest", "ruff", "mypy", "schemathesis"} & {each for each, _ in components}
     for entry in lock.shipped(entries):
         part = components[entry.name, entry.version]
@@ -172,3 +174,13 @@ def test_a_bill_is_of_its_schema_and_the_same_each_time(entries: Any) -> None:
     references = {each["bom-ref"] for each in made["components"]} | {made["metadata"]["component"]["bom-ref"]}
     assert {each["ref"] for each in made["dependencies"]} == references >= {each for part in made["dependencies"] for each in part["dependsOn"]}
     assert len(made["dependencies"][0]["dependsOn"]) >= 20
+
+
+def test_what_is_shipped_for_browsers_is_what_its_note_says() -> None:
+    notes = list((ROOT / "fmar_node" / "web").glob("*/yasgui.json"))
+    told = [(note.parent, *each) for note in notes for each in json.loads(note.read_text("utf-8"))["files"].items()]
+
+    assert len(told) == 2
+    for folder, name, digest in told:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+        assert (folder / "LICENSE.txt").read_text("utf-8").startswith("The MIT License")

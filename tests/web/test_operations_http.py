@@ -42,7 +42,10 @@ def test_a_page_needs_nothing_from_elsewhere(live: Live, path: str) -> None:
     links = re.findall(r"""(?:src|href|action)\s*=\s*["']([^"']*)""", page.text)
     assert (page.status_code, page.headers["Content-Type"].split(";")[0]) == (200, "text/html")
     assert links and all(link.startswith((live.url, "/")) and not link.startswith("//") for link in links)
-    assert "<script" not in page.text and "url(" not in page.text
+    assert "url(" not in page.text
+    assert re.findall(r"<script(?! src=\"/| type=\"application/json\")", page.text) == []
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"] or "<script" not in page.text
+    assert not re.search(r"script-src[^;]*unsafe|default-src (?!'none')", page.headers["Content-Security-Policy"])
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])

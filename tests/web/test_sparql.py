@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -228,11 +229,30 @@ def test_every_graph_that_the_description_names_can_be_asked(live: Live) -> None
     assert len(names) == 4 and all(answers.values())
 
 
-def test_a_browser_gets_a_form(live: Live) -> None:
+def test_a_browser_gets_a_page_with_everything_that_it_loads(live: Live) -> None:
     response = live.client().get("/sparql", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
 
     assert "<textarea" in response.text
     assert "https://w3id.org/fmar/ns#" in response.text
+    loaded = [live.client().get(path) for path in re.findall(r"""(?:src|href)="(/yasgui/[^"]+)""", response.text)]
+    assert {each.headers["Content-Type"].split(";")[0] for each in loaded} == {"text/css", "text/javascript"}
+    assert {each.status_code for each in loaded} == {200} and all("immutable" in each.headers["Cache-Control"] for each in loaded)
+
+
+@pytest.mark.parametrize("path", ["/yasgui/1.0.0/yasgui.min.js", "/yasgui/{version}/yasgui.json", "/yasgui/{version}/..%2Fworkbench.py"])
+def test_the_page_has_no_other_files(live: Live, path: str) -> None:
+    page = live.client().get("/sparql", headers={"Accept": "text/html"}).text
+    version = re.findall(r"/yasgui/([^/]+)/", page)[0]
+
+    assert live.client().get(path.format(version=version)).status_code == 404
+
+
+def test_the_examples_of_the_page_are_answered(live: Live) -> None:
+    page = live.client().get("/sparql", headers={"Accept": "text/html"}).text
+    given = json.loads(re.findall(r'<script type="application/json" id="given">(.*?)</script>', page)[0])
+
+    assert len(given["queries"]) >= 5
+    assert {live.ask("fsp-a", query["text"]).status_code for query in given["queries"]} == {200}
 
 
 def test_a_web_page_of_another_origin_may_ask(live: Live) -> None:
