@@ -95,6 +95,7 @@ class Settings(BaseModel):
     # who and where
     base_url: str = Field("http://127.0.0.1:8080", description="what every IRI of this node begins with; fixed when the node is made")
     node_name: str = Field("FMAR node", description="shown to people on the start page")
+    open_licence: str = Field("https://www.nationalarchives.gov.uk/doc/open-government-licence/version/3/", pattern=r"https?://[^\s<>\"]+", description="licence of what everybody may see, an IRI; told in the catalogue")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least grave lines of the log that are written")
 

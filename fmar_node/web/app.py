@@ -154,18 +154,14 @@ def _add_routes(app: FastAPI) -> None:
     add("/.well-known/oauth-protected-resource", credentials.protected_resource)
     for path, endpoint, method in signin.ROUTES:
         add(path, endpoint, method)
+    add("/.well-known/void", sparql.statistics_of)
     add("/journal/checkpoint", journal.checkpoint)
     add("/journal/key", journal.key)
     add("/journal/handovers", journal.handovers)
     add("/journal/tile/{path:path}", journal.tile)
     add("/journal/entries/{index:count}", journal.entry)
-    add("/context/v1", words.context)
-    add("/ontology", words.ontology)
-    add("/shapes", words.shapes)
-    add("/shapes/{kind}", words.shapes)
-    add("/codes", words.codes)
-    add("/codes/{scheme}", words.codes)
-    add("/problems/{code}", words.problem_code)
+    for path, endpoint in words.ROUTES:
+        add(path, endpoint)
     add("/healthz", readiness.healthz)
     add("/readyz", readiness.readyz)
     add("/metrics", metrics)
@@ -177,13 +173,12 @@ def _add_routes(app: FastAPI) -> None:
 
 async def start(request: Request) -> Response:
     """What this node is: a page for people, DCAT and service description for machines."""
-    node = request.app.state.node
-    offered = ("text/html", *RDF_FORMATS, "application/ld+json")
-    media_type = records.exchange_of(request).wanted(offered)
+    exchange = records.exchange_of(request)
+    node, media_type = exchange.node, exchange.wanted(("text/html", *RDF_FORMATS, "application/ld+json"))
     if media_type == "text/html":
         return HTMLResponse(start_page(node), headers={"Vary": "Accept"})
-    found = catalogue(node.settings.base_url, node.settings.node_name)
-    return Response(serialise_triples(found, media_type), headers={"Vary": "Accept"}, media_type=media_type)
+    found = catalogue(node.settings, await exchange.caller())
+    return Response(serialise_triples(found, media_type), headers=sparql.OWN, media_type=media_type)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterable
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from fmar_node.access.caller import Caller
 from fmar_node.errors import Malformed
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS, Question
 from fmar_node.representation import RDF_FORMATS, serialise_triples
 from fmar_node.store.pool import Answer
-from fmar_node.web.description import service_description
+from fmar_node.web.description import COUNTS, service_description, statistics
 from fmar_node.web.exchange import Exchange
 from fmar_node.web.limits import address_of
 from fmar_node.web.negotiation import NUMBER, accepted, content_type
@@ -23,6 +25,8 @@ from fmar_node.web.workbench import page
 FORM, DIRECT, UPDATE = "application/x-www-form-urlencoded", "application/sparql-query", "application/sparql-update"
 DESCRIPTION_FORMATS = (*RDF_FORMATS, "application/ld+json", "text/html")
 SHORT_FORMATS = {short: name for name, short in {**RESULT_FORMATS, **GRAPH_FORMATS}.items()}
+OWN = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization, DPoP"}
+"""Headers of what each caller is told differently."""
 Pairs = list[tuple[str, str]]
 
 
@@ -33,15 +37,11 @@ async def endpoint(request: Request) -> Response:
     await exchange.give_way()
     pairs = await _parameters(exchange)
     if not any(name == "query" for name, _ in pairs) and request.method in ("GET", "HEAD"):
-        return _description(exchange)
+        return _description(exchange, caller)
     question = _question(exchange, pairs, address_of(request) if caller.is_anonymous else "")
     noted_of(request).asked(question.text)
     answer = await exchange.node.query(question, caller)
-    headers = {
-        "Fmar-Journal-Index": str(answer.index),
-        "Cache-Control": "private, no-cache",
-        "Vary": "Accept, Authorization, DPoP",
-    }
+    headers = {"Fmar-Journal-Index": str(answer.index), **OWN}
     if not caller.is_anonymous:
         public = f"{exchange.node.settings.base_url}/views/public"
         headers["Fmar-Hint"] = f"your own graph was asked; what everybody sees is in GRAPH <{public}>"
@@ -128,9 +128,22 @@ def _min_index(text: str | None) -> int:
     return int(text)
 
 
-def _description(exchange: Exchange) -> Response:
+def _description(exchange: Exchange, caller: Caller) -> Response:
     media_type = exchange.wanted(DESCRIPTION_FORMATS)
     if media_type == "text/html":
         return page(exchange.node)
-    found = service_description(exchange.node.settings.base_url)
-    return Response(serialise_triples(found, media_type), headers={"Vary": "Accept"}, media_type=media_type)
+    return Response(serialise_triples(service_description(exchange.node.settings, caller), media_type), headers=OWN, media_type=media_type)
+
+
+async def statistics_of(request: Request) -> Response:
+    """VoID statistics of the caller's own graph, counted now: a query like any other."""
+    exchange = exchange_of(request)
+    caller, media_type = await exchange.caller(), exchange.wanted(DESCRIPTION_FORMATS[:-1])
+    await exchange.give_way()
+    address, min_index = address_of(request) if caller.is_anonymous else "", _min_index(request.headers.get("fmar-min-journal-index"))
+    question = Question(COUNTS, accept=("application/sparql-results+json",), min_index=min_index, address=address)
+    noted_of(request).asked(question.text)
+    answer = await exchange.node.query(question, caller)
+    counts = json.loads(b"".join([chunk async for chunk in _body(answer, noted_of(request))]))["results"]["bindings"]
+    found = statistics(exchange.node.settings, caller, counts)
+    return Response(serialise_triples(found, media_type), headers={**OWN, "Fmar-Journal-Index": str(answer.index)}, media_type=media_type)

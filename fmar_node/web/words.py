@@ -89,3 +89,14 @@ async def problem_code(request: Request) -> Response:
     if best(request.headers.get("accept", ""), ("text/html", JSON)) == JSON:
         return Response(json_bytes({"code": code, "title": PROBLEMS[code].title, "remedy": PROBLEMS[code].remedy}), media_type=JSON)
     return HTMLResponse(problem_page(exchange_of(request).node, code))
+
+
+ROUTES = (
+    ("/context/v1", context),
+    ("/ontology", ontology),
+    ("/shapes", shapes),
+    ("/shapes/{kind}", shapes),
+    ("/codes", codes),
+    ("/codes/{scheme}", codes),
+    ("/problems/{code}", problem_code),
+)
