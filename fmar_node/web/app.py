@@ -38,6 +38,7 @@ from fmar_node.web import (
     words,
     workbench,
 )
+from fmar_node.web.compression import Compressed
 from fmar_node.web.description import catalogue
 from fmar_node.web.lanes import Lanes
 from fmar_node.web.limits import Limited, Limits
@@ -113,6 +114,7 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     app.add_exception_handler(Exception, _break)
     app.add_middleware(Limited, node=node, limits=app.state.limits, lanes=app.state.lanes)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=METHODS, allow_headers=["*"], expose_headers=EXPOSED, max_age=600)
+    app.add_middleware(Compressed)
     app.add_middleware(operations.Watch, measures=app.state.measures, security=node.security, floods=floods)
     documentation.describe(app)
     return app
