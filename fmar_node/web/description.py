@@ -32,7 +32,8 @@ TITLES = {
     "shapes": "The shapes that records are judged by",
     "codes": "The code lists",
 }
-COUNTS = f"SELECT ?property ?class (COUNT(*) AS ?triples) {{ ?s ?property ?o BIND(IF(?property = <{RDF_TYPE}>, ?o, ?none) AS ?class) }} GROUP BY ?property ?class"
+COUNTS = """PREFIX rdf: <http://www.w3.org/1999/02/22-rdf-syntax-ns#>
+SELECT ?property ?class (COUNT(*) AS ?triples) { ?s ?property ?o BIND(IF(?property = rdf:type, ?o, ?none) AS ?class) } GROUP BY ?property ?class"""
 """How often each property stands in the default graph, `rdf:type` by its class."""
 
 
