@@ -36,7 +36,7 @@ async def endpoint(request: Request) -> Response:
     caller = await exchange.caller()
     await exchange.give_way()
     pairs = await _parameters(exchange)
-    if not any(name == "query" for name, _ in pairs) and request.method in ("GET", "HEAD"):
+    if not any(name in ("query", "update") for name, _ in pairs) and request.method in ("GET", "HEAD"):
         return _description(exchange, caller)
     question = _question(exchange, pairs, address_of(request) if caller.is_anonymous else "")
     noted_of(request).asked(question.text)

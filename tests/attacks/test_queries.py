@@ -157,7 +157,7 @@ def test_no_query_visits_an_address(live: Live) -> None:
 CODES = "GRAPH <{base}/codes>"
 BOMBS = {
     "cartesian product": f"SELECT (COUNT(*) AS ?n) {{{{ {CODES} {{{{ ?a ?b ?c . ?d ?e ?f . ?g ?h ?i . ?j ?k ?l }}}} }}}}",
-    "paths of anything": f"SELECT (COUNT(*) AS ?n) {{{{ {CODES} {{{{ ?s (<x:p>|!<x:p>)* ?o . ?o (<x:p>|!<x:p>)* ?x . ?x (<x:p>|!<x:p>)* ?y }}}} }}}}",
+    "paths of anything": f"SELECT (COUNT(*) AS ?n) {{{{ {CODES} {{{{ ?s (<x:p>|!<x:p>)* ?o . ?o (<x:p>|!<x:p>)* ?x . ?a (<x:p>|!<x:p>)* ?b . ?c (<x:p>|!<x:p>)* ?d }}}} }}}}",
     "ten optionals": f"SELECT (COUNT(*) AS ?n) {{{{ {CODES} {{{{ ?s ?p ?o " + " ".join(f"OPTIONAL {{{{ ?s{n} ?p{n} ?o{n} }}}}" for n in range(10)) + " }} }}",
     "a huge order": f"SELECT * {{{{ {CODES} {{{{ ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }}}} }}}} ORDER BY ?c ?f ?i",
     "a huge group": f"SELECT (GROUP_CONCAT(?c) AS ?x) {{{{ {CODES} {{{{ ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }}}} }}}}",

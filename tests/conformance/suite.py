@@ -95,13 +95,16 @@ def manifest(folder: str) -> rdflib.Graph:
     return rdflib.Graph().parse(ROOT / folder / "manifest.ttl", publicID=f"{BASE}{folder}/manifest.ttl")
 
 
+def entries(graph: rdflib.Graph) -> Collection:
+    return Collection(graph, graph.value(graph.value(None, RDF.type, MF.Manifest), MF.entries))
+
+
 @cache
 def cases(folder: str) -> tuple[Case, ...]:
     if not ROOT.exists():
         return ()
     graph = manifest(folder)
-    entries = Collection(graph, graph.value(None, MF.entries) or graph.value(graph.value(None, RDF.type, MF.Manifest), MF.entries))
-    return tuple(_case(graph, folder, entry) for entry in entries if (entry, RDF.type, None) in graph)
+    return tuple(_case(graph, folder, entry) for entry in entries(graph) if (entry, RDF.type, None) in graph)
 
 
 def _case(graph: rdflib.Graph, folder: str, entry: Any) -> Case:

@@ -14,7 +14,7 @@ import rdflib
 from rdflib.collection import Collection
 from rdflib.namespace import RDF, RDFS, Namespace
 
-from tests.conformance.suite import MF, ROOT, UT, is_here, manifest, scratch, triples_of
+from tests.conformance.suite import MF, ROOT, UT, entries, is_here, manifest, scratch, triples_of
 
 pytestmark = is_here
 HT, CNT = Namespace("http://www.w3.org/2011/http#"), Namespace("http://www.w3.org/2011/content#")
@@ -54,7 +54,7 @@ def read() -> list[Told]:
     if not ROOT.exists():
         return []
     graph = manifest("protocol")
-    return [_case(graph, entry) for entry in Collection(graph, graph.value(None, MF.entries))]
+    return [_case(graph, entry) for entry in entries(graph)]
 
 
 def _case(graph: rdflib.Graph, entry: Any) -> Told:
