@@ -61,5 +61,5 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many tests wait for a node."""
-    return 1 + (os.cpu_count() or 1)
+    """Two more than there are cores: many tests wait for a node."""
+    return 2 + (os.cpu_count() or 1)

@@ -1,8 +1,8 @@
 """Answers compressed by gzip for clients that take it.
 
 Rules kept here: what streams goes on streaming, each piece is sent as it comes; a stream that breaks off stays broken, its
-gzip has no end; a compressed answer has a weak entity tag, since its bytes are others (RFC 9110, section 8.8.1); what must
-not be kept (tokens, sessions) is never compressed, so that nobody can measure a secret beside a text of his own.
+gzip has no end; what has an entity tag, as records do, is left as it is, since other bytes would need another tag (RFC 9110,
+section 8.8.1) and conditions a strong one; what must not be kept (tokens, sessions) is never compressed, so that nobody can measure a secret beside a text of his own.
 """
 
 from __future__ import annotations
@@ -76,14 +76,13 @@ class Answering:
 def _declare(headers: MutableHeaders) -> None:
     headers["Content-Encoding"] = "gzip"
     del headers["Content-Length"]
-    if (tag := headers.get("ETag", "")).startswith('"'):
-        headers["ETag"] = f"W/{tag}"
 
 
 def is_compressible(status: int, headers: MutableHeaders) -> bool:
     """Whether an answer has a body of a kind that gets smaller, and that may be compressed."""
-    media_type, kept = headers.get("Content-Type", ""), headers.get("Cache-Control", "")
-    return status not in (204, 206, 304) and bool(COMPRESSIBLE.match(media_type)) and "Content-Encoding" not in headers and "no-store" not in kept
+    if status in (204, 206, 304) or "ETag" in headers or "Content-Encoding" in headers or "no-store" in headers.get("Cache-Control", ""):
+        return False
+    return bool(COMPRESSIBLE.match(headers.get("Content-Type", "")))
 
 
 def takes_gzip(header: str) -> bool:
