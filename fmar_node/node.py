@@ -39,6 +39,7 @@ from fmar_node.links import JudgePool, WriterLink
 from fmar_node.people import Accounts
 from fmar_node.query import Question, ask
 from fmar_node.read import Reader
+from fmar_node.saved_query import SavedQueries
 from fmar_node.security_log import SecurityLog
 from fmar_node.settings import Settings
 from fmar_node.store.pool import Answer, QueryPool
@@ -108,6 +109,7 @@ class Node:
         self.certificates = CertificateCheck(settings, self.clock)
         self.vocabulary = Vocabulary.load()
         self.queries = QueryPool(settings)
+        self.saved_queries = SavedQueries(folder.root / "queries", self.vocabulary, settings)
         self.judges = JudgePool(settings)
         self.writer = WriterLink(str(folder.root), settings, self._use_snapshot)
         self.security = SecurityLog(folder.log, settings, self.clock)

@@ -8,8 +8,8 @@ is older than the caller's rights.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
 from fmar_node.access.caller import Caller
@@ -45,6 +45,8 @@ class Question:
     accept: tuple[str, ...] = ()
     seconds: float | None = None
     min_index: int = -1
+    bindings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Terms of variables, for a saved query."""
     address: str = ""
     """Where it came from; it pays for a query that comes without a credential."""
 
@@ -102,6 +104,7 @@ async def ask(pool: QueryPool, settings: Settings, question: Question, caller: C
     query = Query(
         admitted.text, tuple(default), tuple(named), media_type, seconds, caller.organisation or "anonymous",
         base_iri=f"{settings.base_url}/sparql", payer=caller.party or f"address {question.address}",
+        bindings=question.bindings,
     )  # fmt: skip
     return await pool.run(query)
 

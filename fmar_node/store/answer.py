@@ -46,6 +46,8 @@ class Query:
     organisation: str
     base_iri: str | None = None
     prefixes: Mapping[str, str] = field(default_factory=dict)
+    bindings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Terms of variables of the result: an IRI and nothing, or a lexical form and its datatype."""
     payer: str = ""
     """Whose budget it is charged to, where that is not the organisation's."""
 
@@ -218,6 +220,7 @@ def _request(query: Query, settings: Settings) -> frames.Header:
         "default_graph": query.default_graph,
         "named_graphs": query.named_graphs,
         "media_type": query.media_type,
+        "bindings": {name: list(term) for name, term in query.bindings.items()},
         "base_iri": query.base_iri,
         "prefixes": dict(query.prefixes),
         "rows": settings.query_rows,

@@ -8,7 +8,7 @@ Rules kept here:
   a code, what fails after is an abort; an answer that has no `end` is no answer.
 
 Conversation, one frame each: `{snapshot, memory, must_lock}` -> `{ready, index, locked}`; then per query
-`{query, default_graph, named_graphs, base_iri, media_type, prefixes, rows, bytes}` ->
+`{query, default_graph, named_graphs, base_iri, media_type, prefixes, bindings, rows, bytes}` ->
 `{status: ok, media_type}` with bytes, any number of `{}` with bytes, `{end, rows}`; or `{error, detail}`.
 """
 
@@ -157,6 +157,7 @@ def evaluate(store: ox.Store, request: frames.Header, sink: Sink) -> None:
         base_iri=request["base_iri"],
         default_graph=[ox.NamedNode(graph) for graph in request["default_graph"]],
         named_graphs=[ox.NamedNode(graph) for graph in request["named_graphs"]],
+        substitutions={ox.Variable(name): _term(*term) for name, term in request["bindings"].items()},
     )
     output = cast("IO[bytes]", sink)
     if isinstance(result, ox.QueryTriples):
@@ -167,6 +168,12 @@ def evaluate(store: ox.Store, request: frames.Header, sink: Sink) -> None:
     if isinstance(result, ox.QuerySolutions):
         sink.count = rows.counter(sink.media_type)
     result.serialize(output, result_format)
+
+
+def _term(value: str, datatype: str) -> ox.NamedNode | ox.Literal:
+    import pyoxigraph as ox
+
+    return ox.Literal(value, datatype=ox.NamedNode(datatype)) if datatype else ox.NamedNode(value)
 
 
 def _format(find: Callable[[str], F | None], media_type: str, offered: Collection[str]) -> F:

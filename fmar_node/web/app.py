@@ -30,6 +30,7 @@ from fmar_node.web import (
     export,
     journal,
     operations,
+    queries,
     readiness,
     records,
     security,
@@ -162,6 +163,8 @@ def _add_routes(app: FastAPI) -> None:
     add("/journal/handovers", journal.handovers)
     add("/journal/tile/{path:path}", journal.tile)
     add("/journal/entries/{index:count}", journal.entry)
+    add("/queries", queries.listed)
+    add("/queries/{name}", queries.asked)
     for path, endpoint in words.ROUTES:
         add(path, endpoint)
     add("/healthz", readiness.healthz)

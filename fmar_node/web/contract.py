@@ -61,6 +61,8 @@ def operations() -> Iterator[Operation]:
     results = {200: [*RESULT_FORMATS, *GRAPH_FORMATS]}
     described = {200: [*RESULT_FORMATS, *GRAPH_FORMATS, *(each for each in DESCRIPTION_FORMATS if each not in GRAPH_FORMATS)]}
     yield Operation("/sparql", "get", described, parameters=("query", *ASKING))
+    yield Operation("/queries", "get", {200: [JSON, HTML]}, parameters=("format",))
+    yield Operation("/queries/{name}", "get", {200: [*RESULT_FORMATS, HTML]}, parameters=("format", "timeout", INDEX_WANTED))
     yield Operation("/sparql", "post", results, parameters=ASKING, takes=[DIRECT, FORM], given="QueryForm", headers={200: (INDEX,)})
     yield Operation("/oauth/token", "post", {200: [JSON]}, OPEN, ("DPoP",), [FORM], given="TokenForm", told="Token")
     yield Operation("/oauth/jwks", "get", {200: [KEY_SET]}, OPEN, told="KeySet")

@@ -39,6 +39,12 @@ async def endpoint(request: Request) -> Response:
     if not any(name in ("query", "update") for name, _ in pairs) and request.method in ("GET", "HEAD"):
         return _description(exchange, caller)
     question = _question(exchange, pairs, address_of(request) if caller.is_anonymous else "")
+    return await answered(exchange, question, caller)
+
+
+async def answered(exchange: Exchange, question: Question, caller: Caller) -> Response:
+    """The answer to a question in the caller's window, whole where it is small, streamed otherwise; noted in the security log."""
+    request = exchange.request
     noted_of(request).asked(question.text)
     answer = await exchange.node.query(question, caller)
     headers = {"Fmar-Journal-Index": str(answer.index), **OWN}
@@ -97,21 +103,21 @@ def _question(exchange: Exchange, pairs: Pairs, address: str) -> Question:
         text=queries[0],
         default_graphs=tuple(given("default-graph-uri")),
         named_graphs=tuple(given("named-graph-uri")),
-        accept=_accept(exchange, given("format")),
-        seconds=_seconds(given("timeout")),
-        min_index=_min_index(exchange.request.headers.get("fmar-min-journal-index")),
+        accept=accept_of(exchange, given("format")),
+        seconds=seconds_of(given("timeout")),
+        min_index=min_index_of(exchange.request.headers.get("fmar-min-journal-index")),
         address=address,
     )
 
 
-def _accept(exchange: Exchange, formats: Iterable[str]) -> tuple[str, ...]:
+def accept_of(exchange: Exchange, formats: Iterable[str]) -> tuple[str, ...]:
     short = next(iter(formats), "")
     if name := SHORT_FORMATS.get(short, short if short in SHORT_FORMATS.values() else ""):
         return (name,)
     return tuple(accepted(exchange.header("accept") or ""))
 
 
-def _seconds(texts: list[str]) -> float | None:
+def seconds_of(texts: list[str]) -> float | None:
     if not texts:
         return None
     try:
@@ -120,7 +126,7 @@ def _seconds(texts: list[str]) -> float | None:
         raise Malformed("malformed-request", "timeout is a number of seconds") from error
 
 
-def _min_index(text: str | None) -> int:
+def min_index_of(text: str | None) -> int:
     if text is None:
         return -1
     if not NUMBER.fullmatch(text):
@@ -140,7 +146,7 @@ async def statistics_of(request: Request) -> Response:
     exchange = exchange_of(request)
     caller, media_type = await exchange.caller(), exchange.wanted(DESCRIPTION_FORMATS[:-1])
     await exchange.give_way()
-    address, min_index = address_of(request) if caller.is_anonymous else "", _min_index(request.headers.get("fmar-min-journal-index"))
+    address, min_index = address_of(request) if caller.is_anonymous else "", min_index_of(request.headers.get("fmar-min-journal-index"))
     question = Question(COUNTS, accept=("application/sparql-results+json",), min_index=min_index, address=address)
     noted_of(request).asked(question.text)
     answer = await exchange.node.query(question, caller)

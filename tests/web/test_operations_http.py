@@ -130,7 +130,7 @@ def sampled(live: Live, room: str) -> str:
 def sample(live: Live, path: str) -> str:
     room = path.split("/")[1]
     record = sampled(live, room) if room in SAMPLES else live.profiles["fsp-a"].organisation.rsplit("/", 1)[1]
-    return path.format(id=record, number=1, index=0, path="0/000.p/1", kind="asset", scheme="OwnerKind", code="not-found")
+    return path.format(id=record, number=1, index=0, path="0/000.p/1", kind="asset", scheme="OwnerKind", code="not-found", name="portfolio")
 
 
 def test_every_read_answers_in_every_format_that_is_described(live: Live) -> None:
