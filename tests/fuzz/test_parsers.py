@@ -169,8 +169,8 @@ def test_queries(count: int) -> None:
 def test_parameters_of_the_protocol(count: int) -> None:
     each(count, form | header, sparql._pairs)
     each(count, form.map(str.encode) | st.binary(max_size=100), credentials._form)
-    each(count, st.lists(header, max_size=2), sparql._seconds)
-    each(count, header | st.none(), sparql._min_index)
+    each(count, st.lists(header, max_size=2), sparql.seconds_of)
+    each(count, header | st.none(), sparql.min_index_of)
 
 
 # -- credentials
