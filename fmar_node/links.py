@@ -91,7 +91,7 @@ class WriterLink:
         assert self.child is not None
         child = self.child
         try:
-            while (frame := await asyncio.wait_for(child.receive(), self.settings.writer_silence_seconds)) is not None:
+            while (frame := await self._heard(child)) is not None:
                 header = frame[0]
                 if header.get("event") == "snapshot":
                     await self.on_snapshot(header["path"])
@@ -106,6 +106,11 @@ class WriterLink:
             log.error("the writer's socket: %s", error)
         self.child = None
         await child.stop()
+
+    async def _heard(self, child: Child) -> Frame | None:
+        """The next frame; TimeoutError where there is none for too long."""
+        async with asyncio.timeout(self.settings.writer_silence_seconds):
+            return await child.receive()
 
     def _fail_waiting(self) -> None:
         for future in self.waiting.values():

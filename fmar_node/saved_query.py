@@ -179,15 +179,17 @@ class SavedQueries:
     def _read(self, file: Path) -> SavedQuery | None:
         try:
             state = file.stat()
-            key = (state.st_mtime_ns, state.st_size)
-            if self.read.get(file, (None, None))[0] == key:
-                return self.read[file][1]
+        except OSError:  # it has just gone
+            return None
+        key = (state.st_mtime_ns, state.st_size)
+        if self.read.get(file, (None, None))[0] == key:
+            return self.read[file][1]
+        made = None
+        try:
             made = parse(file.stem, file.read_text("utf-8"), self.vocabulary, self.settings)
         except (ValueError, OSError, FmarError) as error:
             log.warning("the saved query %s is left out: %s", file.name, error)
-            made = None
-        if file.exists():
-            self.read[file] = (key, made)
+        self.read[file] = (key, made)
         return made
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyoxigraph as ox
 
 from fmar_node.access.caller import Caller
-from fmar_node.query import window
+from fmar_node.query import SHARED_GRAPHS, window
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import FMAR, RDF_TYPE, SHAPES, XSD, Tier
 
@@ -111,12 +111,12 @@ def statistics(settings: Settings, caller: Caller, counts: Iterable[Mapping[str,
 
 def _dataset(graph: ox.NamedNode, settings: Settings) -> list[Fact]:
     name = graph.value.removeprefix(f"{settings.base_url}/")
-    is_own = name not in TITLES
+    is_own = name not in SHARED_GRAPHS
     licence = settings.open_licence if name == "views/public" else VOCABULARY_LICENCE
     tiers = tuple(Tier) if is_own else (Tier.OPEN,)
     facts: list[Fact] = [
         (graph, RDF_TYPE, _iri(DCAT + "Dataset")),
-        (graph, DCTERMS + "title", ox.Literal(TITLES.get(name, "What your organisation sees of the register"), language="en")),
+        (graph, DCTERMS + "title", ox.Literal("What your organisation sees of the register" if is_own else TITLES[name], language="en")),
         (graph, DCTERMS + "accessRights", _iri(ACCESS + ("RESTRICTED" if is_own else "PUBLIC"))),
         *((graph, FMAR + "disclosureTier", _iri(FMAR + tier.value)) for tier in tiers),
     ]

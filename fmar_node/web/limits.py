@@ -17,11 +17,12 @@ import asyncio
 import ipaddress
 import math
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fmar_node.allowance import Allowances, Purse
 from fmar_node.errors import FmarError, TooMany
@@ -36,10 +37,6 @@ UNLIMITED = frozenset({"/healthz", "/readyz"})
 CODE = "rate-limited"
 GOLDEN, ALMOST = 0.6180339887, 0.9999
 MOST_ADDRESS = 64
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +149,7 @@ class Limits:
 class Limited:
     """ASGI middleware: refuses what is too much before anything is done for it, tells callers what is left, answers floods late."""
 
-    def __init__(self, app: App, node: Node, limits: Limits, lanes: Lanes) -> None:
+    def __init__(self, app: ASGIApp, node: Node, limits: Limits, lanes: Lanes) -> None:
         self.app, self.node, self.limits, self.lanes = app, node, limits, lanes
         self.waiting = 0
         """Refusals that are kept waiting now."""
@@ -168,7 +165,7 @@ class Limited:
         state["has_credential"] = bool(given)
         refused = self._refused(scope, account)
 
-        async def answer(message: MutableMapping[str, Any]) -> None:
+        async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await self._answer(scope, message)
             await send(message)
@@ -194,7 +191,7 @@ class Limited:
         scope["state"]["flooder"] = account.party
         return self.limits.unproved()
 
-    async def _answer(self, scope: Scope, message: MutableMapping[str, Any]) -> None:
+    async def _answer(self, scope: Scope, message: Message) -> None:
         """What is left, for a caller who is known; and for who sends too much, not yet."""
         state = scope["state"]
         if state.get("gives_way"):
@@ -213,7 +210,7 @@ class Limited:
             if not self.limits.refusals.take(key, 1, time.monotonic()):
                 await self._wait(state, message)
 
-    async def _wait(self, state: MutableMapping[str, Any], message: MutableMapping[str, Any]) -> None:
+    async def _wait(self, state: MutableMapping[str, Any], message: Message) -> None:
         state["is_late"] = True
         if self.waiting >= self.limits.settings.refusals_waiting:
             message["headers"] = [*message["headers"], (b"connection", b"close")]

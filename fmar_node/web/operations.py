@@ -11,8 +11,8 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fmar_node.identity import new_token
 from fmar_node.logs import tell
@@ -28,16 +28,12 @@ HARDENING = (
 GIVEN = re.compile(rb"[0-9a-fA-F-]{16,64}")
 """A request id that a proxy may give: hexadecimal, so that nothing personal comes into the log by it."""
 DIGITS = re.compile(rb"[0-9]+")
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Watch:
     """ASGI middleware: one log line and one count per request, its id and security headers on every answer."""
 
-    def __init__(self, app: App, measures: Measures, security: SecurityLog, floods: Floods) -> None:
+    def __init__(self, app: ASGIApp, measures: Measures, security: SecurityLog, floods: Floods) -> None:
         self.app, self.measures, self.log = app, measures, logging.getLogger("fmar.web")
         self.security, self.floods = security, floods
 
@@ -50,7 +46,7 @@ class Watch:
         state = scope.setdefault("state", {})
         state["request_id"], state["noted"] = request_id, Noted()
 
-        async def watched(message: MutableMapping[str, Any]) -> None:
+        async def watched(message: Message) -> None:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]

@@ -11,7 +11,6 @@ import asyncio
 import os
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from fmar_node.settings import Settings
 from fmar_node.store.gate import admit
 from fmar_node.store.graph import Graph
 from fmar_node.web.app import create_app
+from tests.killing import wait_until
 from tests.live import free_port
 from tests.market import organisation
 
@@ -139,23 +139,11 @@ def scratch(folder: Path, graphs: dict[str, list[ox.Triple]]) -> Iterator[httpx.
         patched.setattr(query, "window", lambda caller, base_url: (NOTHING, [NOTHING, *graphs]))
         thread.start()
         try:
-            until_ready(client)
+            wait_until(lambda: server.started and client.get("/readyz").is_success, "the node did not start")
             yield client
         finally:
             server.should_exit = True
             thread.join()
-
-
-def until_ready(client: httpx.Client) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            if client.get("/readyz").is_success:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.05)
-    raise RuntimeError("the node did not start")
 
 
 # -- results, compared

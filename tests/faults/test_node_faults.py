@@ -140,6 +140,7 @@ def test_while_nothing_can_be_written_writers_are_refused_and_readers_served(nod
 
 @pytest.mark.parametrize("name", SOME)
 def test_while_the_graph_cannot_be_written_records_are_taken_and_shown_afterwards(node: Suffering, name: str) -> None:
+    writers = children(node, WRITER)
     node.shim.watch(node.folder / "graph")
     node.shim.arm(ERRORS[name])
 
@@ -149,6 +150,7 @@ def test_while_the_graph_cannot_be_written_records_are_taken_and_shown_afterward
     assert [each.status_code for each in made] == [201] * 3
     node.recovers()
     assert {each.json()["id"] for each in made} <= {row["asset"] for row in node.rows("fsp-a", ASSETS)}
+    assert children(node, WRITER) == writers
 
 
 def test_a_folder_that_is_moved_away_takes_nothing_until_it_is_back(node: Suffering) -> None:
