@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.benchmarks.field import FIELD_ROWS, Field
 from tests.benchmarks.growth import GROWTH_HEAD, grown
 from tests.benchmarks.picture import bars
 from tests.benchmarks.reach import HEAD, Figure, Reach
@@ -31,9 +32,10 @@ ROWS = ("lookup", "area", "registers", "register", "commit", "restart", "runaway
 def options() -> argparse.Namespace:
     found = argparse.ArgumentParser(prog="make bench ARGS=...")
     found.add_argument("--assets", default="10000", help="sizes of the register, as in 1000,10000,100000")
-    found.add_argument("--only", action="append", choices=(*ROWS, *TRUST_ROWS), help="one row, or several of them")
+    found.add_argument("--only", action="append", choices=(*ROWS, *TRUST_ROWS, *FIELD_ROWS), help="one row, or several of them")
     found.add_argument("--quiet", action="append_const", const="quiet", dest="only", help="only the latency of a quiet tenant beside a flood")
     found.add_argument("--trust", action="store_true", help="only what trust costs: credentials, grants, revocation, keys that change")
+    found.add_argument("--peers", action="store_true", help="the SPARQL endpoint beside the servers of the field")
     found.add_argument("--growth", default="", help="measure growth at these sizes instead, as in 1000,10000,100000,1000000")
     found.add_argument("--graph-seconds", type=float, default=3600.0, help="longest time to fill a graph, with --growth")
     found.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md or docs/growth.md")
@@ -68,6 +70,15 @@ def measured(shelf: Shelf, scratch: Path, chosen: argparse.Namespace) -> list[Fi
     return figures
 
 
+def beside_peers(shelf: Shelf, scratch: Path, chosen: argparse.Namespace) -> Iterator[str]:
+    for size in sizes(chosen.assets):
+        field = Field(shelf, scratch, size)
+        for name in chosen.only or FIELD_ROWS:
+            for figure in field.rows[name]():
+                print(figure.row, flush=True)
+                yield figure.row
+
+
 def trusted(trust: Trust, only: list[str] | None) -> Iterator[str]:
     for name in only or TRUST_ROWS:
         for finding in trust.rows[name]():
@@ -83,6 +94,8 @@ def main() -> None:
         shelf, mark = Shelf(scratch), "table"
         if chosen.trust:
             page, mark, table = DOCS / "benchmarks.md", "trust", "\n".join([TRUST_HEAD, *trusted(Trust(shelf, scratch), chosen.only)])
+        elif chosen.peers:
+            page, mark, table = DOCS / "benchmarks.md", "peers", "\n".join([HEAD, *beside_peers(shelf, scratch, chosen)])
         elif chosen.growth:
             rows = [row.text for size in sizes(chosen.growth) for row in [grown(shelf, size, chosen.graph_seconds)]]
             page, table = DOCS / "growth.md", "\n".join([GROWTH_HEAD, *rows])
