@@ -18,6 +18,7 @@ import pytest
 import typer
 
 from fmar_node.cli.main import app
+from fmar_node.kinds.delegation import MOST_ASSETS
 from fmar_node.settings import Settings
 from fmar_node.store.gate import admit
 from tests.live import Live
@@ -77,6 +78,13 @@ def test_what_is_made_from_the_code_is_current() -> None:
     run = subprocess.run([sys.executable, PROJECT / "docs" / "generate.py", "--check"], capture_output=True, text=True, env=environment, check=False)
 
     assert (run.stdout.strip(), run.returncode) == ("everything is current", 0), run.stdout + run.stderr + "run: python docs/generate.py"
+
+
+def test_rules_tell_the_values_of_constants() -> None:
+    rules = (PROJECT / "docs" / "reference" / "rules.md").read_text("utf-8")
+
+    assert f"1 to {MOST_ASSETS} of your assets" in rules
+    assert re.findall(r"\[[A-Z_]+\]", rules) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
