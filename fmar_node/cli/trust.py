@@ -18,7 +18,7 @@ from fmar_node.errors import counted
 PERMISSIONS = ("READ", "READ_PERSONAL", "REGISTER", "UPDATE", "DEREGISTER", "PASSPORT", "CONTACTS")
 OF_PASSPORTS = {"PASSPORT", "CONTACTS"}
 YEAR = timedelta(days=365)
-USER_OF = typer.Option("", "--organisation", help="As the operator, whose people: the organisation's IRI, or its name beside --data.")
+WHOSE = typer.Option("", "--organisation", help="As the operator, of which organisation: its IRI, or its name beside --data.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -90,10 +90,11 @@ def revoke(delegation: str = typer.Argument(..., help="The delegation: its IRI o
 
 
 @told
-def list_delegations(as_: str = AS, data: Path | None = DATA, as_json: bool = JSON) -> None:
-    """What you have granted, and what was granted to you; as the operator, every delegation."""
+def list_delegations(organisation: str = WHOSE, as_: str = AS, data: Path | None = DATA, as_json: bool = JSON) -> None:
+    """What you have granted, and what was granted to you; as the operator, of everybody."""
+    whose = organisation_of(organisation, data) if organisation else ""
     with client_of(as_, data) as client:
-        items = _all(client, "/delegations")
+        items = [each for each in _all(client, "/delegations") if whose in ("", each["grantor"], each["delegate"])]
         names = {} if as_json else _names(client, items, "grantor", "delegate")
     _tell(items, as_json, lambda item: (
         f"{item['delegationStatus']} until {item['validTo']}: {names[item['grantor']]} grants {names[item['delegate']]}",
@@ -112,7 +113,7 @@ def invite(
     email: str = typer.Argument(..., help="The address that the person can prove at an identity provider of the node."),
     role: str = typer.Option("READER", "--role", help="ADMINISTRATOR, EDITOR or READER."),
     name: str = typer.Option("", "--name", help="What the person is called."),
-    organisation: str = USER_OF,
+    organisation: str = WHOSE,
     as_: str = AS,
     data: Path | None = DATA,
 ) -> None:
@@ -135,8 +136,8 @@ def deactivate(user: str = typer.Argument(..., help="The user: its IRI or id."),
 
 
 @told
-def list_users(organisation: str = USER_OF, as_: str = AS, data: Path | None = DATA, as_json: bool = JSON) -> None:
-    """The people of your organisation; as the operator, of every one."""
+def list_users(organisation: str = WHOSE, as_: str = AS, data: Path | None = DATA, as_json: bool = JSON) -> None:
+    """The people of your organisation; as the operator, of all."""
     with client_of(as_, data) as client:
         items = _all(client, "/users", **({"userOf": organisation_of(organisation, data)} if organisation else {}))
         names = {} if as_json else _names(client, items, "userOf")

@@ -433,10 +433,12 @@ def test_delegations_are_listed_with_names_and_whole_iris_on_a_narrow_terminal(l
     monkeypatch.setattr(out, "width", 80)
 
     told, raw = succeeded(here("delegation", "list", *as_(live))), succeeded(here("delegation", "list", "--json", *as_(live)))
+    others = [succeeded(here("delegation", "list", "--organisation", name, *as_(live, "operator"))) for name in ("platform", "fsp-b")]
 
     assert iri is not None
     assert f"{iri[0]}\n  OFFERED until 2099-01-01: The fsp-a organisation grants The platform\n  organisation\n  READ, UPDATE on 1 asset\n" in told
     assert max(map(len, told.splitlines())) <= 80
+    assert [iri[0] in each for each in others] == [True, False]
     assert json.loads(raw) == live.client("fsp-a").get("/delegations?limit=500").json()["items"]
 
 
