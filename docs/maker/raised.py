@@ -40,14 +40,16 @@ class Call:
 
 def fault_calls(module: str, known: Mapping[str, str]) -> Iterator[Call]:
     """Every `Fault(...)` in a module, in the order of the source; `known` are the values of its parameters."""
-    tree = ast.parse(Path(str(importlib.import_module(module).__file__)).read_text("utf-8"))
+    source = importlib.import_module(module)
+    tree = ast.parse(Path(str(source.__file__)).read_text("utf-8"))
+    constants = {name: str(value) for name, value in vars(source).items() if name.isupper() and isinstance(value, int)}
     returned = {function.name: _returned(function) for function in _functions(tree)}
     for function in _functions(tree):
         for call in ast.walk(function):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Fault":
                 given = dict(zip(FAULT, call.args, strict=False)) | {word.arg: word.value for word in call.keywords if word.arg}
                 severity = Severity[ast.unparse(given["severity"]).rsplit(".", 1)[-1]].value
-                texts = {**returned, **known, **_texts(function, call.lineno)}
+                texts = {**constants, **returned, **known, **_texts(function, call.lineno, constants)}
                 told = ast.get_docstring(function) or ""
                 yield Call(function.name, told, _text(given["code"], texts), severity, _text(given["message"], texts))
 
@@ -61,13 +63,13 @@ def _returned(function: ast.FunctionDef) -> str:
     return " / ".join(_text(value, {}) for value in found if isinstance(value, ast.Constant | ast.JoinedStr))
 
 
-def _texts(function: ast.FunctionDef, line: int) -> dict[str, str]:
+def _texts(function: ast.FunctionDef, line: int, constants: Mapping[str, str]) -> dict[str, str]:
     """What the names of a function stand for at a line: the last assignment before it, pairs that a loop goes through."""
     found: dict[str, str] = {}
     for node in sorted(ast.walk(function), key=lambda node: getattr(node, "lineno", 0)):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.lineno < line:
             if isinstance(node.value, ast.Constant | ast.JoinedStr):
-                found[node.targets[0].id] = _text(node.value, {})
+                found[node.targets[0].id] = _text(node.value, constants)
         elif isinstance(node, ast.For) and isinstance(node.target, ast.Tuple) and isinstance(node.iter, ast.Tuple):
             pairs = [pair.elts for pair in node.iter.elts if isinstance(pair, ast.Tuple)]
             for name, values in zip(node.target.elts, zip(*pairs, strict=True), strict=True):
@@ -76,13 +78,14 @@ def _texts(function: ast.FunctionDef, line: int) -> dict[str, str]:
 
 
 def _text(node: ast.expr, texts: Mapping[str, str]) -> str:
-    """A text as people read it: what is filled in at run time stands in square brackets."""
+    """A text as people read it: what is filled in at run time stands in square brackets, but for constants."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
         return "".join(_text(part, texts) for part in node.values)
     if isinstance(node, ast.FormattedValue):
-        return f"[{ast.unparse(node.value).rsplit('.', 1)[-1]}]"
+        name = ast.unparse(node.value).rsplit(".", 1)[-1]
+        return texts[name] if name.isupper() and name in texts else f"[{name}]"
     if isinstance(node, ast.Call):
         return texts.get(ast.unparse(node.func), "")
     return texts.get(ast.unparse(node), f"[{ast.unparse(node)}]")

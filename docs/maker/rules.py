@@ -30,7 +30,8 @@ def rules() -> str:
         parts += [f"## Constraints: {kind.name}", f"From `shapes/{kind.name}.ttl`; judged without looking at other records."]
         parts.append(table("code | constraint | severity | field | message", constraints))
         parts += [f"## Rules: {kind.name}", f"From `fmar_node/kinds/{kind.name}.py`: they look at the register, at dates, or do sums."]
-        parts.append(f"Filled where a document is silent (F): {_says(None, kind.defaults.__doc__ or '').removeprefix('F: ')}")
+        if kind.defaults.__doc__:
+            parts.append(f"Filled where a document is silent (F): {_says(None, kind.defaults.__doc__).removeprefix('F: ')}")
         if kind.spelling.__doc__:
             parts.append(f"Written in one way, however a document writes it (F): {_says(None, kind.spelling.__doc__).removeprefix('F: ')}")
         parts.append(table("code | severity | message | rule", _rule_rows(kind)))

@@ -2,8 +2,8 @@
 
 The companies are invented and stand in companies.json. Nothing but the standard library is needed:
 
-    python examples/servers/companies_register.py --port 8090
-    FMAR_COMPANIES_REGISTER_URL=http://127.0.0.1:8090 fmar serve --data fmar-data
+    python examples/servers/companies_register.py --port 9002
+    FMAR_COMPANIES_REGISTER_URL=http://127.0.0.1:9002 fmar serve --data fmar-data
 
 `--mode` chooses how it behaves, and `PUT /mode` (the mode as text) changes that while it runs: `down` (503), `limited` (429), `slow`,
 and what a broken or hostile server might do: `garbled`, `huge`, `endless`, `packed`, `redirect`, `page`, `other`.
@@ -146,7 +146,7 @@ class Answering(BaseHTTPRequestHandler):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="A small companies register with invented companies.")
-    parser.add_argument("--port", type=int, default=8090)
+    parser.add_argument("--port", type=int, default=9002)
     parser.add_argument("--mode", choices=MODES, default="up")
     parser.add_argument("--key", default="", help="the key that requests have to bring (HTTP Basic, as the user)")
     parser.add_argument("--seconds", type=float, default=2.0, help="how long an answer takes in the mode slow")

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from fmar_node.access.caller import Caller
 from fmar_node.access.certificate import CertificateCheck
 from fmar_node.access.issuer import Issuers, Nobody
 from fmar_node.access.jose import ALGORITHMS, UnacceptableError, read_compact, text_claim, time_claim
@@ -166,6 +167,19 @@ class Verifier:
         """Whose token is in this header, where it was verified before and has not expired; that it may be used is not said."""
         known = self._seen.get(hashlib.sha256(authorization[authorization.rfind(b" ") + 1 :]).digest())
         return known.credential if known and not known.foreign and self._clock.now().timestamp() < known.expires else None
+
+    def claimed(self, authorization: Sequence[str]) -> Caller | None:
+        """Whom a refused token names, where this node has signed it; of any other one nothing is believed."""
+        found = SCHEME.fullmatch(authorization[0]) if len(authorization) == 1 else None
+        try:
+            compact = read_compact(found[2] if found else "", self._settings.header_bytes)
+            claims = compact.claims()
+            if compact.header.get("typ") != TOKEN_TYPE or claims.get("iss") != self._base_url:
+                return None
+            self._key(None, compact.header.get("kid"), 0).check(compact)
+            return Caller(self._organisation(text_claim(claims, "sub"), None), text_claim(claims, "client_id", CLIENT_CHARS), actor=self._actor(claims.get("act"), None) or "")
+        except UnacceptableError:
+            return None
 
     def refused(self, detail: str) -> Unauthenticated:
         """What to raise where a token holds, but gives nothing any more."""

@@ -30,6 +30,13 @@ PATIENCE = 3.0
 """Seconds for which a command waits for a node that does not answer, as while it starts again."""
 NO_HINT = frozenset({"malformed-request", "internal-error", "storage-full", "unavailable"})
 """Codes of a node's answer whose detail says it all."""
+NO_TOKEN = {
+    "invalid_target": "fmar delegation list shows what was granted, and what waits to be accepted; whoever you act for offers it",
+    "invalid_dpop_proof": "is the clock of this machine right?",
+    "invalid_client": "is the key registered, and the organisation active?",
+}
+"""What to do where the node gave no token, by its word for why."""
+REVOKED = "the organisation registers another key, or the node's operator does: fmar participant rekey"
 HINTED = frozenset({"sandbox-missing"})
 """Codes of this machine's own refusals whose remedy says more than their detail."""
 PRIVATE_AUTHORITY = 'where a private authority signed it, name its PEM file in profile.json, as in "ca": "/etc/ssl/our-authority.pem"'
@@ -89,7 +96,7 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
 def _unanswered(error: httpx.HTTPError) -> tuple[str, str]:
     """Why a node gave no answer, and what to do."""
     if isinstance(error, CredentialError):
-        return str(error), "is the key registered, and the organisation active?"
+        return str(error), REVOKED if "revoked" in str(error) else NO_TOKEN.get(error.word, "the node says why; try again in a while" if error.is_passing else "")
     if is_not_believed(error):
         return f"the node's certificate is not believed: {error}", PRIVATE_AUTHORITY
     return f"the node does not answer: {error}", "is it running? start it with: fmar serve --data DIR"
@@ -116,10 +123,12 @@ def show_problem(problem: dict[str, Any]) -> None:
 
 def profile_folder(name: str, data: Path | None = None) -> Path:
     """A profile's folder, or the one of that name in a node's data folder (the demo's where none is given)."""
-    for folder in (Path(name), (data or Path(".fmar-demo")) / "participants" / name):
-        if (folder / "profile.json").exists():
-            return folder
-    return fail(f"no profile {name!r}", "give a profile's folder, or --data DIR and a participant's name")
+    return _found(name, data) or fail(f"no profile {name!r}", "give a profile's folder, or --data DIR and a participant's name")
+
+
+def _found(name: str, data: Path | None) -> Path | None:
+    places = (Path(name), (data or Path(".fmar-demo")) / "participants" / name)
+    return next((folder for folder in places if (folder / "profile.json").exists()), None)
 
 
 def profile_of(name: str, data: Path | None = None) -> Profile:
@@ -138,7 +147,11 @@ def client_of(name: str, data: Path | None = None, subject: str = "") -> httpx.C
 
 def organisation_of(name: str, data: Path | None = None) -> str:
     """The IRI of an organisation: as it was given, or that of the participant of this name beside a data folder."""
-    return name if name.startswith(("http:", "https:")) else profile_of(name, data).organisation
+    if name.startswith(("http:", "https:")):
+        return name
+    folder = _found(name, data) or fail(f"there is no organisation {name!r}", "give its IRI, or --data DIR and a participant's name")
+    said = json.loads((folder / "profile.json").read_text("utf-8"))
+    return str(said.get("organisation", "")) or fail(f"{folder / 'profile.json'} has no organisation", "it is damaged; give the organisation's IRI")
 
 
 def answered(response: httpx.Response) -> httpx.Response:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import typer
 
 from fmar_node import logs
-from fmar_node.cli.console import escaped, fail, out, print_json, told
+from fmar_node.cli.console import escaped, fail, organisation_of, out, print_json, told
 from fmar_node.errors import FmarError
 from fmar_node.folder import PUT_BACK, Folder
 
@@ -146,13 +146,12 @@ def security_log(
     since: str = typer.Option("", "--from", help="From this instant or day on, as in 2026-11-22T09:30:00Z."),
     until: str = typer.Option("", "--to", help="Before this instant or day."),
     event: str = typer.Option("", help="One kind of event: read, write, query, token, sign-in, log-read, refused."),
-    organisation: str = typer.Option("", help="What this organisation did, or had done on its behalf: its IRI or UUID."),
+    organisation: str = typer.Option("", help="What this organisation did, or had done on its behalf: its IRI, its UUID, or its name beside --data."),
     limit: int = typer.Option(100, min=1, help="At most so many lines, the newest first."),
     as_json: bool = JSON,
 ) -> None:
     """Read a node's security log, of a running node or a stopped one, without asking it."""
     from fmar_node.clock import parse_stamp
-    from fmar_node.record import uuid_of
     from fmar_node.security_log import EVENTS, Wish, read
 
     if event and event not in EVENTS:
@@ -160,10 +159,11 @@ def security_log(
     folder = Folder(data)
     folder.check_made()
     first, last = (parse_stamp(text) if text else None for text in (since, until))
+    whose = _uuid_of(organisation, data) if organisation else ""
     lines: list[dict[str, Any]] = []
     cursor = ""
     while len(lines) < limit:
-        page = read(folder.log, Wish(first, last, event, cursor, uuid_of(organisation), limit - len(lines)))
+        page = read(folder.log, Wish(first, last, event, cursor, whose, limit - len(lines)))
         lines += page.lines
         if not (cursor := page.cursor):
             break
@@ -172,8 +172,17 @@ def security_log(
         return
     for line in lines:
         who = " ".join(str(line[name]) for name in ("organisation", "application", "actor", "user") if name in line) or "anonymous"
-        what = " ".join(str(line[name]) for name in ("action", "kind", "record", "code", "policy") if name in line)
-        out.print(escaped(f"{line['time']} {line['event']:8} {line.get('outcome', ''):7} {line.get('route', '-')} {what} by {who}"), soft_wrap=True)
+        what = " ".join(str(line[name]) for name in ("action", "kind", "record", "code", "reason", "policy") if name in line)
+        by = f"by a {line['claimed']} of" if "claimed" in line else "by"
+        out.print(escaped(f"{line['time']} {line['event']:8} {line.get('outcome', ''):7} {line.get('route', '-')} {what} {by} {who}"), soft_wrap=True)
+
+
+def _uuid_of(organisation: str, data: Path) -> str:
+    from fmar_node.identity import is_uuid
+    from fmar_node.record import uuid_of
+
+    found = organisation if is_uuid(organisation) else uuid_of(organisation_of(organisation, data))
+    return found if is_uuid(found) else fail(f"{organisation!r} is no organisation", "its IRI ends in its UUID")
 
 
 @told

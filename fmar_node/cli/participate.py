@@ -54,6 +54,7 @@ def add_to(app: typer.Typer) -> None:
     participant = typer.Typer(help="Onboard organisations.", no_args_is_help=True)
     participant.command("add")(add_participant)
     participant.command("approve")(approve_participant)
+    participant.command("rekey")(rekey_participant)
     app.add_typer(participant, name="participant")
     key = typer.Typer(help="Rotate and revoke keys.", no_args_is_help=True)
     key.command("rotate")(rotate_key)
@@ -82,8 +83,7 @@ def add_participant(
     data: Path = NODE_DATA,
 ) -> None:
     """Register and approve an organisation as the operator, and give it an application key."""
-    if not NAME.fullmatch(name):
-        fail(f"{name!r} cannot be a name", "letters, digits, dots, hyphens and underscores, as in fsp-a")
+    _check_name(name)
     if not (role or document):
         fail("what is this organisation?", f"give --role (one or more of {', '.join(ROLES)}), or --document")
     unknown = [each for each in role if each not in ROLES]
@@ -102,13 +102,35 @@ def approve_participant(
     data: Path = NODE_DATA,
 ) -> None:
     """Approve an organisation that `participant add` has registered and left waiting, and give it an application key."""
-    if not NAME.fullmatch(name):
-        fail(f"{name!r} cannot be a name", "letters, digits, dots, hyphens and underscores, as in fsp-a")
+    _check_name(name)
     operator, folder = profile_of("operator", data), data / "participants" / name
     _check_free(folder)
     with connect(operator) as client:
         profile = admit(client, operator, name, organisation_iri, folder, reason)
     _tell_onboarded(name, profile, folder)
+
+
+@told
+def rekey_participant(
+    name: str = typer.Argument(..., help="The application: its client id, and the name of its profile."),
+    organisation_iri: str = typer.Option("", "--organisation", help="Whose application it is, an IRI (default: what the profile of this name beside --data says)."),
+    data: Path = NODE_DATA,
+) -> None:
+    """Give an application a new key as the operator, where its own is lost, stolen or revoked; its older keys are revoked, its profile is written anew."""
+    _check_name(name)
+    operator, folder = profile_of("operator", data), data / "participants" / name
+    if name == operator.client_id:
+        fail("this is the key that you act with", f"fmar key rotate --as {name} --data {data}")
+    if not organisation_iri and not (folder / "profile.json").exists():
+        fail(f"there is no participant {name!r} beside {data}", "give --organisation, the IRI of the organisation whose application it is")
+    iri = organisation_iri or organisation_of(str(folder))
+    with connect(operator) as client:
+        keys = answered(client.get(iri)).json().get("applicationKey", ())
+        if any((key["clientId"], key["keyStatus"]) == (name, "ACTIVE") for key in keys):
+            answered(client.post(f"{iri}/key-revocation", json={"clientId": name}, headers=LD_JSON))
+        give_key(client, operator, name, iri, folder)
+    out.print(f"{name} has a new key; its older keys are revoked", soft_wrap=True)
+    out.print(f"  profile {escaped(str(folder))}", soft_wrap=True)
 
 
 def _tell_onboarded(name: str, profile: Profile, folder: Path) -> None:
@@ -139,9 +161,14 @@ def onboard(operator: Profile, name: str, described: dict[str, Any], folder: Pat
         return admit(client, operator, name, made.headers["Location"], folder, reason, made.json())
 
 
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        fail(f"{name!r} cannot be a name", "letters, digits, dots, hyphens and underscores, as in fsp-a")
+
+
 def _check_free(folder: Path) -> None:
     if (folder / "profile.json").exists():
-        fail(f"{folder} holds a profile already", "choose another name")
+        fail(f"{folder} holds a profile already", f"choose another name; where it needs a new key: fmar participant rekey {folder.name} --data {folder.parents[1]}")
 
 
 def admit(
@@ -160,6 +187,11 @@ def admit(
         if found.get("identityStatus") != "PENDING":
             raise
         fail(f"{iri} is registered and not approved: the companies register has not answered yet", f"the node goes on asking; later: {go_on}")
+    return give_key(client, operator, name, iri, folder)
+
+
+def give_key(client: httpx.Client, operator: Profile, name: str, iri: str, folder: Path) -> Profile:
+    """Registers a new key of an organisation's application; the profile that has it is saved in `folder`."""
     key = new_key()
     answered(client.post(f"{iri}/key-registration", json=_key_note(name, key), headers=LD_JSON))
     profile = Profile(operator.node, operator.issuer, operator.token_endpoint, name, iri, key, operator.ca)
@@ -221,7 +253,7 @@ def public_key(as_: str = AS, data: Path | None = DATA) -> None:
 def revoke_key(
     client_id: str = typer.Argument(..., help="The application."),
     key_id: str = typer.Option("", help="One key (default: all keys of the application)."),
-    organisation_iri: str = typer.Option("", "--organisation", help="The organisation (default: that of the participant of this name beside --data, or your own)."),
+    organisation_iri: str = typer.Option("", "--organisation", help="The organisation, an IRI (default: that of the participant of this name beside --data, or your own)."),
     as_: str = AS,
     data: Path | None = DATA,
 ) -> None:
@@ -319,8 +351,11 @@ def query(
     node: str = NODE,
     format_: str = typer.Option("table", "--format", help="table, json, csv, tsv, xml, or a media type."),
     timeout: float | None = typer.Option(None, help="Seconds that the query may run."),
+    for_: str = typer.Option("", "--for", help="Not here: your own graph holds what everybody has granted you."),
 ) -> None:
     """Ask a SPARQL query inside your own window."""
+    if for_:
+        fail("a query is asked with your own credential, not on behalf of another", "leave --for out: your graph holds what everybody has granted you, and managedBy says whose an asset is")
     if format_ != "table" and format_ not in ACCEPT and "/" not in format_:
         fail(f"no format {format_!r}", f"formats are table, {', '.join(ACCEPT)}, or a media type")
     sparql = sys.stdin.read() if text == "-" else Path(text).read_text("utf-8") if _is_file(text) else text

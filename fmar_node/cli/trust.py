@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import httpx
 import typer
-from rich.table import Table
 
-from fmar_node.cli.console import answered, client_of, escaped, organisation_of, out, print_json, told
+from fmar_node.cli.console import answered, client_of, escaped, fail, organisation_of, out, print_json, told
 from fmar_node.cli.participate import AS, DATA, JSON, LD_JSON
+from fmar_node.errors import counted
 
 PERMISSIONS = ("READ", "READ_PERSONAL", "REGISTER", "UPDATE", "DEREGISTER", "PASSPORT", "CONTACTS")
 OF_PASSPORTS = {"PASSPORT", "CONTACTS"}
 YEAR = timedelta(days=365)
+WHOSE = typer.Option("", "--organisation", help="As the operator, of which organisation: its IRI, or its name beside --data.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
 @told
 def offer(
     to: str = typer.Argument(..., help="The organisation that is granted something: its IRI, or its name beside --data."),
-    permission: list[str] = typer.Option(..., "--permission", help=f"One or more of {', '.join(PERMISSIONS)}."),
+    permission: list[str] = typer.Option(..., "--permission", help=f"One or more of {', '.join(PERMISSIONS)}; repeat it, or put commas between."),
     asset: list[str] = typer.Option([], "--asset", help="Only on this asset (its IRI); repeat for several. Without it: on all that you manage."),
     until: str = typer.Option("", "--until", help="The first day on which it no longer holds (default: in a year)."),
     from_: str = typer.Option("", "--from", help="The first day on which it holds (default: when it is accepted)."),
@@ -40,13 +43,16 @@ def offer(
     data: Path | None = DATA,
 ) -> None:
     """Offer an organisation permissions on your assets, or your passport."""
+    permissions = [each.strip().upper() for given in permission for each in given.split(",") if each.strip()]
+    if unknown := [each for each in permissions if each not in PERMISSIONS]:
+        fail(f"there is no permission {unknown[0]!r}", f"permissions are {', '.join(PERMISSIONS)}")
     document: dict[str, Any] = {
         "type": "Delegation",
         "delegate": organisation_of(to, data),
-        "permission": permission,
+        "permission": permissions,
         "validTo": until or _in_a_year(),
     }
-    if set(permission) - OF_PASSPORTS:
+    if set(permissions) - OF_PASSPORTS:
         document["assetScope"] = "NAMED_ASSETS" if asset else "ALL_ASSETS"
     if asset:
         document["delegatedAsset"] = asset
@@ -54,8 +60,10 @@ def offer(
         document["validFrom"] = from_
     with client_of(as_, data) as client:
         made = answered(client.post("/delegations", json=document, headers=LD_JSON))
-    out.print(f"offered {', '.join(permission)} until {document['validTo']}: {made.headers['Location']}", soft_wrap=True)
-    out.print("  it holds when the other side has accepted: fmar delegation accept", soft_wrap=True)
+    place = made.headers["Location"]
+    out.print(f"offered {', '.join(permissions)} until {document['validTo']}: {place}", soft_wrap=True)
+    who = "--as PROFILE" if to == document["delegate"] else f"--as {to}" + (f" --data {data}" if data else "")
+    out.print(f"  it holds when the other side has accepted: fmar delegation accept {place} {escaped(who)}", soft_wrap=True)
 
 
 def _in_a_year() -> str:
@@ -82,9 +90,22 @@ def revoke(delegation: str = typer.Argument(..., help="The delegation: its IRI o
 
 
 @told
-def list_delegations(as_: str = AS, data: Path | None = DATA, as_json: bool = JSON) -> None:
-    """What you have granted, and what was granted to you."""
-    _print("/delegations", ("id", "delegationStatus", "grantor", "delegate", "permission", "assetScope", "validTo"), as_, data, as_json)
+def list_delegations(organisation: str = WHOSE, as_: str = AS, data: Path | None = DATA, as_json: bool = JSON) -> None:
+    """What you have granted, and what was granted to you; as the operator, of everybody."""
+    whose = organisation_of(organisation, data) if organisation else ""
+    with client_of(as_, data) as client:
+        items = [each for each in _all(client, "/delegations") if whose in ("", each["grantor"], each["delegate"])]
+        names = {} if as_json else _names(client, items, "grantor", "delegate")
+    _tell(items, as_json, lambda item: (
+        f"{item['delegationStatus']} until {item['validTo']}: {names[item['grantor']]} grants {names[item['delegate']]}",
+        f"{', '.join(item['permission'])}{_on(item)}",
+    ))  # fmt: skip
+
+
+def _on(delegation: dict[str, Any]) -> str:
+    """On which assets a delegation is; on none where it is of a passport."""
+    named = delegation.get("delegatedAsset", ())
+    return f" on {counted(len(named), 'asset')}" if named else " on all assets" if "assetScope" in delegation else ""
 
 
 @told
@@ -92,11 +113,14 @@ def invite(
     email: str = typer.Argument(..., help="The address that the person can prove at an identity provider of the node."),
     role: str = typer.Option("READER", "--role", help="ADMINISTRATOR, EDITOR or READER."),
     name: str = typer.Option("", "--name", help="What the person is called."),
+    organisation: str = WHOSE,
     as_: str = AS,
     data: Path | None = DATA,
 ) -> None:
-    """Invite a person of your organisation, who then signs in at the node's /signin."""
+    """Invite a person of your organisation (the operator: of any one), who then signs in at the node's /signin."""
     document = {"type": "User", "userEmail": email, "userRole": role, **({"userName": name} if name else {})}
+    if organisation:
+        document["userOf"] = organisation_of(organisation, data)
     with client_of(as_, data) as client:
         made = answered(client.post("/users", json=document, headers=LD_JSON))
     ends = made.json().get("inviteEnds", "")
@@ -112,38 +136,50 @@ def deactivate(user: str = typer.Argument(..., help="The user: its IRI or id."),
 
 
 @told
-def list_users(as_: str = AS, data: Path | None = DATA, as_json: bool = JSON) -> None:
-    """The people of your organisation."""
-    _print("/users", ("id", "userStatus", "userRole", "userEmail", "userName"), as_, data, as_json)
+def list_users(organisation: str = WHOSE, as_: str = AS, data: Path | None = DATA, as_json: bool = JSON) -> None:
+    """The people of your organisation; as the operator, of all."""
+    with client_of(as_, data) as client:
+        items = _all(client, "/users", **({"userOf": organisation_of(organisation, data)} if organisation else {}))
+        names = {} if as_json else _names(client, items, "userOf")
+    _tell(items, as_json, lambda item: (
+        f"{item['userStatus']} {item['userRole']} of {names[item['userOf']]}",
+        " ".join(item[term] for term in ("userName", "userEmail") if term in item),
+    ))  # fmt: skip
 
 
 def _act(client: httpx.Client, kind: str, record: str, action: str) -> dict[str, Any]:
-    path = record if record.startswith("http") else f"/{kind}/{record.rsplit('/', 1)[-1]}"
-    made: dict[str, Any] = answered(client.post(f"{path}/{action}")).json()
+    made: dict[str, Any] = answered(client.post(f"/{kind}/{record.rstrip('/').rsplit('/', 1)[-1]}/{action}")).json()
     return made
 
 
-def _print(path: str, columns: tuple[str, ...], as_: str, data: Path | None, as_json: bool) -> None:
+def _all(client: httpx.Client, path: str, **equal: str) -> list[dict[str, Any]]:
+    """The records of a list, page by page."""
     items: list[dict[str, Any]] = []
-    with client_of(as_, data) as client:
-        following: str | None = f"{path}?limit=500"
-        while following:
-            page = answered(client.get(following)).json()
-            items += page["items"]
-            following = page.get("next")
+    page = answered(client.get(path, params={"limit": "500", **equal})).json()
+    items += page["items"]
+    while following := page.get("next"):
+        page = answered(client.get(following)).json()
+        items += page["items"]
+    return items
+
+
+def _names(client: httpx.Client, items: list[dict[str, Any]], *terms: str) -> dict[str, str]:
+    """What the organisations are called that the records name by these terms."""
+    found = {}
+    for iri in {item[term] for item in items for term in terms}:
+        response = client.get(f"/organisations/{iri.rsplit('/', 1)[-1]}")
+        found[iri] = response.json()["organisationLegalName"] if response.is_success else iri
+    return found
+
+
+def _tell(items: list[dict[str, Any]], as_json: bool, told_of: Callable[[dict[str, Any]], tuple[str, ...]]) -> None:
+    """Each record with its IRI on a line of its own, whole, so that it can be copied."""
     if as_json:
         print_json(items)
         return
     if not items:
         out.print("there are none yet")
-        return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
     for item in items:
-        table.add_row(*(escaped(_short(item.get(column, ""))) for column in columns))
-    out.print(table)
-
-
-def _short(value: Any) -> str:
-    return ", ".join(map(_short, value)) if isinstance(value, list) else str(value).rsplit("/", 1)[-1]
+        out.print(item["id"], soft_wrap=True)
+        for line in told_of(item):
+            out.print(escaped(fill(line, out.width, initial_indent="  ", subsequent_indent="  ")))

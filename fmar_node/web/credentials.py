@@ -39,7 +39,7 @@ async def token(request: Request) -> Response:
         issued = exchange.node.tokens.issue(form, request.headers.getlist("dpop"), request.method, exchange.url, exchange.certificates)
     except FmarError as error:
         client = claimed_client(form)
-        noted.who = exchange.node.registered(client)
+        noted.claims("client_id", exchange.node.registered(client))
         return _refused(request, limits.refused_token(client, address_of(request), error))
     noted.who = request.state.caller = holder(issued["access_token"])
     request.state.account = limits.account(noted.who.party, noted.who.application)

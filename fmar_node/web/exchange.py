@@ -17,6 +17,7 @@ from fmar_node.vocabulary import Document
 from fmar_node.web.cookie import clearing, given, is_own_page, session_cookie
 from fmar_node.web.limits import Limits
 from fmar_node.web.negotiation import best
+from fmar_node.web.noted import noted_of
 
 SHORT = {
     LD_JSON: "jsonld",
@@ -61,7 +62,12 @@ class Exchange:
         headers = self.request.headers
         if "authorization" not in headers and self.session_tokens:
             return self.signed_in()[0]
-        caller = await self.node.caller(self.request.method, self.url, headers.getlist("authorization"), headers.getlist("dpop"), self.certificates)
+        given = headers.getlist("authorization")
+        try:
+            caller = await self.node.caller(self.request.method, self.url, given, headers.getlist("dpop"), self.certificates)
+        except Unauthenticated:
+            noted_of(self.request).claims("token", self.node.verifier.claimed(given))
+            raise
         self._met(caller)
         return caller
 

@@ -29,6 +29,7 @@ REASONS = (
     ("nonce", "nonce-needed"),
     ("has been used before", "replayed"),
     ("revoked", "revoked"),
+    ("no delegation", "not-granted"),
     ("has expired", "expired"),
     ("seconds ago", "expired"),
     ("not valid yet", "from-the-future"),

@@ -2,7 +2,8 @@
 
 Rules kept here: nothing is noted that came from the outside as text: organisations, users and records by UUID, applications
 by the name under which they are registered, routes and not paths, codes, numbers, and of a query its hash. Reads are noted
-where they opened personal data; writes, queries, tokens and sign-ins always; refusals of everything that there is.
+where they opened personal data; writes, queries, tokens and sign-ins always; refusals of everything that there is. Whose
+credential was refused is told as claimed, and of an access token believed only where this node has signed it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Noted:
     """Of the refused rows of a batch."""
     who: Caller | None = None
     """Who it was where that is not the request's caller: of a token or a sign-in, whose it is."""
+    claimed: str = ""
+    """What names `who` where nobody has proved to be that: a `token` of this node that was refused, or no more than a `client_id`."""
 
     def saw(self, documents: Iterable[Document], caller: Caller) -> None:
         """Records were shown; those of which the caller sees what is personal are reads of personal data."""
@@ -72,6 +75,10 @@ class Noted:
         """A token or a sign-in (`event`) was asked for; `who` it is for, once that is known."""
         self.event, self.action, self.who = event, action, who
 
+    def claims(self, by: str, who: Caller | None) -> None:
+        """A credential was refused, and names somebody; it is not said that the request came from there."""
+        self.who, self.claimed = who, by if who else ""
+
     def refused_row(self, error: FmarError) -> None:
         """A row of a batch was refused."""
         code = policy_of(error) or error.code
@@ -81,6 +88,8 @@ class Noted:
         """The members of the line that have a value, but for those that Watch knows: request, method, route."""
         line: dict[str, Any] = {"outcome": "refused" if refused or status >= 400 else "granted", "status": status}
         line |= _named(self.who or caller or ANONYMOUS)
+        if self.claimed:
+            line["claimed"] = self.claimed
         if refused:
             line |= {"code": refused.code, **({"policy": policy_of(refused)} if refused.faults else {})}
         if self.kind:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fmar_node.identity import new_token
 from fmar_node.logs import tell
 from fmar_node.security_log import SecurityLog
-from fmar_node.web.metrics import Measures
+from fmar_node.web.metrics import CREDENTIAL_CODES, Measures, reason_of
 from fmar_node.web.noted import Noted
 
 HARDENING = (
@@ -89,6 +89,8 @@ class Watch:
         noted: Noted = state["noted"]
         if noted.event or (refused and route != "unknown"):
             known = {"request": state["request_id"], "method": method, "route": route}
+            if refused and refused.code in CREDENTIAL_CODES:
+                known["reason"] = reason_of(refused)
             self.security.add(noted.event or "refused", {**known, **noted.as_line(caller, refused, status, size)})
 
 

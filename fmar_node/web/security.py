@@ -1,7 +1,8 @@
 """GET /security-log: who was let do what; the operator sees all of it, an organisation its own part.
 
-Rules kept here: an organisation's part is what it did, what was done on its behalf, and what it did on others' behalf; it
-does not learn who read its records, nor what the records that it read name; reading the log is logged.
+Rules kept here: an organisation's part is what it did, what was done on its behalf, what it did on others' behalf, and what
+was tried with a credential that names it and was refused (`claimed`); it does not learn who read its records, nor what the
+records that it read name; reading the log is logged.
 """
 
 from __future__ import annotations

@@ -280,6 +280,21 @@ def test_a12_the_actors_key_is_asked_at_every_request(desk: Desk) -> None:
     assert "revoked" in desk.refusal(token).detail
 
 
+def test_whom_a_refused_token_names_is_believed_where_this_node_has_signed_it(desk: Desk, app_keys: dict[str, Any]) -> None:
+    past = desk.claims(act={"sub": f"{desk.base}/organisations/{ACTOR}"}, exp=desk.now - 1)
+    desk.refusal(desk.forged(past))
+
+    named = desk.verifier.claimed([f"DPoP {desk.forged(past)}"])
+
+    assert named is not None and (named.organisation, named.application, named.actor) == (ORGANISATION, "app-a", ACTOR)
+    others = [
+        desk.forged(past, app_keys["stranger"]), desk.forged(past, kid="another"), desk.forged(past, typ="JWT"), desk.forged({**past, "iss": "https://elsewhere.example"}),
+        desk.forged({**past, "sub": "https://elsewhere.example"}), desk.forged(b"{"), "e30.e30.e30", "",
+    ]  # fmt: skip
+    assert [desk.verifier.claimed([f"DPoP {token}"]) for token in others] == [None] * len(others)
+    assert [desk.verifier.claimed(given) for given in ([], [f"DPoP {desk.forged(past)}"] * 2)] == [None, None]
+
+
 # A7: times
 
 

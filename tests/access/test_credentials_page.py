@@ -27,6 +27,7 @@ def _first_column(section: str) -> set[str]:
 
 @pytest.mark.parametrize("number", range(3))
 def test_each_python_example_runs(folder: Path, live: LiveNode, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    (folder.parents[1] / ".fmar-demo").symlink_to(folder.parents[1])
     monkeypatch.chdir(folder.parents[1])
 
     exec(compile(EXAMPLES[number], "credentials.md", "exec"), {})

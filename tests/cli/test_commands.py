@@ -25,6 +25,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from fmar_node.cli.console import out
 from fmar_node.cli.main import app
 from fmar_node.client import CredentialError, Profile, connect
 from fmar_node.folder import Folder
@@ -269,7 +270,7 @@ def test_rotated_and_revoked_keys_are_refused_at_the_next_request(live: Live) ->
     assert fresh.key_id != old.key_id and stat.S_IMODE((live.folder / "participants" / "turner" / "key.jwk").stat().st_mode) == 0o600
     assert old.organisation in succeeded(here("get", fresh.organisation, *as_(live, "turner")))
     succeeded(here("key", "revoke", "turner", "--key-id", fresh.key_id, *as_(live, "turner")))
-    failed(fmar("get", fresh.organisation, *as_(live, "turner")), "no token from", "is the key registered")
+    failed(fmar("get", fresh.organisation, *as_(live, "turner")), "no token from", "has been revoked", "hint: the organisation registers another key", "fmar participant rekey")
 
 
 def test_an_operator_revokes_all_keys_of_another_application(live: Live) -> None:
@@ -280,6 +281,43 @@ def test_an_operator_revokes_all_keys_of_another_application(live: Live) -> None
 
     assert "revoked all keys of leaver" in said
     failed(here("lookup", "1012345678901", *as_(live, "leaver")), "no token from")
+
+
+def test_a_participant_without_a_key_is_given_one_and_the_journal_says_by_whom(live: Live) -> None:
+    """Of all that it had only the new one works."""
+    succeeded(here("participant", "add", "robbed", "--role", "fsp", "--data", live.folder))
+    folder = live.folder / "participants" / "robbed"
+    stolen = Profile.load(folder)
+    succeeded(here("key", "revoke", "robbed", *as_(live, "operator")))
+
+    said = succeeded(fmar("participant", "rekey", "robbed", "--data", live.folder))
+    first = Profile.load(folder)
+    shutil.rmtree(folder)
+    succeeded(here("participant", "rekey", "robbed", "--organisation", stolen.organisation, "--data", live.folder))
+
+    fresh = Profile.load(folder)
+    assert said == f"robbed has a new key; its older keys are revoked\n  profile {folder}\n"
+    assert stolen.organisation in succeeded(here("get", fresh.organisation, *as_(live, "robbed")))
+    for old in (stolen, first):
+        with connect(old) as client, pytest.raises(CredentialError, match="revoked"):
+            client.get("/assets")
+    with connect(fresh) as client:
+        history = [(line["action"], line["by"]["organisation"]) for line in client.get(f"{fresh.organisation}/history").json()["items"]]
+    operator = live.profiles["operator"].organisation.rsplit("/", 1)[1]
+    assert history[-4:] == [(action, operator) for action in ("key-revocation", "key-registration") * 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("operator", "fmar key rotate"), ("nobody", "--organisation"), ("../nobody", "cannot be a name")],
+)
+def test_a_new_key_is_not_given_to_whoever_is_unknown_or_does_it(live: Live, name: str, said: str) -> None:
+    before = Profile.load(live.folder / "participants" / "operator")
+
+    failed(here("participant", "rekey", name, "--data", live.folder), said)
+
+    assert Profile.load(live.folder / "participants" / "operator") == before
+    assert not (live.folder / "participants" / "nobody").exists()
 
 
 def test_an_unknown_profile_is_refused(live: Live) -> None:
@@ -361,6 +399,97 @@ def test_get_says_why_there_is_no_answer(live: Live, options: list[str], said: s
 
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
+
+
+# -- delegations and people
+
+
+def test_an_offer_says_the_whole_command_that_accepts_it(live: Live) -> None:
+    said = succeeded(here("delegation", "offer", "installer", "--permission", "passport,CONTACTS", *as_(live)))
+    accepting = said.partition("accepted: fmar ")[2].split()
+
+    accepted = here(*accepting)
+
+    delegation = accepting[2]
+    assert said.startswith("offered PASSPORT, CONTACTS until ") and succeeded(accepted) == "accepted; it is ACTIVE\n"
+    assert succeeded(here("delegation", "revoke", delegation.rsplit("/", 1)[1], *as_(live))) == "revoked\n"
+    assert live.client("fsp-a").get(delegation).json()["delegationStatus"] == "REVOKED"
+
+
+def test_an_offer_to_an_iri_leaves_the_profile_to_the_other_side(live: Live) -> None:
+    said = succeeded(here("delegation", "offer", live.profiles["platform"].organisation, "--permission", "PASSPORT", *as_(live)))
+
+    assert re.search(r"fmar delegation accept \S+/delegations/\S{36} --as PROFILE$", said, re.MULTILINE)
+
+
+def test_an_offer_of_an_unknown_permission_names_those_that_there_are(live: Live) -> None:
+    failed(here("delegation", "offer", "installer", "--permission", "READ,RULE", *as_(live)), "'RULE'", "READ_PERSONAL, REGISTER")
+
+
+def test_delegations_are_listed_with_names_and_whole_iris_on_a_narrow_terminal(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    asset = live.register().headers["Location"]
+    made = succeeded(here("delegation", "offer", "platform", "--permission", "READ", "--permission", "UPDATE", "--asset", asset, "--until", "2099-01-01", *as_(live)))
+    iri = re.search(r"http\S+", made)
+    monkeypatch.setattr(out, "width", 80)
+
+    told, raw = succeeded(here("delegation", "list", *as_(live))), succeeded(here("delegation", "list", "--json", *as_(live)))
+    others = [succeeded(here("delegation", "list", "--organisation", name, *as_(live, "operator"))) for name in ("platform", "fsp-b")]
+
+    assert iri is not None
+    assert f"{iri[0]}\n  OFFERED until 2099-01-01: The fsp-a organisation grants The platform\n  organisation\n  READ, UPDATE on 1 asset\n" in told
+    assert max(map(len, told.splitlines())) <= 80
+    assert [iri[0] in each for each in others] == [True, False]
+    assert json.loads(raw) == live.client("fsp-a").get("/delegations?limit=500").json()["items"]
+
+
+def test_the_operator_invites_and_lists_the_people_of_any_organisation(live: Live) -> None:
+    invited = succeeded(fmar("user", "invite", "ada@fsp-c.example", "--role", "ADMINISTRATOR", "--name", "Ada", "--organisation", "fsp-c", *as_(live, "operator")))
+    own = succeeded(here("user", "invite", "oda@operator.example", *as_(live, "operator")))
+
+    all_, narrowed = (succeeded(here("user", "list", *given, *as_(live, "operator"))) for given in ([], ["--organisation", live.profiles["fsp-c"].organisation]))
+    iris = [re.search(r"http\S+", each) for each in (invited, own)]
+    lines = [f"{iri[0]}\n  INVITED {role} of {name}\n" for iri, role, name in zip(iris, ("ADMINISTRATOR", "READER"), ("The fsp-c organisation", "Operator"), strict=True) if iri]
+    assert [line in all_ for line in lines] == [True, True]
+    assert [line in narrowed for line in lines] == [True, False]
+    assert "  Ada ada@fsp-c.example\n" in narrowed
+
+
+def test_nobody_else_invites_people_of_another_organisation(live: Live) -> None:
+    done = here("user", "invite", "eve@fsp-b.example", "--organisation", "fsp-b", *as_(live))
+
+    failed(done, "USER-INVITE-3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["get", "assets/1"], ["no delegation of this organisation to yours is in force", "hint: fmar delegation list"]),
+        (["query", "ASK {}"], ["with your own credential", "hint: leave --for out"]),
+    ],
+    ids=["no delegation", "query"],
+)
+def test_who_cannot_act_for_another_is_told_what_to_do(live: Live, arguments: list[str], words: list[str]) -> None:
+    failed(here(*arguments, "--for", "fsp-b", *as_(live, "installer")), *words)
+
+
+# -- the security log
+
+
+def test_the_log_is_narrowed_by_the_name_the_iri_and_the_uuid_of_an_organisation(live: Live) -> None:
+    live.client("fsp-c").get("/assets/0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11")
+    live.client("fsp-c").get("/security-log")  # writes what waits
+    iri = live.profiles["fsp-c"].organisation
+    asked = ("security-log", "--event", "refused", "--data", live.folder, "--organisation")
+
+    lines = [succeeded(here(*asked, given)) for given in ("fsp-c", iri, iri.rsplit("/", 1)[1])]
+
+    assert lines[0] == lines[1] == lines[2]
+    assert f"not-found by {iri.rsplit('/', 1)[1]} fsp-c\n" in lines[0]
+
+
+@pytest.mark.parametrize("organisation", ["nonsense", "https://register.example.org/organisations"])
+def test_the_log_of_no_organisation_is_refused(live: Live, organisation: str) -> None:
+    failed(here("security-log", "--data", live.folder, "--organisation", organisation), "no organisation", organisation)
 
 
 # -- queries

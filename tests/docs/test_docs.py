@@ -16,8 +16,10 @@ from pathlib import Path
 import pyoxigraph as ox
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from fmar_node.cli.main import app
+from fmar_node.kinds.delegation import MOST_ASSETS
 from fmar_node.settings import Settings
 from fmar_node.store.gate import admit
 from tests.live import Live
@@ -79,6 +81,13 @@ def test_what_is_made_from_the_code_is_current() -> None:
     assert (run.stdout.strip(), run.returncode) == ("everything is current", 0), run.stdout + run.stderr + "run: python docs/generate.py"
 
 
+def test_rules_tell_the_values_of_constants() -> None:
+    rules = (PROJECT / "docs" / "reference" / "rules.md").read_text("utf-8")
+
+    assert f"1 to {MOST_ASSETS} of your assets" in rules
+    assert re.findall(r"\[[A-Z_]+\]", rules) == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
     links = [link for link in LINK.findall(FENCE.sub("", page.read_text("utf-8"))) if "://" not in link]
@@ -96,6 +105,15 @@ def test_json_parses(page: str, text: str) -> None:
     documents = [text] if text.startswith(("{\n", "[\n")) else text.splitlines()
 
     assert [json.loads(document) for document in documents] != []
+
+
+def test_an_organisation_to_apply_with_is_accepted(tmp_path: Path) -> None:
+    (sample,) = [text for text in blocks(PROJECT / "docs" / "guides" / "people.md", "json") if '"type": "Organisation"' in text]
+    (tmp_path / "organisation.json").write_text(sample)
+
+    done = CliRunner().invoke(app, ["validate", "--kind", "organisations", str(tmp_path / "organisation.json")])
+
+    assert (done.exit_code, done.stdout.splitlines()[0][-8:]) == (0, "accepted")
 
 
 @pytest.mark.parametrize(("page", "text"), all_blocks("turtle"))
@@ -194,7 +212,7 @@ def test_every_dependency_has_its_reason() -> None:
     assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", reasons)] == []
 
 
-@pytest.mark.parametrize("name", ["fsp-developer", "dso-analyst", "acting-for-others"])
+@pytest.mark.parametrize("name", ["fsp-developer", "dso-analyst", "acting-for-others", "people"])
 def test_examples_that_are_marked_for_it_run(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     text = (PROJECT / "docs" / "guides" / f"{name}.md").read_text("utf-8")
     examples = [code for mark, kind, code in FENCE.findall(text) if mark and kind == "python"]

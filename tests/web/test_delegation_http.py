@@ -144,6 +144,38 @@ def test_revocation_ends_issued_tokens_within_a_second(pair: Pair) -> None:
     assert time.monotonic() - began < 1
 
 
+def test_a_passport_that_is_in_force_keeps_the_token_and_opens_no_asset(pair: Pair) -> None:
+    """A14: what ended is refused, whatever else holds between the two."""
+    delegation = pair.grant("READ", "REGISTER", "UPDATE")
+    pair.grant("PASSPORT", assetScope="")
+    with pair.client(pair.platform, acting=True) as client:
+        asset = pair.register(client).headers["Location"]
+        pair.revoke(delegation)
+
+        read, registered = client.get(asset), pair.register(client)
+        passport = client.get(pair.provider.organisation)
+
+    assert (read.status_code, registered.status_code, passport.status_code) == (404, 403, 200)
+    assert registered.json()["errors"][0]["code"] == "DELEGATION-SCOPE-2"
+
+
+def test_a_delegate_changes_what_an_owner_is_called_and_not_which_organisation_it_is(pair: Pair) -> None:
+    pair.grant("READ", "UPDATE")
+    with pair.client(pair.provider) as client:
+        asset = pair.register(client, ownerName="Its true name").headers["Location"]
+    patch = {"If-Match": "*", "Content-Type": "application/merge-patch+json"}
+
+    with pair.client(pair.platform, acting=True) as client:
+        renamed = client.patch(asset, content=b'{"ownerName": "Another name"}', headers=patch)
+        moved = client.patch(asset, content=json.dumps({"owner": pair.provider.organisation, "ownerName": None}), headers=patch)
+    with pair.client(pair.provider) as client:
+        now, before = client.get(asset).json(), client.get(f"{asset}/versions/1").json()
+
+    assert (renamed.status_code, moved.status_code) == (200, 422)
+    assert moved.json()["errors"][0]["code"] == "ASSET-OWNER-1"
+    assert (before["ownerName"], now["ownerName"]) == ("Its true name", "Another name")
+
+
 def test_a_platforms_graph_holds_all_that_was_granted_to_it(pair: Pair) -> None:
     others = Pair(pair.live, newcomer(pair.live, "FSP")[1], pair.platform)
     for each, name in ((pair, "First"), (others, "Second")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import stat
@@ -13,9 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
+from fmar_node.cli.participate import give_key
+from fmar_node.client import EXCHANGE, SUBJECT_TYPE, connect, new_key
 from fmar_node.security_log import EVENTS, NAME, files
 from tests.live import LD_JSON, Live
 from tests.market import organisation
+from tests.web.test_credentials_http import Hand, newcomer
+from tests.web.test_delegation_http import Pair
 
 PERSON = "Xanthippe"
 
@@ -138,14 +143,65 @@ def test_tokens_that_are_given_and_refused_are_logged(logged: Live) -> None:
 
     tokens = logged.client("operator").get("/security-log?event=token&limit=200").json()["items"]
     assert {"fsp-a", "operator"} <= {each.get("application") for each in tokens if each["outcome"] == "granted"}
-    assert told(logged, known, "event", "outcome", "organisation", "application", "code") == ("token", "refused", uuid(logged, "fsp-a"), "fsp-a", "invalid-client")
-    assert told(logged, unknown, "outcome", "organisation", "application") == ("refused", None, None)
+    assert not [each for each in tokens if each["outcome"] == "granted" and "claimed" in each]
+    assert told(logged, known, "event", "outcome", "organisation", "application", "claimed", "code") == ("token", "refused", uuid(logged, "fsp-a"), "fsp-a", "client_id", "invalid-client")
+    assert told(logged, unknown, "outcome", "organisation", "application", "claimed") == ("refused", None, None, None)
 
 
 def test_a_credential_that_does_not_hold_is_logged(logged: Live) -> None:
     refused = logged.client().get("/assets", headers={"Authorization": "DPoP e30.e30.e30", "DPoP": "x"})
 
     assert told(logged, refused, "event", "outcome", "code", "organisation") == ("refused", "refused", "invalid-token", None)
+
+
+def test_a_held_token_of_a_revoked_key_is_told_to_whose_it_was(logged: Live) -> None:
+    name, profile = newcomer(logged)
+    hand = Hand(logged, profile)
+    token, id_ = hand.token(), profile.organisation.rsplit("/", 1)[1]
+
+    def used() -> httpx.Response:
+        return hand.get("/assets", token, hand.proof("GET", "/assets", token))
+
+    granted = used()
+    logged.client("operator").post(f"{profile.organisation}/key-revocation", json={"clientId": name})
+    refused = used()
+    fresh = give_key(logged.client("operator"), logged.profiles["operator"], name, profile.organisation, logged.folder / "participants" / name)
+    with connect(fresh) as client:
+        own = client.get("/security-log?event=refused").json()["items"]
+
+    assert (granted.status_code, line_of(logged, granted)) == (200, None)
+    assert told(logged, refused, "event", "outcome", "code", "reason", "claimed", "organisation", "application", "status") == (
+        "refused", "refused", "invalid-token", "revoked", "token", id_, name, 401,
+    )  # fmt: skip
+    assert [(each["request"], each["claimed"]) for each in own] == [(refused.headers["Fmar-Request-Id"], "token")]
+
+
+def test_a_held_token_of_an_ended_delegation_is_told_to_both(logged: Live) -> None:
+    """The provider learns that the platform goes on trying, from its own part of the log."""
+    pair = Pair(logged, newcomer(logged, "FSP")[1], newcomer(logged, "PLATFORM")[1])
+    delegation, hand = pair.grant("READ"), Hand(logged, pair.platform)
+    answer = hand.ask_token(grant_type=EXCHANGE, subject_token=pair.provider.organisation, subject_token_type=SUBJECT_TYPE)
+    token = answer.json()["access_token"]
+    pair.revoke(delegation)
+
+    refused = hand.get("/assets", token, hand.proof("GET", "/assets", token))
+
+    names = [profile.organisation.rsplit("/", 1)[1] for profile in (pair.provider, pair.platform)]
+    assert told(logged, refused, "outcome", "reason", "claimed", "organisation", "actor") == ("refused", "not-granted", "token", *names)
+    for profile in (pair.provider, pair.platform):
+        with pair.client(profile) as client:
+            assert [each for each in client.get("/security-log").json()["items"] if each.get("request") == refused.headers["Fmar-Request-Id"]]
+
+
+def test_a_token_that_this_node_has_not_signed_names_nobody(logged: Live) -> None:
+    """Whoever writes another's name into a token writes nothing into that one's part of the log."""
+    hand = Hand(logged, logged.profiles["fsp-a"])
+    head, payload, _ = hand.token().split(".")
+    forged = hand.signed(json.loads(base64.urlsafe_b64decode(f"{head}==")), json.loads(base64.urlsafe_b64decode(f"{payload}==")), new_key())
+
+    refused = hand.get("/assets", forged, hand.proof("GET", "/assets", forged))
+
+    assert told(logged, refused, "outcome", "code", "reason", "claimed", "organisation", "application") == ("refused", "invalid-token", "bad-signature", None, None, None)
 
 
 def test_no_line_holds_a_personal_value(logged: Live) -> None:
