@@ -42,7 +42,8 @@ class Question:
     text: str
     default_graphs: tuple[str, ...] = ()
     named_graphs: tuple[str, ...] = ()
-    accept: tuple[str, ...] = ()
+    accept: Sequence[str] | None = None
+    """Media types, the most wanted first; None: whatever there is."""
     seconds: float | None = None
     min_index: int = -1
     bindings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -70,21 +71,13 @@ def dataset(question: Question, admitted: Admitted, caller: Caller, base_url: st
     return [graph for graph in default if graph in allowed], [graph for graph in named if graph in allowed]
 
 
-def chosen(form: str, accept: Sequence[str]) -> str:
-    """The media type of the answer to a query form, by the client's preference; NotAcceptable if there is none."""
+def chosen(form: str, accept: Sequence[str] | None) -> str:
+    """The media type of the answer to a query form: the first one accepted of those that it has; NotAcceptable if there is none."""
     offered = RESULT_FORMATS if form in ("SELECT", "ASK") else GRAPH_FORMATS
-    for wanted in accept or ("*/*",):
-        for name in offered:
-            if _fits(name, wanted):
-                return name
+    for name in offered if accept is None else accept:
+        if name in offered:
+            return name
     raise NotAcceptable("not-acceptable", f"a {form} query is answered as {', '.join(offered)}")
-
-
-def _fits(name: str, wanted: str) -> bool:
-    """Whether a media range takes a format; plain JSON and XML are taken for what SPARQL makes of them."""
-    if wanted in ("application/json", "application/xml"):
-        return name.endswith(wanted.replace("application/", "+"))
-    return wanted in (name, "*/*") or (wanted.endswith("/*") and name.startswith(wanted[:-1]))
 
 
 async def ask(pool: QueryPool, settings: Settings, question: Question, caller: Caller, want: Want) -> Answer:

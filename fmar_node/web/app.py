@@ -40,6 +40,7 @@ from fmar_node.web import (
     workbench,
 )
 from fmar_node.web.compression import Compressed
+from fmar_node.web.contract import taken_at
 from fmar_node.web.description import catalogue
 from fmar_node.web.lanes import Lanes
 from fmar_node.web.limits import Limited, Limits
@@ -140,8 +141,9 @@ def _add_routes(app: FastAPI) -> None:
         add(f"/{plural}", room.list)
         add(f"/{plural}", room.register, "POST")
         add(f"/{plural}/{{id:record}}", room.read)
-        add(f"/{plural}/{{id:record}}", room.replace, "PUT")
-        add(f"/{plural}/{{id:record}}", room.patch, "PATCH")
+        if "update" in kind.actions:
+            add(f"/{plural}/{{id:record}}", room.replace, "PUT")
+            add(f"/{plural}/{{id:record}}", room.patch, "PATCH")
         add(f"/{plural}/{{id:record}}/versions", room.versions)
         add(f"/{plural}/{{id:record}}/versions/{{number:count}}", room.version)
         add(f"/{plural}/{{id:record}}/history", room.history)
@@ -197,22 +199,26 @@ async def _refuse_http(request: Request, error: Exception) -> Response:
     """What the router refuses: no such path, no such method."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        allowed = ", ".join(sorted(_methods_of(request)))
-        detail = f"this resource has {allowed}"
-        return await _refuse(request, errors.MethodNotAllowed("method-not-allowed", detail, headers={"Allow": allowed}))
+        offered = _offered(request)
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=offered)
+        detail = f"this resource has {offered['Allow']}"
+        return await _refuse(request, errors.MethodNotAllowed("method-not-allowed", detail, headers=offered))
     if error.status_code == 404:
         return await _refuse(request, errors.NotFound("not-found", "there is nothing at this address"))
     return await _refuse(request, errors.Malformed("malformed-request", str(error.detail)))
 
 
-def _methods_of(request: Request) -> set[str]:
-    """Every method that some route has for this path."""
-    found: set[str] = set()
+def _offered(request: Request) -> dict[str, str]:
+    """Every method that some route has for this path, and what those take that take a body (Accept-Patch is of RFC 5789, the others are its kin)."""
+    methods: set[str] = set()
+    taken: dict[str, str] = {}
     for route in request.app.routes:
         match, _ = route.matches(request.scope)
         if match is not Match.NONE:
-            found |= getattr(route, "methods", None) or set()
-    return found
+            methods |= getattr(route, "methods", None) or set()
+            taken |= taken_at(getattr(route, "path_format", ""))
+    return {"Allow": ", ".join(sorted(methods)), **taken}
 
 
 async def _break(request: Request, error: Exception) -> Response:

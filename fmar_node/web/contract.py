@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from fmar_node.jsonld import MEDIA_TYPES
 from fmar_node.kinds import KINDS, Action, Kind
@@ -17,7 +18,7 @@ from fmar_node.web import export, security, words
 from fmar_node.web.batch import NDJSON
 from fmar_node.web.credentials import FORM, KEY_SET, STATUS_LIST
 from fmar_node.web.exchange import RECORD_FORMATS
-from fmar_node.web.records import MERGE_PATCH
+from fmar_node.web.negotiation import MERGE_PATCH
 from fmar_node.web.sparql import DESCRIPTION_FORMATS, DIRECT
 
 TEXT, HTML, BYTES = "text/plain", "text/html", "application/octet-stream"
@@ -81,6 +82,13 @@ def operations() -> Iterator[Operation]:
     yield Operation("/security-log", "get", {200: [JSON]}, WRITE, security.PARAMETERS)
 
 
+@cache
+def taken_at(path: str) -> Mapping[str, str]:
+    """Headers that say which media types the methods of a path take, as in Accept-Patch."""
+    found = {f"Accept-{each.method.title()}": ", ".join(each.takes) for each in operations() if each.path == path and each.takes}
+    return found | ({"Accept-Query": found["Accept-Post"]} if path == "/sparql" else {})
+
+
 def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
     one, record, name = f"{room}/{{id}}", RECORD_FORMATS, kind.class_name
     changed, trial = {200: record, 204: ()}, f"{name}Trial"
@@ -89,8 +97,8 @@ def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
     yield Operation(room, "get", {200: FORMATS}, parameters=(*kind.filters, *LISTING), told=f"{name}List")
     yield Operation(room, "post", {201: record, 200: [JSON]}, WRITE, WRITING, MEDIA_TYPES, f"{name}Document", name, trial, headers=wrote)
     yield Operation(one, "get", {200: record, 304: ()}, READ, READING, told=name, headers=read)
-    yield Operation(one, "put", changed, WRITE, ("If-Match", *WRITING), MEDIA_TYPES, f"{name}Document", name, trial, headers=wrote)
-    yield Operation(one, "patch", changed, WRITE, ("If-Match", *WRITING), [MERGE_PATCH], f"{name}Patch", name, trial, headers=wrote)
+    if "update" in kind.actions:
+        yield from _updates(one, kind, wrote)
     yield Operation(f"{one}/versions", "get", {200: [JSON]}, told="Versions")
     yield Operation(f"{one}/versions/{{number}}", "get", {200: record, 304: ()}, READ, ("format", "If-None-Match"), told=name, headers=read)
     yield Operation(f"{one}/history", "get", {200: [JSON]}, told="History")
@@ -101,6 +109,12 @@ def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
             given = note_name(kind, action) if action.note_terms else ""
             path = f"{one}/{action.name}"
             yield Operation(path, "post", changed, WRITE, WRITING, takes, given, name, trial, is_body_needed=False, headers=wrote)
+
+
+def _updates(one: str, kind: Kind, wrote: Mapping[int, Sequence[str]]) -> Iterator[Operation]:
+    name, changed, parameters = kind.class_name, {200: RECORD_FORMATS, 204: ()}, ("If-Match", *WRITING)
+    yield Operation(one, "put", changed, WRITE, parameters, MEDIA_TYPES, f"{name}Document", name, f"{name}Trial", headers=wrote)
+    yield Operation(one, "patch", changed, WRITE, parameters, [MERGE_PATCH], f"{name}Patch", name, f"{name}Trial", headers=wrote)
 
 
 def note_name(kind: Kind, action: Action) -> str:

@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from fmar_node.errors import Malformed, NotAcceptable, UnsupportedMedia
 
+MERGE_PATCH = "application/merge-patch+json"
 NUMBER = re.compile(r"[0-9]{1,15}")
 ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
 
 
-def accepted(header: str) -> list[str]:
-    """The media ranges of an Accept header, most wanted first; those with q=0 left out."""
-    ranges = []
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A media range of an Accept header, with its quality and its place in the header."""
+
+    name: str
+    quality: float
+    place: int
+
+    @property
+    def breadth(self) -> int:
+        return 2 if self.name in ("*/*", "*") else 1 if self.name.endswith("/*") else 0
+
+    def covers(self, name: str) -> bool:
+        return self.name == name or self.breadth == 2 or (self.breadth == 1 and name.startswith(self.name[:-1]))
+
+
+def ranges(header: str) -> list[Range]:
+    """What a header like Accept names, in its order; a quality that is none is 0, a parameter that is none of quality is left out."""
+    found = []
     for place, part in enumerate(header.split(",")):
         name, *parameters = (each.strip() for each in part.split(";"))
         quality = next((each[2:] for each in parameters if each.lower().startswith("q=")), "1")
         if name:
-            ranges.append((-_quality(quality), _breadth(name), place, name.lower()))
-    return [name for quality, _, _, name in sorted(ranges) if quality < 0]
+            found.append(Range(name.lower(), _quality(quality), place))
+    return found
+
+
+def accepted(header: str) -> list[str]:
+    """The ranges of a header, most wanted first; those with q=0 left out."""
+    wanted = [each for each in ranges(header) if each.quality]
+    return [each.name for each in sorted(wanted, key=lambda each: (-each.quality, each.breadth, each.place))]
 
 
 def _quality(text: str) -> float:
@@ -29,24 +54,26 @@ def _quality(text: str) -> float:
         return 0.0
 
 
-def _breadth(name: str) -> int:
-    return 2 if name == "*/*" else 1 if name.endswith("/*") else 0
+def preferred(header: str, offered: Sequence[str], also: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """The offered media types that an Accept header takes, most wanted first: of the ranges that cover a type the most specific one
+    decides (RFC 9110, section 12.5.1). `also` gives an offered type another name by which it may be asked for. All of them
+    where the header says nothing."""
+    given = ranges(header)
+    if not given:
+        return list(offered)
+    found = []
+    for order, name in enumerate(offered):
+        covering = [each for each in given if each.covers(name) or each.name == also.get(name)]
+        if covering and (decides := min(covering, key=lambda each: (each.breadth, each.name != name, each.place))).quality:
+            found.append((-decides.quality, decides.breadth, decides.place, order, name))
+    return [name for *_, name in sorted(found)]
 
 
-def best(header: str, offered: Sequence[str], otherwise: str | None = None) -> str:
-    """The offered media type that the client wants most; the first offered one where it has no wish."""
-    if not header.strip():
-        return otherwise or offered[0]
-    for wanted in accepted(header):
-        if wanted in offered:
-            return wanted
-        if wanted == "*/*":
-            return otherwise or offered[0]
-        if wanted.endswith("/*"):
-            matching = [each for each in offered if each.startswith(wanted[:-1])]
-            if matching:
-                return matching[0]
-    raise NotAcceptable("not-acceptable", f"this resource has {', '.join(offered)}")
+def best(header: str, offered: Sequence[str]) -> str:
+    """The offered media type that the client wants most; the first offered one where it has no wish. NotAcceptable where it takes none."""
+    if not (found := preferred(header, offered)):
+        raise NotAcceptable("not-acceptable", f"this resource has {', '.join(offered)}")
+    return found[0]
 
 
 def content_type(header: str | None, taken: Sequence[str]) -> str:
@@ -54,7 +81,9 @@ def content_type(header: str | None, taken: Sequence[str]) -> str:
     name, *parameters = (part.strip().lower() for part in (header or "").split(";"))
     charset = next((each.split("=", 1)[1].strip('"') for each in parameters if each.startswith("charset=")), "utf-8")
     if name not in taken:
-        raise UnsupportedMedia("unsupported-media-type", f"send one of {', '.join(taken)}", headers={"Accept": ", ".join(taken)})
+        listed = ", ".join(taken)
+        headers = {"Accept": listed} | ({"Accept-Patch": listed} if MERGE_PATCH in taken else {})
+        raise UnsupportedMedia("unsupported-media-type", f"send one of {listed}", headers=headers)
     if charset not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMedia("unsupported-media-type", f"charset {charset[:20]}; send UTF-8")
     return name

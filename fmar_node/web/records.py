@@ -30,12 +30,11 @@ from fmar_node.submit import Outcome
 from fmar_node.vocabulary import CONTEXT, Tier
 from fmar_node.web.exchange import PRIVATE, Exchange, etag, json_response
 from fmar_node.web.limits import address_of
-from fmar_node.web.negotiation import NUMBER, content_type, entity_tags, is_known, prefers_minimal
+from fmar_node.web.negotiation import MERGE_PATCH, NUMBER, content_type, entity_tags, is_known, prefers_minimal
 from fmar_node.web.noted import noted_of
 from fmar_node.web.pages import record_page
 from fmar_node.web.throttle import Throttle
 
-MERGE_PATCH = "application/merge-patch+json"
 KEY_CHARS = 255
 PAGE_PARAMETERS = frozenset({"cursor", "limit", "managed", "format"})
 
@@ -85,6 +84,8 @@ class Records:
         headers = {**PRIVATE, "ETag": tag, "Link": f'<{iri}/proof>; rel="proof"', "Content-Location": iri, **(extra or {})}
         if recorded := shown.document.get("recordedAt"):
             headers["Last-Modified"] = http_date(recorded)
+        if "update" in self.kind.actions:
+            headers["Accept-Patch"] = MERGE_PATCH
         is_read = status == 200 and exchange.request.method in ("GET", "HEAD")
         if is_read and is_known(tag, exchange.header("if-none-match")):
             return Response(status_code=304, headers=headers)

@@ -17,7 +17,7 @@ from fmar_node.store.pool import Answer
 from fmar_node.web.description import COUNTS, service_description, statistics
 from fmar_node.web.exchange import Exchange
 from fmar_node.web.limits import address_of
-from fmar_node.web.negotiation import NUMBER, accepted, content_type
+from fmar_node.web.negotiation import NUMBER, content_type, preferred
 from fmar_node.web.noted import Noted, noted_of
 from fmar_node.web.records import exchange_of
 from fmar_node.web.workbench import page
@@ -25,6 +25,8 @@ from fmar_node.web.workbench import page
 FORM, DIRECT, UPDATE = "application/x-www-form-urlencoded", "application/sparql-query", "application/sparql-update"
 DESCRIPTION_FORMATS = (*RDF_FORMATS, "application/ld+json", "text/html")
 SHORT_FORMATS = {short: name for name, short in {**RESULT_FORMATS, **GRAPH_FORMATS}.items()}
+PLAINLY = {name: f"application/{syntax}" for name in SHORT_FORMATS.values() for syntax in ("json", "xml") if name.endswith(f"+{syntax}")}
+"""Plain JSON and XML are taken for what SPARQL makes of them."""
 OWN = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization, DPoP"}
 """Headers of what each caller is told differently."""
 Pairs = list[tuple[str, str]]
@@ -111,10 +113,11 @@ def _question(exchange: Exchange, pairs: Pairs, address: str) -> Question:
 
 
 def accept_of(exchange: Exchange, formats: Iterable[str]) -> tuple[str, ...]:
+    """The media types that are wanted: that of `format=` by its short name or its own, otherwise by the Accept header."""
     short = next(iter(formats), "")
     if name := SHORT_FORMATS.get(short, short if short in SHORT_FORMATS.values() else ""):
         return (name,)
-    return tuple(accepted(exchange.header("accept") or ""))
+    return tuple(preferred(exchange.header("accept") or "", tuple(SHORT_FORMATS.values()), PLAINLY))
 
 
 def seconds_of(texts: list[str]) -> float | None:

@@ -77,7 +77,7 @@ class Maker:
             "SELECT": self.select, "AGGREGATE": self.aggregate, "ASK": self.ask, "CONSTRUCT": self.construct, "DESCRIBE": self.describe,
         }[form]()  # fmt: skip
         offered = GRAPH_FORMATS if form in ("CONSTRUCT", "DESCRIBE") else RESULT_FORMATS
-        accept = () if self.chance(0.4) else (self.one(sorted(offered)),)
+        accept = None if self.chance(0.4) else (self.one(sorted(offered)),)
         if self.chance(0.06):
             return Question(text, self.graph_list(), self.graph_list(), accept)
         return Question(text, accept=accept)

@@ -125,6 +125,7 @@ def test_format_in_the_url_wins_over_accept(live: Live, short: str) -> None:
     ("application/ld+json;profile=\"http://www.w3.org/ns/json-ld#compacted\"", "application/ld+json"),
     ("application/ld+json;q=0, application/json", "application/json"), ("text/turtle;q=nonsense, text/html", "text/html"),
     ("TEXT/TURTLE", "text/turtle"), (";;,,text/turtle,;", "text/turtle"),
+    ("*/*, application/ld+json;q=0", "application/json"), ("text/*, text/turtle;q=0.1", "text/html"), ("*/*;q=0.1, application/ld+json;q=0.05", "application/json"),
 ])  # fmt: skip
 def test_accept_is_weighed(live: Live, accept: str, given: str) -> None:
     iri = live.register().headers["Location"]
@@ -506,6 +507,32 @@ def test_a_method_that_there_is_not_is_405_and_says_which_there_are(live: Live, 
 
     assert (response.status_code, response.json()["code"]) == (405, "method-not-allowed")
     assert set(response.headers["Allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize(("path", "allowed", "taken"), [
+    ("/assets/0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11", {"GET", "HEAD", "PUT", "PATCH"}, {"Accept-Patch": "application/merge-patch+json"}),
+    ("/assets", {"GET", "HEAD", "POST"}, {"Accept-Post": "application/ld+json, application/json, text/turtle, application/n-triples"}),
+    ("/delegations/0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11", {"GET", "HEAD"}, {}),
+    ("/sparql", {"GET", "HEAD", "POST", "QUERY"}, {"Accept-Query": "application/sparql-query, application/x-www-form-urlencoded"}),
+    ("/assets/lookup", {"POST"}, {"Accept-Post": "application/json, application/ld+json"}), ("/healthz", {"GET", "HEAD"}, {}),
+])  # fmt: skip
+def test_options_says_what_there_is_and_what_it_takes(live: Live, path: str, allowed: set[str], taken: dict[str, str]) -> None:
+    response = live.client().options(path)
+
+    assert (response.status_code, response.content) == (204, b"")
+    assert set(response.headers["Allow"].split(", ")) == allowed
+    assert {name: response.headers.get(name) for name in taken} == taken
+
+
+def test_options_of_no_path_is_404(live: Live) -> None:
+    assert live.client().options("/nothing/here").status_code == 404
+
+
+def test_a_record_says_how_it_may_be_patched(live: Live) -> None:
+    iri = live.register().headers["Location"]
+
+    assert live.client("fsp-a").get(iri).headers["Accept-Patch"] == "application/merge-patch+json"
+    assert live.client("fsp-a").patch(iri, content=b"{}", headers={"Content-Type": "text/plain"}).headers["Accept-Patch"] == "application/merge-patch+json"
 
 
 def test_a_uuid_in_capitals_is_no_record(live: Live) -> None:

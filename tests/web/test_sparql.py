@@ -122,7 +122,7 @@ def test_graphs_come_in_every_graph_format(live: Live, form: str, media_type: st
 @pytest.mark.parametrize(("accept", "given"), [
     ("text/csv;q=0.1, application/sparql-results+xml;q=0.9", "application/sparql-results+xml"), ("*/*", "application/sparql-results+json"),
     ("application/json", "application/sparql-results+json"), ("application/sparql-results+json,*/*;q=0.9", "application/sparql-results+json"),
-    ("text/*", "text/csv"), ("image/png, */*;q=0.1", "application/sparql-results+json"), ("", "application/sparql-results+json"),
+    ("text/*", "text/csv"), ("*/*, application/sparql-results+json;q=0", "application/sparql-results+xml"), ("text/*, text/csv;q=0.2", "text/tab-separated-values"), ("image/png, */*;q=0.1", "application/sparql-results+json"), ("", "application/sparql-results+json"),
     ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "application/sparql-results+xml"),
 ])  # fmt: skip
 def test_accept_is_weighed(live: Live, accept: str, given: str) -> None:
