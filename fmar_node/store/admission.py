@@ -1,8 +1,9 @@
-"""Whose query is next: a bounded queue with as many places as there are workers.
+"""Whose query is next: a bounded queue, with places for queries that run and some more for those that run long.
 
 Rules kept here: an organisation runs at most so many queries at once and has at most so many waiting, however
 many it sends; among those who may run, the organisation that was served longest ago goes first; nobody waits
-in a queue that is full. Pure bookkeeping: no worker, no clock.
+in a queue that is full; a query that turns out to be heavy makes room for the next one and goes on in a place of
+the heavy, as long as there is one. Pure bookkeeping: no worker, no clock.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Turn(Generic[T]):
     organisation: str
     number: int
     granted: asyncio.Future[T] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    is_heavy: bool = False
 
 
 class Admission(Generic[T]):
@@ -51,7 +53,8 @@ class Admission(Generic[T]):
 
     def next(self) -> Turn[T] | None:
         """The turn that may run now, or None; it counts as running from here on."""
-        if len(self.running) >= self.settings.query_workers:
+        heavy = sum(turn.is_heavy for turn in self.running)
+        if len(self.running) - min(heavy, self.settings.query_heavy) >= self.settings.query_workers:
             return None
         busy = Counter(turn.organisation for turn in self.running)
         most = self.settings.query_per_organisation

@@ -81,6 +81,8 @@ class Answer:
 
 Release = Callable[[Worker, str], None]
 """Told once how a worker's query ended: `answered`, `refused`, or the reason why the worker was killed or died."""
+GiveWay = Callable[[], None]
+"""Told when a query takes long, and gives way to others from then on."""
 Charge = Callable[[float], None]
 """Told how many more seconds the worker has worked."""
 
@@ -88,7 +90,7 @@ Charge = Callable[[float], None]
 class Delivery(AsyncIterator[bytes]):
     """The bytes of an answer, as its worker makes them."""
 
-    def __init__(self, worker: Worker, query: Query, settings: Settings, release: Release, charge: Charge, light_seconds: float = HEAVY_SECONDS) -> None:
+    def __init__(self, worker: Worker, query: Query, settings: Settings, release: Release, charge: Charge, give_way: GiveWay, light_seconds: float = HEAVY_SECONDS) -> None:
         self.worker = worker
         self.charge = charge
         self.query = query
@@ -98,7 +100,7 @@ class Delivery(AsyncIterator[bytes]):
         self.blobs: list[bytes] = []
         self.end = _End(worker, release)
         loop = asyncio.get_running_loop()
-        self.demotion = loop.call_later(light_seconds, worker.demote)
+        self.demotion = loop.call_later(light_seconds, give_way)
         self.timer = loop.call_later(settings.query_delivery_seconds, functools.partial(_overdue, weakref.ref(self)))
         self.finalizer = weakref.finalize(self, loop.call_soon_threadsafe, self.end.stop, "client-gone")
         self.finalizer.atexit = False

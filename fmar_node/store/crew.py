@@ -101,7 +101,7 @@ class Crew:
     @property
     def size(self) -> int:
         """As many as queries have run at once, here or on the last snapshot, and one more."""
-        return min(self.settings.query_workers, max(self.peak, self.expected)) + 1
+        return min(self.settings.query_workers + self.settings.query_heavy, max(self.peak, self.expected)) + 1
 
     @property
     def is_ready(self) -> bool:

@@ -126,9 +126,14 @@ class QueryPool:
                 log.warning("a query ended its worker: %s", outcome)
             self._dispatch()
 
+        def give_way() -> None:
+            worker.demote()
+            turn.is_heavy = True
+            self._dispatch()
+
         charge = partial(self.budget.charge, query.charged_to)
-        gives_way = self.budget.is_heavy(query.charged_to) and may_promote()
-        return await Delivery(worker, query, self.settings, release, charge, 0.0 if gives_way else HEAVY_SECONDS).begin()
+        is_known = self.budget.is_heavy(query.charged_to) and may_promote()
+        return await Delivery(worker, query, self.settings, release, charge, give_way, 0.0 if is_known else HEAVY_SECONDS).begin()
 
     def status(self) -> Status:
         """How it stands now."""

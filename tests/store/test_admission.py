@@ -48,6 +48,23 @@ def test_no_more_run_than_there_are_workers():
 
 
 @in_loop
+def test_a_heavy_query_makes_room_as_long_as_there_is_a_place_for_it():
+    queue = admission(query_workers=1, query_heavy=1)
+    for name in "abcd":
+        queue.join(name)
+
+    first = queue.next()
+    assert queue.next() is None
+    first.is_heavy = True
+    second = queue.next()
+    assert second.organisation == "b"
+    second.is_heavy = True
+    assert queue.next() is None  # the one place of the heavy is taken: this one keeps the worker of the light
+    queue.leave(first)
+    assert queue.next().organisation == "c"
+
+
+@in_loop
 def test_who_was_served_longest_ago_goes_first():
     queue = admission(query_workers=1)
     for name in ("a", "a", "a", "b", "c"):

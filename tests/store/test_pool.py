@@ -608,6 +608,21 @@ def test_an_organisation_runs_one_query_at_once_and_others_run_beside_it(pooling
     assert asyncio.run(run()) == (2, 2)
 
 
+def test_as_many_endless_queries_as_workers_do_not_hold_up_a_light_one(pooling):
+    async def run():
+        async with pooling(query_workers=2, query_heavy=2) as pool:
+            tasks = [asyncio.create_task(pool.run(question(ENDLESS, organisation=name))) for name in ("a", "b")]
+            await until(lambda: pool.status().running == 2)
+            answered = await ask(pool, COUNT, organisation="c")
+            still = pool.status().running
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            return answered, still
+
+    assert asyncio.run(run()) == (COUNTED, 2)
+
+
 def test_who_waits_too_long_is_told_when_to_come_back(pooling):
     async def run():
         async with pooling(query_queue_seconds=0.2) as pool:
