@@ -23,7 +23,7 @@ from fmar_node.web.noted import Noted
 HARDENING = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'"),
 )
 GIVEN = re.compile(rb"[0-9a-fA-F-]{16,64}")
 """A request id that a proxy may give: hexadecimal, so that nothing personal comes into the log by it."""

@@ -102,3 +102,18 @@ def test_a_broken_stream_has_no_end() -> None:
     reader = zlib.decompressobj(31)
     assert b"".join(reader.decompress(message["body"]) for message in sent[1:]) == b"a,b\r\n1,2\r\n"
     assert not reader.eof and sent[-1]["more_body"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_an_answer_that_breaks_off_is_noticed_over_http(live: Live, encoding: str) -> None:
+    """More rows than may be: found when 200 has long been said, so the connection breaks, inside the compressed stream too."""
+    rows = " ".join(f"VALUES ?v{place} {{ {' '.join(map(str, range(30)))} }}" for place in range(5))
+    sent = {"Content-Type": "application/sparql-query", "Accept": "text/csv", "Accept-Encoding": encoding}
+    reader, read = zlib.decompressobj(31), 0
+
+    with pytest.raises(httpx.RemoteProtocolError), live.client("fsp-c").stream("POST", "/sparql", content=f"SELECT * {{ {rows} }}".encode(), headers=sent) as response:
+        assert response.status_code == 200
+        for chunk in response.iter_raw():
+            read += len(reader.decompress(chunk) if encoding == "gzip" else chunk)
+
+    assert read > 1_000_000 and not reader.eof
