@@ -16,6 +16,7 @@ from typing import Any
 
 import pyoxigraph as ox
 
+from fmar_node.expanded import with_types
 from fmar_node.vocabulary import CODES, CONTEXT, FMAR, RDF_TYPE, XSD, Document, Term, TermKind, Vocabulary
 
 LD_JSON, JSON = "application/ld+json", "application/json"
@@ -89,6 +90,8 @@ def serialise_triples(found: Iterable[ox.Triple], media_type: str) -> bytes:
     with_prefixes = PREFIXES if media_type in ("text/turtle", "application/rdf+xml") else None
     out = io.BytesIO()
     ox.serialize(found, out, format=format_, prefixes=with_prefixes)
+    if format_ == ox.RdfFormat.JSON_LD:
+        return with_types(out.getvalue())
     if format_ == ox.RdfFormat.RDF_XML:
         return out.getvalue().replace(b"\r", b"&#xD;")  # XML readers make a line feed of a plain one
     return out.getvalue()

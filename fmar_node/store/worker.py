@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 from fmar_node import frames
+from fmar_node.expanded import Typed
 from fmar_node.store import rows, sandbox, state
 
 if TYPE_CHECKING:
@@ -162,7 +163,10 @@ def evaluate(store: ox.Store, request: frames.Header, sink: Sink) -> None:
     output = cast("IO[bytes]", sink)
     if isinstance(result, ox.QueryTriples):
         graph_format = _format(ox.RdfFormat.from_media_type, sink.media_type, GRAPH_TYPES)
-        ox.serialize(counted(result, sink), output, graph_format, prefixes=request["prefixes"])
+        typed = Typed(output) if graph_format == ox.RdfFormat.JSON_LD else None
+        ox.serialize(counted(result, sink), cast("IO[bytes]", typed or output), graph_format, prefixes=request["prefixes"])
+        if typed:
+            typed.finish()
         return
     result_format = _format(ox.QueryResultsFormat.from_media_type, sink.media_type, rows.MEDIA_TYPES)
     if isinstance(result, ox.QuerySolutions):

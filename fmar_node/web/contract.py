@@ -142,7 +142,8 @@ def _journal() -> Iterator[Operation]:
 
 def _vocabulary() -> Iterator[Operation]:
     known, tagged = ("format", "If-None-Match"), {200: ("ETag",), 304: ("ETag",)}
-    yield Operation("/context/v1", "get", {200: [LD_JSON], 304: ()}, OPEN, ("If-None-Match",), headers=tagged)
+    for path in ("/context/v1", "/frames/{kind}"):
+        yield Operation(path, "get", {200: [LD_JSON], 304: ()}, OPEN, ("If-None-Match",), headers=tagged)
     for path in ("/ontology", "/shapes", "/shapes/{kind}", "/codes"):
         yield Operation(path, "get", {200: words.FORMATS, 304: ()}, OPEN, known, headers=tagged)
     yield Operation("/codes/{scheme}", "get", {200: [*words.FORMATS, JSON, HTML], 304: ()}, OPEN, known)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import pyoxigraph as ox
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from fmar_node.errors import PROBLEMS, NotFound
+from fmar_node.kinds import KINDS
 from fmar_node.representation import JSON, LD_JSON, RDF_FORMATS, json_bytes, serialise_triples
-from fmar_node.vocabulary import CODES, RELEASE, packaged
+from fmar_node.vocabulary import CODES, CONTEXT, RELEASE, TermKind, Vocabulary, packaged
 from fmar_node.web.exchange import etag
 from fmar_node.web.negotiation import best, is_known
 from fmar_node.web.pages import codes_page, problem_page
@@ -26,6 +28,20 @@ async def context(request: Request) -> Response:
     """The JSON-LD context, version 1."""
     data = (packaged("ontology") / "context-v1.jsonld").read_bytes()
     return _cached(request, data, LD_JSON)
+
+
+async def frame(request: Request) -> Response:
+    """A JSON-LD frame: a graph that holds records of this kind becomes their documents by it."""
+    kind = next((each for each in KINDS.values() if each.name == request.path_params["kind"]), None)
+    if kind is None:
+        raise NotFound("not-found", f"frames exist for {', '.join(each.name for each in KINDS.values())}")
+    return _cached(request, json_bytes(frame_of(kind.class_name, exchange_of(request).node.vocabulary)), LD_JSON)
+
+
+def frame_of(class_name: str, vocabulary: Vocabulary) -> dict[str, Any]:
+    """The frame of a class (JSON-LD 1.1 Framing): its parts stand inside it, and nothing stands there that it has not."""
+    parts = [term for term in vocabulary.classes[class_name] if term.kind is TermKind.PART]
+    return {"@context": CONTEXT, "type": class_name, "@omitDefault": True, **{term.name: {"type": term.part_class} for term in parts}}
 
 
 async def ontology(request: Request) -> Response:
@@ -93,6 +109,7 @@ async def problem_code(request: Request) -> Response:
 
 ROUTES = (
     ("/context/v1", context),
+    ("/frames/{kind}", frame),
     ("/ontology", ontology),
     ("/shapes", shapes),
     ("/shapes/{kind}", shapes),

@@ -6,6 +6,7 @@ from functools import cache
 
 import pyoxigraph as ox
 import pytest
+from pyld import jsonld as pyld
 
 from fmar_node.vocabulary import Vocabulary, packaged
 from tests.live import Live
@@ -47,7 +48,7 @@ def test_every_format_says_the_same(live: Live, path: str, media_type: str) -> N
     assert asked.content == accepted.content
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/context/v1"])
+@pytest.mark.parametrize("path", [*PATHS, "/context/v1", "/frames/asset"])
 def test_what_is_known_is_304(live: Live, path: str) -> None:
     first = live.client().get(path)
 
@@ -119,3 +120,30 @@ def test_what_there_is_not_is_404_and_says_what_there_is(live: Live, path: str, 
 def test_a_format_that_there_is_not_is_406(live: Live, path: str) -> None:
     assert live.client().get(path, headers={"Accept": "image/png"}).status_code == 406
     assert live.client().get(path, params={"format": "docx"}).status_code == 406
+
+
+def test_a_graph_becomes_the_record_again_by_its_frame(live: Live) -> None:
+    """What a query constructs of a record, framed, is the document that the record itself is read as."""
+    made = live.register(alias=[{"scheme": "ECR", "value": "ECR-1-1"}, {"scheme": "EVSE", "value": "9"}])
+    iri, index = made.headers["Location"], int(made.headers["Fmar-Journal-Index"])
+    query = f"CONSTRUCT {{ ?s ?p ?o }} {{ ?s ?p ?o FILTER(?s = <{iri}> || STRSTARTS(STR(?s), '{iri}#')) }}"
+    graph = live.ask("fsp-a", query, index, Accept="application/ld+json").json()
+    context = live.client().get("/context/v1").json()
+
+    framed = pyld.frame(graph, {**live.client().get("/frames/asset").json(), **context})
+
+    shown = live.client("fsp-a").get(iri).json()
+    assert plain({**framed, "@context": ""}) == plain({**shown, "@context": ""})
+
+
+def plain(value: object) -> object:
+    """Without the order of lists, and numbers by value: the graph keeps neither; a frame fills lists that are not there with nothing."""
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items() if each != []}
+    if isinstance(value, list):
+        return sorted((plain(each) for each in value), key=str)
+    return str(value).removesuffix(".00")
+
+
+def test_a_frame_of_no_kind_is_404(live: Live) -> None:
+    assert live.client().get("/frames/nothing").status_code == 404
