@@ -117,7 +117,7 @@ def admit(text: str, limits: Limits) -> Admitted:
     """
     _check_bytes(text, limits)
     reading = _Reading(text, limits)
-    for token in _tokens(text):
+    for token in tokens(text):
         reading.take(token)
     return reading.finish()
 
@@ -131,7 +131,7 @@ def _check_bytes(text: str, limits: Limits) -> None:
         raise TooLarge("query-too-complex", f"query_bytes: {size} bytes; this node accepts {limits.query_bytes}")
 
 
-def _tokens(text: str) -> Iterator[re.Match[str]]:
+def tokens(text: str) -> Iterator[re.Match[str]]:
     at = 0
     while at < len(text):
         if not (token := TOKEN.match(text, at)):
