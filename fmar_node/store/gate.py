@@ -122,6 +122,11 @@ def admit(text: str, limits: Limits) -> Admitted:
     return reading.finish()
 
 
+def form_of(text: str) -> str:
+    """The form of a query that was admitted: SELECT, ASK, CONSTRUCT or DESCRIBE. Only what comes before that is read."""
+    return next(word for token in tokens(text) if token.lastgroup == "word" and (word := token[0].upper()) in FORMS)
+
+
 def _check_bytes(text: str, limits: Limits) -> None:
     try:
         size = len(text.encode())
