@@ -147,7 +147,7 @@ def parse(name: str, text: str, vocabulary: Vocabulary, settings: Settings) -> S
 
 def files_of(folder: Path) -> list[Path]:
     """An operator's files."""
-    return sorted(folder.glob("*.rq"))
+    return sorted(file for file in folder.glob("*.rq") if file.is_file())
 
 
 def broken_files(folder: Path, vocabulary: Vocabulary, settings: Settings) -> Iterator[tuple[Path, str]]:
