@@ -40,7 +40,7 @@ def total(found: list[dict[str, str]], column: str) -> Decimal:
 
 
 def test_those_that_ship_are_listed_and_each_answers(live: Live) -> None:
-    items = live.client("fsp-a").get("/queries").json()["items"]
+    items = [item for item in live.client("fsp-a").get("/queries").json()["items"] if item["record"] is None]
 
     assert tuple(item["name"] for item in items) == SHIPPED
     for item in items:
@@ -236,7 +236,7 @@ def test_a_list_goes_on_where_it_ends(live: Live, published: Any) -> None:
         found += [item["name"] for item in page.json()["items"]]
         path = page.json().get("next", "")
 
-    assert found == [*SHIPPED, "list-0", "list-1", "list-2"]
+    assert [name for name in found if not name.startswith("sample-")] == [*SHIPPED, "list-0", "list-1", "list-2"]
     for odd in ("limit=0", "cursor=../x", "name=a&name=b", "publisher=x"):
         assert live.client().get(f"/queries?{odd}").status_code == 400
     assert live.client().get("/queries?name=list-0").json() == {"items": []}
