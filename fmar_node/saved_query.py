@@ -81,7 +81,8 @@ class SavedQuery:
             except ValueError:
                 faults.append(_fault("parameter-malformed", each.name, f"{each.name} is {each.wanted(vocabulary)}"))
         if faults:
-            raise Malformed("malformed-request", "; ".join(fault.message for fault in faults)[:1000], tuple(faults))
+            several = f"{len(faults)} faults in the parameters of {self.name}: {', '.join(fault.field for fault in faults)}"
+            raise Malformed("malformed-request", faults[0].message if len(faults) == 1 else several, tuple(faults))
         return found
 
 

@@ -78,7 +78,7 @@ FORM_OF_KIND = {
     "iri": "an absolute IRI",
     "date": "a date as 2026-11-30",
     "integer": "a whole number of up to 18 digits",
-    "decimal": "a number with a point, without exponent",
+    "decimal": "a number as 7.5, without exponent",
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -138,9 +139,10 @@ class Register:
 
     def carrying(self, handles: Iterable[tuple[str, str]], after: str, limit: int) -> list[str]:
         """The ids of records that carry one of these identifiers at least, in their order, after a given one."""
-        digests = [self.blind(f"handle:{scheme}", value) for scheme, value in handles]
-        sql = f"SELECT DISTINCT record FROM handle WHERE digest IN ({','.join('?' * len(digests))}) AND record > ? ORDER BY record LIMIT ?"
-        return [str(row[0]) for row in self.connection.execute(sql, (*digests, after, limit))]
+        own = "SELECT * FROM (SELECT record FROM handle WHERE digest = ? AND record > ? ORDER BY record LIMIT ?)"
+        values = [(self.blind(f"handle:{scheme}", value), after, limit) for scheme, value in handles]
+        sql = " UNION ".join([own] * len(values)) + " ORDER BY record LIMIT ?"
+        return [str(row[0]) for row in self.connection.execute(sql, (*itertools.chain(*values), limit))]
 
     def live_assets(self, organisation: str) -> int:
         own = "SELECT id FROM record INDEXED BY record_{0} WHERE kind = 'assets' AND is_live = 1 AND {0} = ?1"

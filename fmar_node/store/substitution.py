@@ -26,8 +26,8 @@ MINUS = "does not go with MINUS, which takes its value for something that both s
 INNER_AS = "is bound by AS in an inner group; that is for the outermost group, for SELECT and for GROUP BY"
 AS_AND_MORE = "is bound by AS, and stands in a pattern or an expression besides"
 UNTYPED = (
-    "stands in an expression without a pattern before it, in the same group, that has it: there it is compared with <, <=, > or >=, "
-    "calculated with, or given to a function such as CONTAINS or sameTerm; with =, !=, IN, IF or alone its value is lost"
+    "stands in an expression, and no pattern before it in the same group has it: its value is carried there where it is compared with "
+    "<, <=, > or >=, calculated with, or given to a function such as CONTAINS or sameTerm; beside =, !=, IN or alone it is lost"
 )
 
 CALL = "()"

@@ -470,6 +470,16 @@ def test_a_file_is_published_changed_asked_and_withdrawn(live: Live, question: s
     assert withdrawn == "withdrew by-area\n"
 
 
+def test_the_example_is_published_and_asked(live: Live, question: str) -> None:
+    made = succeeded(here("queries", "publish", EXAMPLES / "large-storage.rq", *as_(live, "dso-east")))
+    rows = succeeded(here("query", "--saved", "large-storage", "--param", "least=400", "--format", "csv", *as_(live))).splitlines()
+    none = succeeded(here("query", "--saved", "large-storage", "--param", "least=999999999", "--format", "csv", *as_(live))).splitlines()
+    succeeded(here("queries", "withdraw", "large-storage", *as_(live, "operator")))
+
+    assert "for FSP, DNO, SYSTEM_OPERATOR" in made
+    assert rows[0] == none[0] == "area,least,assets,MW" and "UKPN_EPN,400," in rows[1] and none[1:] == []
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
     (["query"], "what is asked?"), (["query", "ASK {}", "--saved", "portfolio"], "what is asked?"), (["query", "ASK {}", "--param", "a=b"], "what is asked?"),
     (["query", "--saved", "portfolio", "--param", "category"], "gives no value"), (["query", "--saved", "../sparql"], "404 not-found"),

@@ -115,7 +115,7 @@ def test_a_browser_gets_the_page_about_it(live: Live) -> None:
     listed, page = live.client().get("/queries", headers=BROWSER), live.client().get("/queries/assets-by-connection-point", headers=BROWSER)
 
     assert "Assets by connection point" in listed.text and "/queries/portfolio" in listed.text
-    assert "<option>UKPN_EPN</option>" in page.text and 'name="gsp"' in page.text and "SELECT ?area" in page.text and "without a credential" in page.text
+    assert '<option value="UKPN_EPN">UK Power Networks' in page.text and 'name="gsp"' in page.text and "SELECT ?area" in page.text and "without a credential" in page.text
     assert "script-src" not in page.headers["Content-Security-Policy"] and "<script" not in page.text
     for link in re.findall(r'href="(/queries[^"]*)"', page.text):
         assert live.client().get(link.replace("&amp;", "&")).status_code == 200
