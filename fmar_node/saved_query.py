@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,8 @@ HEAD = re.compile(r"# ?([a-z]\w*): *(.*)")
 PARAMETER = re.compile(r"(text|iri|date|integer|decimal|code \w+)(, optional)?(?:; *(.*))?")
 ABOUT_ALL = ("title", "about", "for")
 EVERYONE = "everyone"
+MOST_UNKNOWN = 20
+"""Unknown parameters that one answer names."""
 SHIPPED = "saved-queries"
 """Where those that ship are, among the examples."""
 
@@ -63,19 +66,12 @@ class SavedQuery:
 
     def bound(self, given: Sequence[tuple[str, str]], vocabulary: Vocabulary) -> dict[str, Term]:
         """The terms of the variables that are given. Malformed with every fault: unknown, twice there, missing, or of another kind."""
-        known, values, faults = {each.name: each for each in self.parameters}, dict(given), []
-        for name in dict(given):
-            if name not in known:
-                taken = ", ".join(sorted({*known, *RESERVED}))
-                hint = meant(name, known) or f"; it takes {taken}"
-                faults.append(_fault("parameter-unknown", name[:40], f"{self.name} has no parameter {name[:40]!r}{hint}"))
-            elif sum(each == name for each, _ in given) > 1:
-                faults.append(_fault("parameter-repeated", name, f"{name} is given twice"))
-        found: dict[str, Term] = {}
+        faults, values, found = list(self._misnamed(given)), dict(given), dict[str, Term]()
         for each in self.parameters:
-            if not (text := values.get(each.name, "")) and (each.is_optional or each.name not in values):
+            text = values.get(each.name)
+            if text is None or (each.is_optional and not text):  # a form sends what was left empty
                 faults += [] if each.is_optional else [_fault("parameter-missing", each.name, f"{each.name} is needed: {each.wanted(vocabulary)}")]
-                continue  # a form sends what was left empty
+                continue
             try:
                 found[each.name] = each.term(text, vocabulary)
             except ValueError:
@@ -84,6 +80,14 @@ class SavedQuery:
             several = f"{len(faults)} faults in the parameters of {self.name}: {', '.join(fault.field for fault in faults)}"
             raise Malformed("malformed-request", faults[0].message if len(faults) == 1 else several, tuple(faults))
         return found
+
+    def _misnamed(self, given: Sequence[tuple[str, str]]) -> Iterator[Fault]:
+        known, count = [each.name for each in self.parameters], Counter(name for name, _ in given)
+        taken = ", ".join(sorted([*known, *RESERVED]))
+        for name in itertools.islice((name for name in count if name not in known), MOST_UNKNOWN):
+            hint = meant(name[:40], known) or f"; it takes {taken}"
+            yield _fault("parameter-unknown", name[:40], f"{self.name} has no parameter {name[:40]!r}{hint}")
+        yield from (_fault("parameter-repeated", name, f"{name} is given twice") for name in known if count[name] > 1)
 
 
 def _fault(code: str, name: str, message: str) -> Fault:

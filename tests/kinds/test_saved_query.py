@@ -12,6 +12,7 @@ from fmar_node.errors import Conflict, Forbidden, Invalid, NotFound
 from fmar_node.kinds import KINDS, House
 from fmar_node.kinds.saved_query import name_of
 from fmar_node.saved_query import SavedQueries, SavedQuery
+from fmar_node.web.throttle import TELLING
 from tests.market import BASE, SETTINGS, Market, refused, saved_query, vocabulary
 
 ABSENT = f"{BASE}/organisations/0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11"
@@ -115,6 +116,7 @@ def test_a_name_is_one_querys_as_long_as_that_is_published(market: Market) -> No
     market.act(market.callers["dso-east"], "queries", id_, "withdrawal")
 
     assert (id_ in own.value.faults[0].message, id_ in others.value.faults[0].message) == (True, False)
+    assert "you have registered" in own.value.faults[0].message and "QUERY_NAME_TAKEN" in TELLING
     assert publish(market, "fsp-a") != id_
 
 
