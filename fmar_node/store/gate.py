@@ -137,6 +137,7 @@ def _check_bytes(text: str, limits: Limits) -> None:
 
 
 def tokens(text: str) -> Iterator[re.Match[str]]:
+    """Every token of a text, blanks and comments too. Malformed where there is none."""
     at = 0
     while at < len(text):
         if not (token := TOKEN.match(text, at)):
