@@ -27,7 +27,7 @@ INTEGER = re.compile(r"[+-]?[0-9]+")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 LINE_BREAK = re.compile("[\t\n\r\x85\u2028\u2029]")
-MULTILINE = frozenset({"text", "publishedText"})
+MULTILINE = frozenset({"text", "publishedText", "queryText"})
 """The only texts that may have lines: elsewhere a line break would slip past a pattern's end."""
 MOST_DIGITS = 15
 """Decimals of so many digits are exact in a double too, and so in `application/json`."""

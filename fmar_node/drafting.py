@@ -152,7 +152,9 @@ def state_of(document: Document, kind: str) -> dict[str, Any]:
     }
 
 
-BELONGING = {"assets": ("managedBy", "owner"), "organisations": ("", ""), "users": ("userOf", ""), "delegations": ("grantor", "delegate")}
+BELONGING = {
+    "assets": ("managedBy", "owner"), "organisations": ("", ""), "users": ("userOf", ""), "delegations": ("grantor", "delegate"), "queries": ("publishedBy", ""),
+}  # fmt: skip
 """The terms that the tables know as a record's manager and owner."""
 
 

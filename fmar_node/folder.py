@@ -51,6 +51,11 @@ class Folder:
         return self.root / "participants"
 
     @property
+    def queries(self) -> Path:
+        """Where saved queries of the operator are, if there are any."""
+        return self.root / "queries"
+
+    @property
     def log(self) -> Path:
         """Where the security log is."""
         return self.root / "log"

@@ -85,7 +85,7 @@ def judge(paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settin
     faults += [_filled(name, value) for name, value in filled.items()]
     excused = {fault.pointer for fault in faults} | {f"/{name}" for name in reading.meant}
     judged = shapes.faults(representation.triples(document, vocabulary), kind.name, reading.pointers)
-    judged += kind.plain_checks(document)
+    judged += kind.plain_checks(document, vocabulary, settings)
     faults += [fault for fault in judged if fault.pointer not in excused and not _stays_valid(fault, document, paper.previous, vocabulary)]
     faults += [_spelt(name, value) for name, value in spelt.items()]
     return Judgement(document, tuple(faults))

@@ -39,7 +39,7 @@ from fmar_node.links import JudgePool, WriterLink
 from fmar_node.people import Accounts
 from fmar_node.query import Question, ask
 from fmar_node.read import Reader
-from fmar_node.saved_query import SavedQueries
+from fmar_node.saved_query import SavedQueries, house_of
 from fmar_node.security_log import SecurityLog
 from fmar_node.settings import Settings
 from fmar_node.store.pool import Answer, QueryPool
@@ -109,7 +109,7 @@ class Node:
         self.certificates = CertificateCheck(settings, self.clock)
         self.vocabulary = Vocabulary.load()
         self.queries = QueryPool(settings)
-        self.saved_queries = SavedQueries(folder.root / "queries", self.vocabulary, settings)
+        self.house = house_of(settings, folder.queries)
         self.judges = JudgePool(settings)
         self.writer = WriterLink(str(folder.root), settings, self._use_snapshot)
         self.security = SecurityLog(folder.log, settings, self.clock)
@@ -154,6 +154,7 @@ class Node:
         await self.writer.start()
         self.register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.folder.lookup_key())
         self.reader = Reader(self.register, self.vocabulary)
+        self.saved_queries = SavedQueries(self.folder.queries, self.register, self.vocabulary, self.settings)
         self.standings = Standings(self.register, self.clock)
         self._open_credentials()
         self.level_at = self.register.size() - 1
@@ -247,7 +248,7 @@ class Node:
 
     async def submit(self, submission: Submission, *, dry_run: bool = False) -> Outcome:
         """The write path (`fmar_node.submit`)."""
-        desk = Desk(self.register, self.judges, self.writer, self.vocabulary, self.settings.sources)
+        desk = Desk(self.register, self.judges, self.writer, self.vocabulary, self.house)
         outcome = await submit(desk, submission, self.today, dry_run=dry_run)
         if self.verification is not None and submission.kind == "organisations":
             self.verification.wake()

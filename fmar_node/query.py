@@ -71,9 +71,14 @@ def dataset(question: Question, admitted: Admitted, caller: Caller, base_url: st
     return [graph for graph in default if graph in allowed], [graph for graph in named if graph in allowed]
 
 
+def formats_of(form: str) -> Mapping[str, str]:
+    """The media types that a query form is answered in, and their short names."""
+    return RESULT_FORMATS if form in ("SELECT", "ASK") else GRAPH_FORMATS
+
+
 def chosen(form: str, accept: Sequence[str] | None) -> str:
     """The media type of the answer to a query form: the first one accepted of those that it has; NotAcceptable if there is none."""
-    offered = RESULT_FORMATS if form in ("SELECT", "ASK") else GRAPH_FORMATS
+    offered = formats_of(form)
     for name in offered if accept is None else accept:
         if name in offered:
             return name

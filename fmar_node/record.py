@@ -77,7 +77,7 @@ class Receipt:
         return cls(value["kind"], value["id"], value["number"], value["index"], value["repeat"])
 
 
-STATUS_TERMS = ("registrationStatus", "organisationStatus", "userStatus", "delegationStatus")
+STATUS_TERMS = ("registrationStatus", "organisationStatus", "userStatus", "delegationStatus", "queryStatus")
 
 
 def state_in(document: Document) -> str:

@@ -42,7 +42,7 @@ from fmar_node.errors import (
 from fmar_node.journal.journal import Batch, Draft
 from fmar_node.journal.register import Register
 from fmar_node.judge import Judgement, Paper
-from fmar_node.kinds import KINDS, Action, Consequence, Situation
+from fmar_node.kinds import BARE, KINDS, Action, Consequence, House, Situation
 from fmar_node.kinds.erasure import ERASURE, EVERYTHING
 from fmar_node.record import Receipt, Version
 from fmar_node.representation import LD_JSON, fingerprint, json_bytes
@@ -51,7 +51,7 @@ from fmar_node.vocabulary import Document, Vocabulary
 CONFLICTS = frozenset({
     "DUPLICATE_EXACT", "FRIENDLY_CODE_TAKEN", "ORG_ALREADY_REGISTERED", "LIVE_ASSETS", "ORGANISATION-KEY-4",
     "ORGANISATION-OPERATOR-1", "ORGANISATION-OPERATOR-2", "USER_EXISTS", "LAST_ADMINISTRATOR", "DELEGATION-ACCEPT-3", "USER-INVITE-4", "USER-ACCEPT-3",
-    "ORGANISATION-APPROVE-3", "ORGANISATION-VERIFY-2", "APPLICATION_PENDING",
+    "ORGANISATION-APPROVE-3", "ORGANISATION-VERIFY-2", "APPLICATION_PENDING", "QUERY_NAME_TAKEN", "SAVED-QUERY-PUBLISH-2", "SAVED-QUERY-PUBLISH-3",
 })  # fmt: skip
 """Faults of state rather than of the document: 409, not 422."""
 
@@ -76,8 +76,7 @@ class Desk:
     judges: Judges
     writer: Writer
     vocabulary: Vocabulary
-    sources: frozenset[str] = frozenset()
-    """The external sources that the node asks."""
+    house: House = BARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +93,11 @@ async def submit(desk: Desk, submission: Submission, today: date, *, dry_run: bo
     repeated = _repeated(submission, desk.register)
     if repeated is not None:
         return Outcome(repeated, {})
-    situation = permitted(submission, desk.register, desk.vocabulary, Judgement(), today, sources=desk.sources)
+    situation = permitted(submission, desk.register, desk.vocabulary, Judgement(), today, house=desk.house)
     previous = situation.previous.document if situation.previous else None
     paper = Paper(submission.kind, submission.action, submission.iri, submission.media_type, submission.body, today, previous)
     judgement = await desk.judges.judge(paper)
-    situation = permitted(submission, desk.register, desk.vocabulary, judgement, today, sources=desk.sources)
+    situation = permitted(submission, desk.register, desk.vocabulary, judgement, today, house=desk.house)
     faults = examined(situation, submission, judgement)
     if dry_run:
         return Outcome(None, _judged(situation, desk.vocabulary), faults)
@@ -124,13 +123,13 @@ def _judged(situation: Situation, vocabulary: Vocabulary) -> Document:
 
 def settle(
     submission: Submission, judgement: Judgement, register: Register, vocabulary: Vocabulary, today: date, now: str, index: int,
-    sources: frozenset[str] = frozenset(),
+    house: House = BARE,
 ) -> Settled | Receipt:
     """Steps 4, 7 and 8 inside the journal's transaction: a draft to append, or the receipt of a repeated request."""
     repeated = _repeated(submission, register)
     if repeated is not None:
         return repeated
-    situation = permitted(submission, register, vocabulary, judgement, today, now, sources)
+    situation = permitted(submission, register, vocabulary, judgement, today, now, house)
     faults = examined(situation, submission, judgement)
     action = _action(submission)
     applied = action.apply(situation)
@@ -146,10 +145,10 @@ def settle(
 
 def enter(
     batch: Batch, submission: Submission, judgement: Judgement, vocabulary: Vocabulary, today: date, now: str,
-    sources: frozenset[str] = frozenset(),
+    house: House = BARE,
 ) -> Receipt:
     """Settles a submission and appends what it becomes and brings about, inside the journal's transaction; FmarError for every refusal."""
-    settled = settle(submission, judgement, batch.journal.register, vocabulary, today, now, batch.next_index, sources)
+    settled = settle(submission, judgement, batch.journal.register, vocabulary, today, now, batch.next_index, house)
     if isinstance(settled, Settled):
         draft = settled.draft
         receipt = Receipt(draft.kind, draft.id, draft.number, batch.append(draft))
@@ -177,7 +176,7 @@ def _bring_about(batch: Batch, each: Consequence, submission: Submission, cause:
 
 def permitted(
     submission: Submission, register: Register, vocabulary: Vocabulary, judgement: Judgement, today: date, now: str = "",
-    sources: frozenset[str] = frozenset(),
+    house: House = BARE,
 ) -> Situation:
     """Step 4: the action exists, the caller sees the record and may, the state allows it, the version is current."""
     caller = caller_in(register, submission.caller, today)
@@ -189,7 +188,7 @@ def permitted(
     carried = _carried(judgement.document, previous, vocabulary) if action.takes_document else dict(previous.document if previous else {})
     document = {"id": submission.iri, "type": KINDS[submission.kind].class_name, **carried}
     note = {} if action.takes_document else judgement.document
-    situation = Situation(caller, register, today, document, previous, now, note, sources)
+    situation = Situation(caller, register, today, document, previous, now, note, house)
     verdict = action.verdict(situation)
     if not verdict.permitted:
         fault = Fault(verdict.policy, Severity.REJECT, verdict.reason)

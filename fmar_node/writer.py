@@ -39,6 +39,7 @@ from fmar_node.judge import Judgement, refusal_as_json
 from fmar_node.keeping import clockwork, retention
 from fmar_node.keeping.derived import has_its_lookup_key
 from fmar_node.keeping.scrub import Scrub, pending
+from fmar_node.saved_query import house_of
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph, opened
 from fmar_node.store.snapshot import put_in_place, sweep, try_to_write
@@ -62,6 +63,7 @@ class WriterProcess:
     def __init__(self, sock: socket.socket, folder: Folder, settings: Settings) -> None:
         self.sock, self.folder, self.settings = sock, folder, settings
         self.clock, self.vocabulary = SystemClock(), Vocabulary.load()
+        self.house = house_of(settings, folder.queries)
         key = folder.journal_key(settings.base_url)
         terms, lookup_key = self.vocabulary.terms, folder.lookup_key()
         self.graph = opened(folder.graph)
@@ -182,7 +184,7 @@ class WriterProcess:
         now = self.journal.recorded_now(self.clock.now())
         try:
             with batch.savepoint():
-                receipt = enter(batch, submission, judgement, self.vocabulary, today(self.clock), now, self.settings.sources)
+                receipt = enter(batch, submission, judgement, self.vocabulary, today(self.clock), now, self.house)
                 return {"receipt": receipt.as_json()}
         except FmarError as error:
             return {"refusal": refusal_as_json(error)}

@@ -37,7 +37,7 @@ from fmar_node.journal.journal import Batch, Journal
 from fmar_node.journal.register import Register, connect
 from fmar_node.judge import Judgement, Paper, judge
 from fmar_node.keeping import clockwork
-from fmar_node.kinds import KINDS, Situation, Verdict
+from fmar_node.kinds import BARE, KINDS, House, Situation, Verdict
 from fmar_node.read import Reader
 from fmar_node.record import Receipt, Version
 from fmar_node.representation import fingerprint
@@ -99,6 +99,21 @@ def battery(serial: str = "GP-BESS-0001", **changes: Any) -> Document:
     return {name: value for name, value in document.items() if value is not None}
 
 
+def saved_query(name: str = "assets-by-area", **changes: Any) -> Document:
+    """A valid saved query for network operators; a change to None leaves the term out."""
+    document = {
+        "type": "SavedQuery",
+        "queryName": name,
+        "queryTitle": "Assets by area",
+        "queryDescription": "How many assets an area has.",
+        "queryText": "PREFIX fmar: <https://w3id.org/fmar/ns#>\nSELECT ?area (COUNT(?asset) AS ?assets) { ?asset fmar:dnoConnection ?area } GROUP BY ?area",
+        "parameter": [{"parameterName": "area", "parameterKind": "CODE", "codeList": "DNOCode", "isOptional": True}],
+        "audience": ["DNO"],
+        **changes,
+    }
+    return {term: value for term, value in document.items() if value is not None}
+
+
 def organisation(name: str, roles: list[str], **changes: Any) -> Document:
     document = {
         "type": "Organisation",
@@ -132,7 +147,7 @@ class Market:
     folder: Path
     clock: SetClock = field(default_factory=lambda: SetClock(START))
     callers: dict[str, Caller] = field(default_factory=dict)
-    sources: frozenset[str] = frozenset()
+    house: House = BARE
 
     def __post_init__(self) -> None:
         self.key = SigningKey(ORIGIN, Ed25519PrivateKey.from_private_bytes(b"s" * 32))
@@ -243,7 +258,7 @@ class Market:
 
     def run(self, submission: Submission) -> Receipt:
         """The whole write path, with the judge and the writer in this process."""
-        desk = Desk(self.register, self, self, vocabulary(), self.sources)
+        desk = Desk(self.register, self, self, vocabulary(), self.house)
         outcome = asyncio.run(submit(desk, submission, today(self.clock)))
         assert outcome.receipt is not None
         return outcome.receipt
@@ -258,7 +273,7 @@ class Market:
     def settle(self, batch: Batch, submission: Submission, judgement: Judgement) -> Receipt:
         """One submission inside the journal's transaction."""
         now = self.journal.recorded_now(self.clock.now())
-        return enter(batch, submission, judgement, vocabulary(), today(self.clock), now, self.sources)
+        return enter(batch, submission, judgement, vocabulary(), today(self.clock), now, self.house)
 
     def update(self, caller: Caller, kind: str, id_: str, **changes: Any) -> Receipt:
         """A change of some terms of the current document, based on the current version."""

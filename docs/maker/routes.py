@@ -34,7 +34,7 @@ def http() -> str:
         "*Credential*: **needed**, **widens** what is seen (without one: what is public), **a person's** session, or of no use. "
         "`HEAD` goes wherever `GET` does; `/sparql` takes the method `QUERY` too. Refusals: [problems](problems.md)."
     )
-    narrowed = [[code(f"GET /{plural}"), ", ".join(map(code, kind.filters))] for plural, kind in KINDS.items()]
+    narrowed = [[code(f"GET /{plural}"), ", ".join(map(code, kind.filters))] for plural, kind in KINDS.items() if kind.filters]
     return page(
         "HTTP", intro, table("request | does | parameters | takes | credential", rows),
         "## Filters of lists", "Equal values of what the caller sees; codes as codes, organisations as IRI or UUID.",

@@ -13,7 +13,7 @@ from rdflib.namespace import SH
 from fmar_node.kinds import KINDS, Kind, Rule
 from fmar_node.vocabulary import FMAR, SHAPES, packaged
 
-MORE = {"asset": ["fmar_node.checks.mpan"], "organisation": ["fmar_node.kinds.identity"]}
+MORE = {"asset": ["fmar_node.checks.mpan"], "organisation": ["fmar_node.kinds.identity"], "saved-query": ["fmar_node.checks.saved_query"]}
 """The modules beside a kind's own that make faults for it."""
 SEVERITIES = {SH.Violation: "R", rdflib.URIRef(FMAR + "Justify"): "J", SH.Warning: "W"}
 
@@ -29,7 +29,7 @@ def rules() -> str:
         constraints = sorted(_constraints(kind), key=lambda row: _natural(row[0]))
         parts += [f"## Constraints: {kind.name}", f"From `shapes/{kind.name}.ttl`; judged without looking at other records."]
         parts.append(table("code | constraint | severity | field | message", constraints))
-        parts += [f"## Rules: {kind.name}", f"From `fmar_node/kinds/{kind.name}.py`: they look at the register, at dates, or do sums."]
+        parts += [f"## Rules: {kind.name}", f"From `{kind.defaults.__module__.replace('.', '/')}.py`: they look at the register, at dates, or do sums."]
         if kind.defaults.__doc__:
             parts.append(f"Filled where a document is silent (F): {_says(None, kind.defaults.__doc__).removeprefix('F: ')}")
         if kind.spelling.__doc__:

@@ -53,6 +53,8 @@ RELATIONS = {
     "applicant": "the caller is the person that has applied for the organisation, which has not been decided yet",
     "grantor": "the caller has granted the delegation (`grantor`)",
     "delegate": "the caller was granted the delegation (`delegate`)",
+    "publisher": "the caller has published the saved query (`publishedBy`)",
+    "audience": "the saved query is published, and is for the caller's organisation or for a role that it has",
     "area": "the caller is a DSO, and the asset connects in one of its licence areas (`dnoConnection`)",
     "national": "the caller is the national system operator",
     "granted": "a delegation in force gives the caller READ of the asset",
@@ -60,7 +62,7 @@ RELATIONS = {
     "passport": "a delegation in force gives the caller the organisation's PASSPORT: no keys, no evidence",
     "contacts": "a delegation in force gives the caller the organisation's CONTACTS with its passport",
     "public": "anybody: an approved organisation, or an organisation's asset that a public register (ECR, REPD, TEC, BMU) already "
-    "lists, but never an EV charger or a heat pump",
+    "lists, but never an EV charger or a heat pump; or a saved query for everybody",
 }
 
 ACTORS = {
@@ -93,11 +95,19 @@ _ASSET: dict[str, Any] = {
     "assetCategory": "BESS",
     "dnoConnection": "UKPN_EPN",
 }
+_QUERY: dict[str, Any] = {
+    "id": "https://node.example/queries/00000000-0000-7000-8000-00000000000c",
+    "type": "SavedQuery",
+    "publishedBy": "@manager",
+    "audience": ["DNO"],
+    "queryStatus": "PUBLISHED",
+}
 RECORDS: dict[str, dict[str, Any]] = {
     "asset in UKPN_EPN": _ASSET,
     "asset in UKPN_EPN that is in the ECR": {**_ASSET, "alias": [{"scheme": "ECR", "value": "x"}]},
     "organisation of the managing FSP": {"id": "@manager", "type": "Organisation", "organisationStatus": "ACTIVE"},
     "user of the managing FSP": {"id": "https://node.example/users/00000000-0000-7000-8000-00000000000b", "type": "User", "userOf": "@manager"},
+    "query of the managing FSP for network operators": _QUERY,
     "that organisation, not yet approved": {"id": "@manager", "type": "Organisation", "organisationStatus": "PENDING_APPROVAL"},
 }
 
@@ -106,6 +116,8 @@ ROUTES = {
     ("post", "/organisations"): "Registers an organisation (UC-01.02).",
     ("post", "/users"): "Invites a user of the caller's organisation (UC-01.01).",
     ("post", "/delegations"): "Offers a delegation, or a passport (UC-05.04).",
+    ("post", "/queries"): "Publishes a saved query of the caller's organisation (UC-05.02).",
+    ("post", "/withdrawal"): "Takes a saved query back.",
     ("post", "/acceptance"): "Accepts what was offered.",
     ("post", "/revocation"): "Ends a delegation, by either side.",
     ("post", "/deactivation"): "Ends a user's account.",
@@ -158,13 +170,14 @@ SUPPORT = {
     "UC-01.01": ("sign-in", "covered", "users are invited by their administrators or the operator, and prove who they are at an identity provider"),
     "UC-01.02": ("`/signin?apply=true`", "covered", "a person who has signed in applies, or the operator registers; British companies are asked of the companies register where the node has one, of others the operator records evidence; whoever applied becomes the administrator"),
     "UC-01.03": ("", "covered", "status and roles by the operator only; a changed name, number, type, country or year of an organisation is verified again, and it stays active meanwhile"),
-    "UC-01.04": ("", "covered", "dependencies are counted; keys, users and delegations go in the same transaction; the operator may force it, then assets wait for another provider"),
+    "UC-01.04": ("", "covered", "dependencies are counted; keys, users, delegations and saved queries go in the same transaction; the operator may force it, then assets wait for another provider"),
     "UC-02.01": ("`GET /codes`", "in part", "categories are a code list with shapes, part of the release; no action changes them in a running node"),
     "UC-02.02": ("`POST /assets/batch`, `fmar import ecr`", "in part", "conformance, duplicates, references; assets stay PENDING_VALIDATION, since no external source is asked yet, and individuals need a consent that cannot be verified yet"),
     "UC-02.03": ("", "covered", "market units, windows and switches, which could stand in the way, do not exist yet"),
     "UC-02.04": ("", "in part", "a change of a verified field sends the asset back to validation; there are no events yet"),
     "UC-02.05": ("`GET /assets/export`", "covered", "NDJSON-LD, CSV, N-Quads, Turtle"),
     "UC-05.01": ("reads, lists, lookup, `/sparql`", "in part", "one node answers for itself; it does not ask others"),
+    "UC-05.02": ("`GET /queries/{name}`, `/sparql`, `fmar query`", "in part", "questions with typed parameters are published under names for chosen audiences; nothing is worked out ahead of being asked, and there are no market results to analyse yet"),
     "UC-05.04": ("token exchange", "covered", "a platform has keys of its own and acts for providers that have granted it, by tokens that name both"),
     "UC-05.06": ("`/history`, `/versions`, `/proof`, `/journal/...`, `/security-log`, `fmar audit verify`", "covered", "an owner or manager sees who did what; others see which of their fields changed"),
 }

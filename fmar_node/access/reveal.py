@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from fmar_node.access.caller import ADMITTED, Caller, Permission, Role
+from fmar_node.access.caller import ADMITTED, ROLE_OF_CODE, Caller, Permission, Role
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document, Term, Tier, Vocabulary
 
@@ -28,6 +28,8 @@ class Relation(StrEnum):
     APPLICANT = "applicant"
     GRANTOR = "grantor"
     DELEGATE = "delegate"
+    PUBLISHER = "publisher"
+    AUDIENCE = "audience"
     AREA = "area"
     NATIONAL = "national"
     GRANTED = "granted"
@@ -46,6 +48,8 @@ SEES: Mapping[Relation, frozenset[Tier]] = {
     Relation.APPLICANT: ALL,
     Relation.GRANTOR: ALL,
     Relation.DELEGATE: ALL,
+    Relation.PUBLISHER: ALL,
+    Relation.AUDIENCE: frozenset({Tier.OPEN}),
     Relation.AREA: frozenset({Tier.OPEN, Tier.OPERATIONAL, Tier.PERSONAL}),
     Relation.NATIONAL: frozenset({Tier.OPEN, Tier.OPERATIONAL}),
     Relation.GRANTED: ALL - {Tier.PERSONAL},
@@ -85,6 +89,8 @@ def standings(document: Document, caller: Caller) -> Iterable[Relation]:
         yield Relation.APPLICANT
     if document["type"] == "Asset":
         yield from _of_systems(document, caller)
+    if document["type"] == "SavedQuery" and _is_for(document, caller):
+        yield Relation.AUDIENCE
 
 
 STANDING_OF: Mapping[str, Mapping[str, Relation]] = {
@@ -92,6 +98,7 @@ STANDING_OF: Mapping[str, Mapping[str, Relation]] = {
     "Asset": {"managedBy": Relation.MANAGER, "owner": Relation.OWNER},
     "User": {"userOf": Relation.SELF},
     "Delegation": {"grantor": Relation.GRANTOR, "delegate": Relation.DELEGATE},
+    "SavedQuery": {"publishedBy": Relation.PUBLISHER},
 }
 """The terms by which a record names the organisations that it belongs to, the first of them first."""
 
@@ -101,6 +108,13 @@ def _of_systems(document: Document, caller: Caller) -> Iterable[Relation]:
         yield Relation.AREA
     if caller.has(Role.NESO):
         yield Relation.NATIONAL
+
+
+def _is_for(document: Document, caller: Caller) -> bool:
+    """Whether a published query is for the caller's organisation, by its roles or by its name; for everybody is public."""
+    named = any(uuid_of(iri) == caller.organisation for iri in document.get("audienceOrganisation", ()))
+    has_role = not caller.roles.isdisjoint(ROLE_OF_CODE.get(code) for code in document.get("audience", ()))
+    return document.get("queryStatus") == "PUBLISHED" and (named or has_role)
 
 
 def _granted(document: Document, caller: Caller) -> Iterable[Relation]:
@@ -128,7 +142,9 @@ def parties(document: Document) -> tuple[str, ...]:
 
 
 def is_public(document: Document) -> bool:
-    """Organisations once approved; assets that a register has already published, never a domestic or individual one."""
+    """Organisations once approved; assets that a register has already published, never a domestic or individual one; queries for everybody."""
+    if document["type"] == "SavedQuery":
+        return document.get("queryStatus") == "PUBLISHED" and "EVERYONE" in document.get("audience", ())
     if document["type"] == "Organisation":
         was_in = document.get("organisationStatus") == "WITHDRAWN" and "rejectionReason" not in document
         return was_in or document.get("organisationStatus") in ADMITTED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from fmar_node import __version__
-from fmar_node.cli import demo, importing, keep, maintain, operate, participate, subject, trust
+from fmar_node.cli import demo, importing, keep, maintain, operate, participate, queries, subject, trust
 
 app = typer.Typer(
     name="fmar",
@@ -31,6 +31,7 @@ def main(version: bool = typer.Option(False, "--version", callback=_version, is_
 operate.add_to(app)
 keep.add_to(app)
 participate.add_to(app)
+queries.add_to(app)
 trust.add_to(app)
 importing.add_to(app)
 maintain.add_to(app)

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import typer
@@ -345,7 +346,9 @@ def get(
 
 @told
 def query(
-    text: str = typer.Argument(..., help="A SPARQL query, or a file that holds one, or - for standard input."),
+    text: str = typer.Argument("", help="A SPARQL query, or a file that holds one, or - for standard input."),
+    saved: str = typer.Option("", "--saved", help="A saved query by its name instead; fmar queries list has them."),
+    param: list[str] = typer.Option([], "--param", help="A value for a saved query, as name=value; repeat for several."),
     as_: str = typer.Option("", "--as", help="A profile (without one: the public graph of --node)."),
     data: Path | None = DATA,
     node: str = NODE,
@@ -353,19 +356,39 @@ def query(
     timeout: float | None = typer.Option(None, help="Seconds that the query may run."),
     for_: str = typer.Option("", "--for", help="Not here: your own graph holds what everybody has granted you."),
 ) -> None:
-    """Ask a SPARQL query inside your own window."""
+    """Ask a SPARQL query, or a saved one, inside your own window."""
     if for_:
         fail("a query is asked with your own credential, not on behalf of another", "leave --for out: your graph holds what everybody has granted you, and managedBy says whose an asset is")
+    if bool(text) == bool(saved) or (param and not saved):
+        fail("what is asked?", "give a SPARQL query, or --saved NAME and --param name=value; fmar queries list has the names")
     if format_ != "table" and format_ not in ACCEPT and "/" not in format_:
         fail(f"no format {format_!r}", f"formats are table, {', '.join(ACCEPT)}, or a media type")
-    sparql = sys.stdin.read() if text == "-" else Path(text).read_text("utf-8") if _is_file(text) else text
-    client = client_of(as_, data) if as_ else anonymous(node or "http://127.0.0.1:8080")
-    params = {"timeout": str(timeout)} if timeout else {}
-    accept = ACCEPT.get(format_, format_)
-    with client:
-        headers = {"Content-Type": "application/sparql-query", "Accept": ACCEPT["json"] + ", text/turtle;q=0.9" if format_ == "table" else accept}
-        response = answered(client.post(f"{node}/sparql", content=sparql.encode(), headers=headers, params=params))
-    if format_ == "table" and "sparql-results+json" in response.headers["content-type"]:
+    accept = ACCEPT["json"] + ", text/turtle;q=0.9" if format_ == "table" else ACCEPT.get(format_, format_)
+    params: list[tuple[str, str | int | float | bool | None]] = [("timeout", str(timeout))] if timeout else []
+    with client_of(as_, data) if as_ else anonymous(node or "http://127.0.0.1:8080") as client:
+        if saved:
+            response = client.get(f"{node}/queries/{quote(saved, safe='')}", headers={"Accept": accept}, params=[*params, *map(_value, param)])
+        else:
+            headers = {"Content-Type": "application/sparql-query", "Accept": accept}
+            response = client.post(f"{node}/sparql", content=_sparql(text).encode(), headers=headers, params=params)
+    _show_answer(answered(response), is_table=format_ == "table")
+
+
+def _value(given: str) -> tuple[str, str]:
+    name, equals, value = given.partition("=")
+    if not equals:
+        fail(f"{given!r} gives no value", "a parameter is given as name=value")
+    return name, value
+
+
+def _sparql(text: str) -> str:
+    if text == "-":
+        return sys.stdin.read()
+    return Path(text).read_text("utf-8") if _is_file(text) else text
+
+
+def _show_answer(response: httpx.Response, *, is_table: bool) -> None:
+    if is_table and "sparql-results+json" in response.headers["content-type"]:
         out.print(results_table(response.json()))
     else:
         sys.stdout.write(response.text)

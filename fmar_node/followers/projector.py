@@ -36,6 +36,8 @@ BLOCK_CHARS = 16_000_000
 TOGETHER = 100
 """Records that change in one view at once."""
 KINDS = ("organisations", "assets", "users", "delegations")
+"""What the graph holds. Saved queries are how the register is asked, not what it says: `GET /queries` lists them; and one that is
+for a role would have to stand in the graph of everybody who has it, and move with the role."""
 
 OPERATOR_VIEW = Caller(organisation="operator", roles=frozenset({Role.OPERATOR}), state="ACTIVE")
 PUBLIC_VIEW = Caller()
@@ -91,6 +93,8 @@ class Projector:
         versions = self.register.since(self.applied, most)
         changes: list[Change] = []
         for version in versions:
+            if version.kind not in KINDS:
+                continue
             if version.kind in ("organisations", "delegations") and self._moves_a_window(version):
                 self._apply(changes, version.index - 1)
                 changes = list(self._move_windows(version))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -136,6 +137,13 @@ class Register:
         digest = self.blind(f"handle:{scheme}", value)
         return [str(row[0]) for row in self.connection.execute("SELECT record FROM handle WHERE digest = ?", (digest,))]
 
+    def carrying(self, handles: Iterable[tuple[str, str]], after: str, limit: int) -> list[str]:
+        """The ids of records that carry one of these identifiers at least, in their order, after a given one."""
+        own = "SELECT * FROM (SELECT record FROM handle WHERE digest = ? AND record > ? ORDER BY record LIMIT ?)"
+        values = [(self.blind(f"handle:{scheme}", value), after, limit) for scheme, value in handles]
+        sql = " UNION ".join([own] * len(values)) + " ORDER BY record LIMIT ?"
+        return [str(row[0]) for row in self.connection.execute(sql, (*itertools.chain(*values), limit))]
+
     def live_assets(self, organisation: str) -> int:
         own = "SELECT id FROM record INDEXED BY record_{0} WHERE kind = 'assets' AND is_live = 1 AND {0} = ?1"
         sql = f"SELECT count(*) FROM ({own.format('manager')} UNION {own.format('owner')})"
@@ -162,11 +170,11 @@ class Register:
 
     def moved_by(self, index: int) -> set[str]:
         """Whose rights the entries from `index` on may have moved: organisations and users that a changed record names, itself
-        among them, and whomever one of these has granted anything. An asset moves nobody's.
+        among them, and whomever one of these has granted anything. An asset and a saved query move nobody's.
         """
         sql = (
             "WITH moved AS (SELECT r.id, r.manager, r.owner FROM entry e JOIN record r ON r.kind = e.kind AND r.id = e.record "
-            "WHERE e.idx >= ? AND e.kind <> 'assets') "
+            "WHERE e.idx >= ? AND e.kind NOT IN ('assets', 'queries')) "
             "SELECT id FROM moved UNION SELECT manager FROM moved UNION SELECT owner FROM moved UNION "
             "SELECT d.owner FROM moved CROSS JOIN record d INDEXED BY record_manager ON d.kind = 'delegations' AND d.manager = moved.id"
         )
@@ -201,10 +209,10 @@ class Register:
         return {(row[0], row[1]): row[2] for row in rows}
 
     def ended_before(self, time: str, most: int) -> list[tuple[str, str]]:
-        """Kind and id of records that have been de-registered or withdrawn before a time and not been erased since."""
+        """Kind and id of records that have been de-registered or withdrawn before a time and not been erased since; queries have nothing personal."""
         sql = (
             "SELECT r.kind, r.id FROM record r JOIN entry e ON e.idx = r.head "
-            "WHERE r.state IN ('DEREGISTERED', 'WITHDRAWN') AND e.recorded_at < ? AND e.action <> 'erasure' LIMIT ?"
+            "WHERE r.state IN ('DEREGISTERED', 'WITHDRAWN') AND r.kind <> 'queries' AND e.recorded_at < ? AND e.action <> 'erasure' LIMIT ?"
         )
         return [(row[0], row[1]) for row in self.connection.execute(sql, (time, most))]
 

@@ -48,6 +48,7 @@ from fmar_node.keeping.places import (
     replace_keys,
     sweep,
 )
+from fmar_node.saved_query import files_of
 
 BACKUP_FORMAT = 1
 KEPT = ("meta", "entry", "section", "node", "checkpoint", "handover", "idempotency")
@@ -188,7 +189,7 @@ class _Copy:
             newest = connection.execute("SELECT recorded_at FROM entry ORDER BY idx DESC LIMIT 1").fetchone()[0]
         finally:
             connection.close()
-        for source in (self.folder.settings_file, self.folder.backups):
+        for source in (self.folder.settings_file, self.folder.backups, *files_of(self.folder.queries)):
             self._copy_file(source)
         for source in sorted((*self.folder.keys.iterdir(), *self.folder.participants.rglob("*"))) if with_keys else ():
             if source.is_file() and not source.name.endswith(".new"):

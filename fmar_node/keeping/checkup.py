@@ -19,9 +19,10 @@ from typing import Any
 
 from fmar_node.access.key import SigningKeys
 from fmar_node.certificate import read_certificate
+from fmar_node.checks.saved_query import NAME
 from fmar_node.client import Profile
 from fmar_node.clock import Clock, SystemClock, parse_stamp
-from fmar_node.errors import FmarError
+from fmar_node.errors import FmarError, counted
 from fmar_node.folder import PUT_BACK, Folder, is_open, readable
 from fmar_node.followers.projector import Projector
 from fmar_node.followers.verification import source_of
@@ -36,6 +37,8 @@ from fmar_node.keeping.maintenance import open_register, verify_entries, verify_
 from fmar_node.keeping.places import remembered, unreached
 from fmar_node.keeping.scrub import pending
 from fmar_node.kinds.erasure import ERASURE
+from fmar_node.kinds.saved_query import name_of
+from fmar_node.saved_query import broken_files, files_of
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
 from fmar_node.vitals import bytes_of
@@ -201,6 +204,7 @@ def _state(folder: Folder, settings: Settings, clock: Clock) -> Iterator[Finding
     register = open_register(folder)
     try:
         yield from _clock(register, clock)
+        yield from _queries(folder, settings, register)
         try:
             yield from _erasures(folder, register)
             yield _backups(folder, register, clock)
@@ -228,6 +232,20 @@ def _erasures(folder: Folder, register: Register) -> Iterator[Finding]:
         yield Finding("erasures", False, detail, remedy)
     for missed in unreached(folder):
         yield Finding("erasures", False, missed, f"make that folder reachable, and run fmar backup into it or give the same fmar erase again; or, where it is gone for good, remove its line from {folder.backups}")
+
+
+def _queries(folder: Folder, settings: Settings, register: Register) -> Iterator[Finding]:
+    """The operator's saved queries: those that are left out, and those that stand before a published one."""
+    files = files_of(folder.queries)
+    broken = list(broken_files(folder.queries, Vocabulary.load(), settings))
+    for file, why in broken:
+        yield Finding("queries", False, f"{file} is left out: {why}", "mend it, or take it away; the next request sees that")
+    hiding = [file.name for file in files if NAME.fullmatch(file.stem) and register.holder(name_of(file.stem))]
+    if hiding:
+        detail = f"{', '.join(hiding)}: an organisation has published a query of that name, which is not answered while the file is there"
+        yield Finding("queries", True, detail, "call the file something else, unless that is what you want")
+    elif files and not broken:
+        yield Finding("queries", True, f"{counted(len(files), 'saved query', 'saved queries')} in {folder.queries}")
 
 
 def _backups(folder: Folder, register: Register, clock: Clock) -> Finding:

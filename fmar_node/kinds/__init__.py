@@ -4,10 +4,23 @@ from collections.abc import Mapping
 
 from fmar_node.kinds.asset import ASSET
 from fmar_node.kinds.delegation import DELEGATION
-from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Policy, Register, Rule, Situation, Verdict
+from fmar_node.kinds.kind import (
+    BARE,
+    Action,
+    Claim,
+    Consequence,
+    House,
+    Kind,
+    Policy,
+    Register,
+    Rule,
+    Situation,
+    Verdict,
+)
 from fmar_node.kinds.organisation import ORGANISATION
+from fmar_node.kinds.saved_query import SAVED_QUERY
 from fmar_node.kinds.user import USER
 
-KINDS: Mapping[str, Kind] = {kind.plural: kind for kind in (ASSET, ORGANISATION, USER, DELEGATION)}
+KINDS: Mapping[str, Kind] = {kind.plural: kind for kind in (ASSET, ORGANISATION, USER, DELEGATION, SAVED_QUERY)}
 
-__all__ = ["KINDS", "Action", "Claim", "Consequence", "Kind", "Policy", "Register", "Rule", "Situation", "Verdict"]
+__all__ = ["BARE", "KINDS", "Action", "Claim", "Consequence", "House", "Kind", "Policy", "Register", "Rule", "Situation", "Verdict"]

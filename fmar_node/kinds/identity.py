@@ -41,7 +41,7 @@ def is_british_company(document: Document) -> bool:
 def is_who_it_says(situation: Situation) -> Iterable[Fault]:
     """UC-01.02: no approval while the companies register is being asked; a reason where it does not agree."""
     status = situation.document.get("identityStatus")
-    if status == "PENDING" and COMPANIES_REGISTER in situation.sources:
+    if status == "PENDING" and COMPANIES_REGISTER in situation.house.sources:
         message = "the companies register is being asked about this organisation: try again in a while, or record evidence of your own"
         yield Fault("ORGANISATION-APPROVE-3", Severity.REJECT, message, "", "identityStatus")
     elif status == "QUERY" and "approvalReason" not in situation.note:
@@ -74,7 +74,7 @@ def is_told_apart(situation: Situation) -> Iterable[Fault]:
 
 def asked(situation: Situation) -> Document:
     """The document with its identity to be shown, and no evidence yet."""
-    is_asked = COMPANIES_REGISTER in situation.sources and is_british_company(situation.document)
+    is_asked = COMPANIES_REGISTER in situation.house.sources and is_british_company(situation.document)
     kept = {name: value for name, value in situation.document.items() if name != "identityEvidence"}
     return {**kept, "identityStatus": "PENDING" if is_asked else "NOT_CHECKED"}
 

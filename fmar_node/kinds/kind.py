@@ -17,7 +17,8 @@ from fmar_node.access.caller import Caller, Permission, Role, UserRole
 from fmar_node.access.reveal import Relation, parties, standings
 from fmar_node.errors import Fault
 from fmar_node.record import Version
-from fmar_node.vocabulary import Document
+from fmar_node.settings import Settings
+from fmar_node.vocabulary import Document, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,21 @@ class Register(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class House:
+    """What the node itself, beside its register, brings to a decision."""
+
+    sources: frozenset[str] = frozenset()
+    """The external sources that it asks, as codes of EvidenceKind."""
+    most_queries: int = 50
+    """Saved queries that one organisation may have published at once."""
+    has_file: Callable[[str], bool] = lambda _: False
+    """Whether a saved query of that name is a file of the node, or of its operator."""
+
+
+BARE = House()
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """Everything a policy or a rule may look at."""
 
@@ -65,8 +81,7 @@ class Situation:
     """The instant of recording, an xsd:dateTime."""
     note: Document = field(default_factory=dict)
     """The small document of a named action."""
-    sources: frozenset[str] = frozenset()
-    """The external sources that this node asks, as codes of EvidenceKind."""
+    house: House = BARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +254,7 @@ class Kind:
     class_name: str
     actions: Mapping[str, Action]
     defaults: Callable[[Document, date], dict[str, object]]
-    plain_checks: Callable[[Document], list[Fault]]
+    plain_checks: Callable[[Document, Vocabulary, Settings], list[Fault]]
     claims: Callable[[Document], set[Claim]]
     handles: Callable[[Document], set[tuple[str, str]]]
     filters: tuple[str, ...] = ()

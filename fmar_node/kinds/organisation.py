@@ -242,12 +242,14 @@ def withdrawn(situation: Situation) -> Document:
 
 
 def taken_away(situation: Situation) -> Iterable[Consequence]:
-    """Who leaves takes its people, what it has granted and what it was granted along, in the same transaction."""
+    """Who leaves takes its people, its queries, what it has granted and what it was granted along, in the same transaction."""
     own, register = uuid_of(situation.document["id"]), situation.register
     for user in register.belonging("users", own, ("INVITED", "ACTIVE")):
         yield Consequence("users", user.id, "departure")
     for delegation in register.belonging("delegations", own, ("OFFERED", "ACTIVE")):
         yield Consequence("delegations", delegation.id, "end")
+    for query in register.belonging("queries", own, ("PUBLISHED",)):
+        yield Consequence("queries", query.id, "end")
     if situation.note.get("forced"):
         for asset in register.belonging("assets", own, tuple(HELD)):
             if uuid_of(asset.document["managedBy"]) == own:
@@ -323,7 +325,7 @@ def handles(document: Document) -> set[tuple[str, str]]:
     return {(alias["scheme"], alias["value"].casefold()) for alias in document.get("alias", ()) if "value" in alias and "scheme" in alias}
 
 
-def plain_checks(document: Document) -> list[Fault]:
+def plain_checks(document: Document, *_: object) -> list[Fault]:
     """Check digits of a GB VAT number and of aliases; a mobile number begins with its country code."""
     faults = list(_wrong_aliases(document))
     number = document.get("vatRegistrationNumber")

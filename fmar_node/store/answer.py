@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import re
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from fmar_node.errors import FmarError, Malformed, NotAcceptable, TooLarge, Unav
 from fmar_node.process import End
 from fmar_node.settings import Settings
 from fmar_node.store.crew import Worker
+from fmar_node.store.reading import position
 
 HEAVY_SECONDS = 0.1
 """A query that takes longer gives way to others from then on."""
@@ -164,7 +164,7 @@ class Delivery(AsyncIterator[bytes]):
             self._stop("out-of-memory" if code == "query-out-of-memory" else "crashed")
             return self._reason()
         self._settle("refused")
-        return REFUSALS[code](code, _position(detail) if code == "query-malformed" else detail)
+        return REFUSALS[code](code, position(detail) if code == "query-malformed" else detail)
 
     async def _died(self) -> FmarError:
         if not self.end.reason:
@@ -228,13 +228,3 @@ def _request(query: Query, settings: Settings) -> frames.Header:
         "rows": settings.query_rows,
         "bytes": settings.query_result_bytes,
     }
-
-
-def _position(message: str) -> str:
-    """The engine's position, and what it says in words; the tokens that it would have expected mislead."""
-    place = re.match(r"error at (\d+):(\d+)", message)
-    words = re.findall(r"(?:expected (?:one of )?|, )([A-Z][a-z]+ [^,\"'\[]*[a-z])", message)
-    said = "; ".join(dict.fromkeys(words))
-    if not place:
-        return message[:300]
-    return f"near line {place[1]}, column {place[2]}" + (f": {said}" if said else "")

@@ -117,9 +117,14 @@ def admit(text: str, limits: Limits) -> Admitted:
     """
     _check_bytes(text, limits)
     reading = _Reading(text, limits)
-    for token in _tokens(text):
+    for token in tokens(text):
         reading.take(token)
     return reading.finish()
+
+
+def form_of(text: str) -> str:
+    """The form of a query that was admitted: SELECT, ASK, CONSTRUCT or DESCRIBE. Only what comes before that is read."""
+    return next(word for token in tokens(text) if token.lastgroup == "word" and (word := token[0].upper()) in FORMS)
 
 
 def _check_bytes(text: str, limits: Limits) -> None:
@@ -131,7 +136,8 @@ def _check_bytes(text: str, limits: Limits) -> None:
         raise TooLarge("query-too-complex", f"query_bytes: {size} bytes; this node accepts {limits.query_bytes}")
 
 
-def _tokens(text: str) -> Iterator[re.Match[str]]:
+def tokens(text: str) -> Iterator[re.Match[str]]:
+    """Every token of a text, blanks and comments too. Malformed where there is none."""
     at = 0
     while at < len(text):
         if not (token := TOKEN.match(text, at)):

@@ -138,7 +138,7 @@ def _add_routes(app: FastAPI) -> None:
         room = records.Records(kind, running)
         if plural == "assets":
             add("/assets/batch", batch.batch_of(room), "POST")
-        add(f"/{plural}", room.list)
+        add(f"/{plural}", queries.listed if plural == "queries" else room.list)
         add(f"/{plural}", room.register, "POST")
         add(f"/{plural}/{{id:record}}", room.read)
         if "update" in kind.actions:
@@ -165,7 +165,6 @@ def _add_routes(app: FastAPI) -> None:
     add("/journal/handovers", journal.handovers)
     add("/journal/tile/{path:path}", journal.tile)
     add("/journal/entries/{index:count}", journal.entry)
-    add("/queries", queries.listed)
     add("/queries/{name}", queries.asked)
     for path, endpoint in words.ROUTES:
         add(path, endpoint)

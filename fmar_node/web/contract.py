@@ -14,7 +14,7 @@ from fmar_node.jsonld import MEDIA_TYPES
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
 from fmar_node.representation import FORMATS, JSON, LD_JSON
-from fmar_node.web import export, security, words
+from fmar_node.web import export, queries, security, words
 from fmar_node.web.batch import NDJSON
 from fmar_node.web.credentials import FORM, KEY_SET, STATUS_LIST
 from fmar_node.web.exchange import RECORD_FORMATS
@@ -62,8 +62,8 @@ def operations() -> Iterator[Operation]:
     results = {200: [*RESULT_FORMATS, *GRAPH_FORMATS]}
     described = {200: [*RESULT_FORMATS, *GRAPH_FORMATS, *(each for each in DESCRIPTION_FORMATS if each not in GRAPH_FORMATS)]}
     yield Operation("/sparql", "get", described, parameters=("query", *ASKING))
-    yield Operation("/queries", "get", {200: [JSON, HTML]}, parameters=("format",))
-    yield Operation("/queries/{name}", "get", {200: [*RESULT_FORMATS, HTML]}, parameters=("format", "timeout", INDEX_WANTED))
+    yield Operation("/queries", "get", {200: [JSON, HTML]}, parameters=queries.PARAMETERS, told="Offers")
+    yield Operation("/queries/{name}", "get", {200: [*RESULT_FORMATS, *GRAPH_FORMATS, HTML]}, parameters=("format", "timeout", INDEX_WANTED))
     yield Operation("/sparql", "post", results, parameters=ASKING, takes=[DIRECT, FORM], given="QueryForm", headers={200: (INDEX,)})
     yield Operation("/oauth/token", "post", {200: [JSON]}, OPEN, ("DPoP",), [FORM], given="TokenForm", told="Token")
     yield Operation("/oauth/jwks", "get", {200: [KEY_SET]}, OPEN, told="KeySet")

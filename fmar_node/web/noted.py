@@ -1,9 +1,10 @@
 """What happened in a request, for the security log: noted where it happens, written once, when the request is over.
 
 Rules kept here: nothing is noted that came from the outside as text: organisations, users and records by UUID, applications
-by the name under which they are registered, routes and not paths, codes, numbers, and of a query its hash. Reads are noted
-where they opened personal data; writes, queries, tokens and sign-ins always; refusals of everything that there is. Whose
-credential was refused is told as claimed, and of an access token believed only where this node has signed it.
+by the name under which they are registered, routes and not paths, codes, numbers, of a query its hash, and of a saved query the names
+that whoever has written it has given it and its parameters. Reads are noted where they opened personal data; writes, queries,
+tokens and sign-ins always; refusals of everything that there is. Whose credential was refused is told as claimed, and of an
+access token believed only where this node has signed it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ class Noted:
     holders: set[str] = field(default_factory=set)
     """Whose personal data was read: the organisations that a record names as its own."""
     query: str = ""
+    saved: str = ""
+    """The name of a saved query, and those of its parameters that were given; their values never."""
+    parameters: tuple[str, ...] = ()
     rows: int | None = None
     codes: dict[str, int] = field(default_factory=dict)
     """Of the refused rows of a batch."""
@@ -98,6 +102,8 @@ class Noted:
             line["record"] = self.record
         if self.action:
             line["action"] = self.action
+        if self.saved:
+            line |= {"saved": self.saved, "parameters": list(self.parameters)}
         if self.event == "query":
             line |= {"query": self.query, "bytes": size, **({} if self.rows is None else {"rows": self.rows})}
         elif self.event == "write":

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
+from fmar_node.checks.saved_query import FORM_OF_KIND, NAME
 from fmar_node.errors import PROBLEMS
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
@@ -149,10 +150,11 @@ def _formats(operation: Operation) -> list[str]:
     media_types = [each for listed in operation.answers.values() for each in listed]
     if operation.path == "/assets/export":
         return [short for short, _ in export.FORMATS.values()]
-    short = {**SHORT, **RESULT_FORMATS, **GRAPH_FORMATS} if operation.path == "/sparql" else SHORT
+    short = {**RESULT_FORMATS, **GRAPH_FORMATS, **({} if "{" in operation.path else SHORT)} if operation.path in ASKED else SHORT
     return sorted({short[each] for each in media_types if each in short})
 
 
+ASKED = ("/sparql", "/queries/{name}")
 INDEX: Schema = {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}
 TAGS: Schema = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'}
 PARAMETERS: dict[str, Schema] = {
@@ -169,6 +171,7 @@ PARAMETERS: dict[str, Schema] = {
     "event": {"type": "string", "enum": list(EVENTS)},
     "apply": {"type": "boolean"},
     "organisation": {"type": "string", "format": "uuid"},
+    "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
     "If-Match": TAGS,
     "If-None-Match": TAGS,
     "Idempotency-Key": {"type": "string", "maxLength": 255},
@@ -208,6 +211,16 @@ def _items(item: Schema) -> Schema:
 FAULT = ("pointer", "field", "code", "constraint", "severity", "message", "value")
 ERRORS: Schema = {"type": "array", "items": {"type": "object", "properties": dict.fromkeys(FAULT, TEXT)}}
 REPORT: Schema = {"type": "object", "description": "SHACL validation report as JSON-LD"}
+NULLABLE_URI: Schema = {"anyOf": [URI, {"type": "null"}]}
+OFFER: Schema = _object(
+    ["name", "title", "about", "publisher", "record", "url", "example", "formats", "parameters", "query"],
+    name=TEXT, title=TEXT, about=TEXT, publisher=NULLABLE_URI, record=NULLABLE_URI, url=URI, example=URI, formats={"type": "array", "items": TEXT}, query=TEXT,
+    parameters={"type": "array", "items": _object(
+        ["name", "kind", "isOptional", "about"], name=TEXT, kind={"enum": [*FORM_OF_KIND, "code"]}, isOptional={"type": "boolean"}, about=TEXT, codes=URI,
+        oneOf={"type": "array", "items": TEXT},
+    )},
+)  # fmt: skip
+"""A saved query as the list describes it."""
 FIXED: dict[str, Schema] = {
     "Problem": _object(
         ["type", "title", "status", "detail", "instance", "code"],
@@ -216,6 +229,7 @@ FIXED: dict[str, Schema] = {
     "OAuthError": _object(["error"], error=TEXT, error_description=TEXT, code=TEXT),
     "Lookup": {**_object(["scheme", "value"], scheme=TEXT, value=TEXT, manufacturer=TEXT, **{"@context": {"const": CONTEXT}}), "additionalProperties": False},
     "Found": _list({"type": "object", "required": ["id"], "properties": {"id": URI}}),
+    "Offers": _object(["items"], items={"type": "array", "items": OFFER}, next=URI),
     "Versions": _items(_object(["version", "id"], version=NUMBER, id=URI)),
     "History": _items(_object(["version", "changed"], version=NUMBER, changed={"type": "array", "items": TEXT}, recordedAt=INSTANT, action=TEXT, journalIndex=INDEX)),
     "Receipt": {"type": "object", "required": ["index", "sections"], "properties": {"index": INDEX, "sections": {"type": "object"}}},

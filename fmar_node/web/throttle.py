@@ -15,7 +15,7 @@ from fmar_node.access.caller import Caller
 from fmar_node.errors import FmarError, TooMany
 from fmar_node.settings import Settings
 
-TELLING = frozenset({"A20-shared", "A21-shared", "DUPLICATE_EXACT", "DUPLICATE_PROBABLE", "ORG_ALREADY_REGISTERED", "ORGANISATION-KEY-4"})
+TELLING = frozenset({"A20-shared", "A21-shared", "DUPLICATE_EXACT", "DUPLICATE_PROBABLE", "ORG_ALREADY_REGISTERED", "ORGANISATION-KEY-4", "QUERY_NAME_TAKEN"})
 
 
 class Throttle:

@@ -28,6 +28,8 @@ MATRIX = {
     Relation.APPLICANT:   "open operational commercial personal",
     Relation.GRANTOR:     "open operational commercial personal",
     Relation.DELEGATE:    "open operational commercial personal",
+    Relation.PUBLISHER:   "open operational commercial personal",
+    Relation.AUDIENCE:    "open",
     Relation.AREA:        "open operational            personal",
     Relation.NATIONAL:    "open operational",
     Relation.GRANTED:     "open operational commercial",

@@ -558,6 +558,80 @@ def test_a_query_without_an_answer_says_why(live: Live, query: str, options: lis
     failed(done, said)
 
 
+PUBLISHED = """# title: Assets by area
+# about: How many assets an area has.
+# for: FSP, DNO
+# area: code DNOCode; the licence area
+PREFIX fmar: <https://w3id.org/fmar/ns#>
+# a remark that stays
+SELECT ?area (COUNT(?asset) AS ?assets) { ?asset fmar:dnoConnection ?area } GROUP BY ?area
+"""
+
+
+def test_a_saved_query_is_asked_by_its_name_and_values(live: Live, question: str) -> None:
+    table = succeeded(fmar("query", "--saved", "storage-by-licence-area", "--param", "area=UKPN_EPN", *as_(live)))
+    rows = succeeded(here("query", "--saved", "storage-by-licence-area", "--format", "csv", *as_(live))).splitlines()
+
+    assert re.match(r"area +name +assets +MW +MWh", table)
+    assert rows[0] == "area,name,assets,MW,MWh" and any("UKPN_EPN" in row for row in rows)
+    assert "storage-by-licence-area  Storage by licence area" in re.sub(" {2,}", "  ", succeeded(here("queries", "list", "--node", live.url)))
+
+
+def test_a_file_is_published_changed_asked_and_withdrawn(live: Live, question: str, tmp_path: Path) -> None:
+    file = tmp_path / "by-area.rq"
+    file.write_text(PUBLISHED, "utf-8")
+
+    tried = succeeded(here("queries", "publish", file, "--dry-run", *as_(live)))
+    made = succeeded(here("queries", "publish", file, *as_(live)))
+    asked = succeeded(here("query", "--saved", "by-area", "--param", "area=UKPN_EPN", *as_(live, "dso-east")))
+    (item,) = [each for each in json.loads(succeeded(here("queries", "list", "--json", *as_(live)))) if each["name"] == "by-area"]
+    file.write_text(PUBLISHED.replace("# for: FSP, DNO\n", ""), "utf-8")
+    changed = succeeded(here("queries", "publish", file, *as_(live)))
+    narrowed = here("query", "--saved", "by-area", "--param", "area=UKPN_EPN", *as_(live, "dso-east"))
+    failed(here("queries", "withdraw", "by-area", *as_(live, "fsp-b")), "no published query 'by-area'")
+    withdrawn = succeeded(here("queries", "withdraw", "by-area", *as_(live)))
+
+    assert "nothing was written" in tried and made.startswith("published by-area: ") and "for FSP, DNO;" in made
+    assert "UKPN_EPN" in asked
+    assert (item["query"].splitlines()[:2], item["publisher"]) == (["PREFIX fmar: <https://w3id.org/fmar/ns#>", "# a remark that stays"], live.profiles["fsp-a"].organisation)
+    assert changed.startswith("changed by-area: ") and "your own organisation alone" in changed
+    failed(narrowed, "404 not-found")
+    assert withdrawn == "withdrew by-area\n"
+
+
+def test_the_example_is_published_and_asked(live: Live, question: str) -> None:
+    made = succeeded(here("queries", "publish", EXAMPLES / "large-storage.rq", *as_(live, "dso-east")))
+    rows = succeeded(here("query", "--saved", "large-storage", "--param", "least=400", "--format", "csv", *as_(live))).splitlines()
+    none = succeeded(here("query", "--saved", "large-storage", "--param", "least=999999999", "--format", "csv", *as_(live))).splitlines()
+    succeeded(here("queries", "withdraw", "large-storage", *as_(live, "operator")))
+
+    assert "for FSP, DNO, SYSTEM_OPERATOR" in made
+    assert rows[0] == none[0] == "area,least,assets,MW" and "UKPN_EPN,400," in rows[1] and none[1:] == []
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["query"], "what is asked?"), (["query", "ASK {}", "--saved", "portfolio"], "what is asked?"), (["query", "ASK {}", "--param", "a=b"], "what is asked?"),
+    (["query", "--saved", "portfolio", "--param", "category"], "gives no value"), (["query", "--saved", "../sparql"], "404 not-found"),
+    (["query", "--saved", "portfolio", "--param", "category=X", "--param", "catgory=BESS"], "did you mean category?"),
+    (["queries", "withdraw", "portfolio"], "no published query 'portfolio'"),
+])  # fmt: skip
+def test_a_saved_query_that_is_not_asked_right_says_why(live: Live, arguments: list[str], said: str) -> None:
+    done = here(*arguments, *as_(live))
+
+    assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+
+
+def test_a_file_that_cannot_be_published_says_everything(live: Live, tmp_path: Path) -> None:
+    file = tmp_path / "Bad Name.rq"
+    file.write_text("# title: T\n# area: code Nothing\nSELECT ?x { ?x a ?x }", "utf-8")
+
+    done = here("queries", "publish", file, *as_(live))
+
+    assert done.returncode == 1
+    for said in ("/queryName", "queryDescription is missing", "there is no code list Nothing", "area is no variable of its result"):
+        assert said in done.stderr
+
+
 def test_export_streams_to_a_file(live: Live, tmp_path: Path) -> None:
     asset, output = live.register().json(), tmp_path / "assets.csv"
 

@@ -16,6 +16,7 @@ from fmar_node.errors import Unavailable
 from fmar_node.followers import verification
 from fmar_node.followers.verification import Trouble, Verification
 from fmar_node.journal.register import Register, connect
+from fmar_node.kinds import House
 from fmar_node.settings import COMPANIES_REGISTER, Settings
 from fmar_node.sources.companies_register import CompaniesRegister
 from fmar_node.submit import Desk, submit
@@ -33,7 +34,7 @@ def server() -> Iterator[CompaniesServer]:
 
 @pytest.fixture
 def asking(market: Market) -> Market:
-    market.sources = frozenset({COMPANIES_REGISTER})
+    market.house = House(frozenset({COMPANIES_REGISTER}))
     return market
 
 
@@ -47,7 +48,7 @@ def follower(market: Market, server: CompaniesServer, **given: Any) -> Verificat
     register = Register(connect(market.folder / "journal" / "journal.db"), vocabulary().terms, LOOKUP_KEY)
 
     async def enter(submission: Submission) -> object:
-        desk = Desk(market.register, market, market, vocabulary(), market.sources)
+        desk = Desk(market.register, market, market, vocabulary(), market.house)
         return await submit(desk, submission, today(market.clock))
 
     return Verification(register, CompaniesRegister(settings, market.clock), enter, settings)
@@ -246,11 +247,11 @@ def test_an_answer_that_cannot_be_written_now_is_entered_later(asking: Market, s
 def test_whoever_has_left_or_is_evidenced_is_not_asked_about(asking: Market, server: CompaniesServer) -> None:
     gone, evidenced, pending = company(asking, "99000201"), company(asking, "99000202"), company(asking)
     operator = asking.callers["operator"]
-    asking.sources = frozenset()
+    asking.house = House()
     asking.act(operator, "organisations", gone, "approval")
     asking.act(operator, "organisations", gone, "deregistration")
     asking.act(operator, "organisations", evidenced, "evidence", evidenceKind="OTHER", evidenceReference="x")
-    asking.sources = frozenset({COMPANIES_REGISTER})
+    asking.house = House(frozenset({COMPANIES_REGISTER}))
 
     follow(follower(asking, server), lambda: identity(asking, pending) == "CONFIRMED")
 

@@ -24,6 +24,7 @@ from fmar_node.access.authority import key_id_of, operator_key
 from fmar_node.access.jose import UnacceptableError, read_compact
 from fmar_node.access.key import public_key, public_members
 from fmar_node.access.proof import normal_url
+from fmar_node.checks.saved_query import Parameter, sense
 from fmar_node.client import new_key, public_part
 from fmar_node.clock import parse_stamp, stamp
 from fmar_node.errors import FmarError
@@ -37,10 +38,11 @@ from fmar_node.journal.tile import Tile
 from fmar_node.journal.tree import ProofError
 from fmar_node.jsonld import elements, exact, read_json, read_value
 from fmar_node.read import _closed, _opened
+from fmar_node.saved_query import SavedQuery, parse
 from fmar_node.settings import Settings
 from fmar_node.store.gate import TOKEN, admit
 from fmar_node.web import credentials, negotiation, operations, records, sparql
-from tests.market import SETTINGS
+from tests.market import SETTINGS, vocabulary
 from tests.store.test_gate_fuzz import BEFORE, NOISE, PROLOGUE, SERVICES
 
 SHORT, LONG = 150, 15_000
@@ -238,6 +240,26 @@ def test_ids_of_requests(count: int) -> None:
         assert given.isascii() and given.isprintable() and 16 <= len(given) <= 64
 
     each(count, st.lists(st.binary(max_size=80) | st.from_regex(rb"[0-9a-f-]{10,70}", fullmatch=True), max_size=2), named)
+
+
+PARAMETERS = [Parameter("x", "text"), Parameter("s", "iri"), Parameter("area", "code", "DNOCode", True)]
+saved = joined([
+    "SELECT", "CONSTRUCT", "ASK", "{", "}", "(", ")", "?x", "?s", "?area", "$x", "*", "AS", "BIND(", "FILTER(", "BOUND(", "MINUS", "EXISTS", "GROUP BY", "=", "<", "IN",
+    "VALUES", "GRAPH", ":p", "<http://x/>", "'?x'", "#?x\n", ".", "COUNT(", "[", "]",
+], " ", 30)  # fmt: skip
+
+
+@pytest.mark.parametrize("count", MEASURES)
+def test_saved_queries(count: int) -> None:
+    """A file or a record is read, or everything is told that is wrong with it; and values are terms of their kind."""
+    def judged(given: str) -> None:
+        assert all(fault.pointer and fault.message for fault in sense("name", given, PARAMETERS, vocabulary(), SETTINGS))
+
+    heads = joined(["# title: T\n", "# about: A\n", "# for: everyone\n", "# x: text\n", "# x: code DNOCode, optional; what\n", "#", ":", "\n", "# for: DNO,", "SELECT ?x { ?s ?p ?x }"], "")
+    each(count, saved | queries | text, judged)
+    each(count, heads | text, lambda given: parse("name", given, vocabulary(), SETTINGS), ValueError)
+    query = SavedQuery("name", "", "", (), tuple(PARAMETERS), "")
+    each(count, st.lists(st.tuples(st.sampled_from(["x", "s", "area", "aera"]) | text, text | st.just("UKPN_EPN")), max_size=5), lambda given: query.bound(given, vocabulary()))
 
 
 # -- the journal's own texts, as a participant's tools read them

@@ -39,9 +39,10 @@ from fmar_node.keeping.maintenance import open_journal, open_register, rebuild_g
 from fmar_node.keeping.places import forget, remembered, unreached
 from fmar_node.keeping.restore import Restored, Wish, digests, drill, restore
 from fmar_node.keeping.rotation import rotate
+from fmar_node.kinds.saved_query import name_of
 from fmar_node.read import Reader, Shown
 from fmar_node.store.graph import Graph
-from tests.market import BASE, Market, battery, mpan, vocabulary
+from tests.market import BASE, Market, battery, mpan, saved_query, vocabulary
 
 PROJECT = Path(__file__).parents[2]
 PERSONAL = {"importMPAN": mpan(70_001), "exportMPAN": mpan(70_002)}
@@ -568,6 +569,31 @@ def test_an_erasure_that_was_cut_off_is_finished_by_the_same_command(story: Stor
     assert [finding for finding in check_node(story.folder) if finding.what in ("erasures", "views", "journal") and not finding.is_ok] == []
     story.place.rename(story.place.with_name("away"))
     assert "nothing left to erase" in CliRunner().invoke(app, ["erase", iri, "--yes", "--data", data]).output
+
+
+def test_an_operators_saved_queries_are_kept_and_restored(story: Story) -> None:
+    story.folder.queries.mkdir()
+    (story.folder.queries / "storage.rq").write_text("SELECT * {}", "utf-8")
+    (story.folder.queries / "notes.txt").write_text("no query", "utf-8")
+
+    backup = make_backup(story.folder, story.place)
+    folder, _ = restored(story, backup=backup)
+
+    assert [name for name in Manifest.read(backup).files if name.startswith("queries/")] == ["queries/storage.rq"]
+    assert [file.read_text("utf-8") for file in folder.queries.iterdir()] == ["SELECT * {}"]
+    assert Manifest.read(backup).format == Manifest.read(story.backup).format
+
+
+def test_a_published_query_is_found_by_its_name_after_a_restore(story: Story) -> None:
+    market = Market(story.folder.root, story.market.clock, dict(story.market.callers))
+    id_ = market.submit(market.callers["dso-east"], "queries", saved_query("storage")).id
+    market.close()
+
+    folder, _ = restored(story, backup=make_backup(story.folder, story.place))
+
+    with closing((register := open_register(folder)).connection):
+        assert register.holder(name_of("storage")) == id_
+        assert register.carrying([("QUERY_READER", "DNO")], "", 10) == [id_]
 
 
 # -- refused restores

@@ -79,7 +79,7 @@ def test_every_action_has_a_policy_and_a_state_rule_where_it_needs_one() -> None
 
     assert [(name, action.name) for name, action in actions if not action.policies] == []
     assert [(name, action.name) for name, action in actions if bool(action.states) != bool(action.state_rule)] == [
-        ("asset", "erasure"), ("organisation", "erasure"), ("user", "erasure"), ("delegation", "erasure"),  # no state refuses it
+        ("asset", "erasure"), ("organisation", "erasure"), ("user", "erasure"), ("delegation", "erasure"), ("saved-query", "erasure"),  # no state refuses it
     ]
     assert [(name, action.name) for name, action in actions if not action.states and action.name != "register"] == []
 

@@ -11,7 +11,7 @@ from fmar_node.access.caller import ANONYMOUS, Caller, node_itself
 from fmar_node.drafting import Submission
 from fmar_node.errors import Conflict, Forbidden, Invalid, NotFound, Severity, Stale
 from fmar_node.foundation import FOUNDER
-from fmar_node.kinds import KINDS
+from fmar_node.kinds import KINDS, House
 from fmar_node.record import Receipt
 from fmar_node.representation import fingerprint
 from fmar_node.settings import COMPANIES_REGISTER, Settings
@@ -32,7 +32,7 @@ SEEN = {"evidenceKind": "FOREIGN_REGISTER", "evidenceReference": "Handelsregiste
 @pytest.fixture
 def asking(market: Market) -> Market:
     """A market whose node has a companies register."""
-    market.sources = frozenset({COMPANIES_REGISTER})
+    market.house = House(frozenset({COMPANIES_REGISTER}))
     return market
 
 
@@ -129,7 +129,7 @@ def test_whom_the_register_queries_is_approved_with_a_reason(asking: Market) -> 
 
 def test_a_question_that_nobody_asks_any_more_does_not_stand_in_the_way(asking: Market) -> None:
     id_ = register(asking)
-    asking.sources = frozenset()
+    asking.house = House()
 
     act(asking, id_, "approval")
 
@@ -244,9 +244,9 @@ def test_a_changed_identity_is_asked_again_and_its_organisation_stays_in(asking:
 
 
 def test_an_organisation_changes_its_own_name_and_is_asked_again(asking: Market) -> None:
-    asking.sources = frozenset()
+    asking.house = House()
     asking.join("windmill", "FSP", **COMPANY)
-    asking.sources = frozenset({COMPANIES_REGISTER})
+    asking.house = House(frozenset({COMPANIES_REGISTER}))
     id_ = asking.callers["windmill"].organisation
 
     change(asking, id_, "windmill", organisationLegalName="Windmill Flexibility Ltd")

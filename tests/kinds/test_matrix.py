@@ -18,6 +18,7 @@ from fmar_node.kinds.kind import FORBIDDING, Standing, decide
 ANY: frozenset[Relation] = frozenset(Relation)
 SELF, MANAGER = frozenset({Relation.SELF}), frozenset({Relation.MANAGER})
 APPLICANT = frozenset({Relation.APPLICANT})
+PUBLISHER = frozenset({Relation.PUBLISHER})
 PARTIES, DELEGATE = frozenset({Relation.GRANTOR, Relation.DELEGATE}), frozenset({Relation.DELEGATE})
 OPERATOR, FSP, EVERYBODY = frozenset({Role.OPERATOR}), frozenset({Role.FSP}), frozenset(Role)
 ADMINISTRATOR, EDITOR = UserRole.ADMINISTRATOR, UserRole.EDITOR
@@ -49,6 +50,11 @@ ALLOWED = {
     ("delegations", "acceptance"): ({(EVERYBODY, DELEGATE)}, None, ADMINISTRATOR),
     ("delegations", "revocation"): ({(OPERATOR, ANY), (EVERYBODY, PARTIES)}, None, ADMINISTRATOR),
     ("delegations", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("queries", "register"): ({(EVERYBODY, ANY)}, None, EDITOR),
+    ("queries", "update"): ({(EVERYBODY, PUBLISHER)}, None, EDITOR),
+    ("queries", "withdrawal"): ({(OPERATOR, ANY), (EVERYBODY, PUBLISHER)}, None, EDITOR),
+    ("queries", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("queries", "end"): (NODE, None, ADMINISTRATOR),
     ("assets", "orphaning"): (NODE, None, ADMINISTRATOR),
     ("users", "acceptance"): (NODE, None, ADMINISTRATOR),
     ("users", "expiry"): (NODE, None, ADMINISTRATOR),
@@ -58,7 +64,7 @@ ALLOWED = {
     ("delegations", "end"): (NODE, None, ADMINISTRATOR),
 }
 ACTIONS = [(plural, name) for plural, kind in KINDS.items() for name in kind.actions]
-OPEN_TO_ALL = {("users", "register"), ("delegations", "register")}
+OPEN_TO_ALL = {("users", "register"), ("delegations", "register"), ("queries", "register")}
 
 
 def action_of(cell: tuple[str, str]) -> Action:
@@ -151,7 +157,7 @@ def test_the_node_does_its_own_and_nothing_that_others_do(cell: tuple[str, str])
 @pytest.mark.parametrize("cell", ACTIONS)
 def test_what_the_states_of_an_action_are_called_exists(cell: tuple[str, str]) -> None:
     """Every state that an action names is one of its kind, so that no cell of the matrix is beyond reach."""
-    states = {"assets": "RegistrationStatus", "organisations": "OrganisationStatus", "users": "UserStatus", "delegations": "DelegationStatus"}
+    states = {"assets": "RegistrationStatus", "organisations": "OrganisationStatus", "users": "UserStatus", "delegations": "DelegationStatus", "queries": "QueryStatus"}
     from tests.market import vocabulary
 
     assert action_of(cell).states <= set(vocabulary().schemes[states[cell[0]]].codes)
@@ -163,7 +169,7 @@ def test_every_forbidding_policy_says_why() -> None:
 
 
 def test_what_is_open_to_every_organisation_is_so_on_purpose() -> None:
-    """Everybody invites its own users and shares its own passport; the rules of these two say whose."""
+    """Everybody invites its own users, shares its own passport and publishes its own queries; the rules of these say whose."""
     open_to_all = {cell for cell in ACTIONS if decide(action_of(cell), Standing()).permitted}
 
     assert open_to_all == OPEN_TO_ALL

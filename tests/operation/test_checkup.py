@@ -26,7 +26,7 @@ from fmar_node.keeping.maintenance import open_journal, open_register
 from fmar_node.keeping.rotation import rotate
 from fmar_node.vocabulary import Vocabulary
 from tests.live import Live
-from tests.market import organisation
+from tests.market import Market, organisation, saved_query
 from tests.operation.secure import Authority
 
 
@@ -53,6 +53,34 @@ def bad(folder: Folder, clock: SetClock | None = None) -> dict[str, Finding]:
 
 def test_nothing_is_wrong_with_a_new_node(folder: Folder) -> None:
     assert bad(folder) == {}
+
+
+GOOD_QUERY = "# title: T\n# about: A\n# for: everyone\nSELECT * { ?s ?p ?o }"
+
+
+def test_a_saved_query_that_is_left_out_is_told_with_all_that_is_wrong(folder: Folder) -> None:
+    folder.queries.mkdir()
+    (folder.queries / "good.rq").write_text(GOOD_QUERY)
+    (folder.queries / "folder.rq").mkdir()
+    assert next(finding.detail for finding in check_node(folder) if finding.what == "queries").startswith("1 saved query in")
+
+    (folder.queries / "wrong.rq").write_text("# title: T\n# for: nobody\nSELECT ?x { ?x a ?x } LIMIT")
+
+    found = bad(folder)["queries"]
+    assert all(word in found.detail for word in ("wrong.rq is left out", "it has no about", "nobody is 'nobody'", "the engine does not read it: near line 3"))
+
+
+def test_a_saved_query_that_hides_a_published_one_is_told(market: Market) -> None:
+    market.submit(market.callers["dso-east"], "queries", saved_query("storage"))
+    market.close()
+    folder = market.node_folder()
+    folder.queries.mkdir()
+    (folder.queries / "storage.rq").write_text(GOOD_QUERY)
+
+    (found,) = [finding for finding in check_node(folder) if finding.what == "queries"]
+
+    assert found.is_ok and found.remedy and "storage.rq: an organisation has published a query of that name" in found.detail
+    market.open()
 
 
 def unreadable(folder: Folder) -> None:

@@ -109,6 +109,9 @@ class Correspondence:
                     yield Sent("GET", f"/{plural}?limit={self.dice.choice([1, 3, 7, 500])}&{narrowed}")
         yield from (Sent("GET", f"/assets/export?format={short}") for short in ("ndjson", "csv", "nq", "ttl"))
         yield Sent("GET", "/assets?cursor=nonsense")
+        for name in sorted({document["queryName"] for document in self.documents if document["type"] == "SavedQuery"} | {"portfolio", "absent"}):
+            yield from (Sent("GET", f"/queries{path}") for path in (f"/{name}?format=csv", f"/{name}?area=UKPN_EPN", f"/{name}?aera=x", f"?name={name}"))
+        yield from (Sent("GET", f"/queries?limit={limit}", headers={"Accept": kind}) for limit, kind in ((1, JSON), (4, JSON), (500, "text/html")))
 
     def lookups(self, count: int) -> Iterator[Sent]:
         assets = [document for document in self.documents if document["type"] == "Asset"]

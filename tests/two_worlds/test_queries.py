@@ -55,7 +55,7 @@ def test_more_happens_to_what_is_seen_and_beside_it(worlds: Worlds) -> None:
     changed = {iri for iri, looks in common.items() if looks != more[iri]}
 
     assert changed & set(seen(worlds.story.plain, caller))
-    assert {iri.split("/")[3] for iri in set(more) - set(common)} == {"assets", "organisations", "users", "delegations"}
+    assert {iri.split("/")[3] for iri in set(more) - set(common)} == {"assets", "organisations", "users", "delegations", "queries"}
     assert min(more) < max(common)
 
 

@@ -1,5 +1,6 @@
 """The reference window: what a caller may see, copied by `reveal` alone into a store that holds nothing else.
 
+Saved queries are no part of it: they are how the register is asked, and stand in no graph.
 It shares no code with the projector and with the choice of a dataset: the caller's own records are the store's default
 graph, what everybody sees and the vocabulary are its named graphs, and the engine itself does what FROM says.
 """
@@ -36,7 +37,7 @@ class Reference:
 
     def __init__(self, market: Market, caller: Caller, folder: Path) -> None:
         self.store = ox.Store(folder)
-        newest = {version.iri: version.document for version in versions(market)}
+        newest = {version.iri: version.document for version in versions(market) if version.kind != "queries"}
         own, public = list(_own(newest.values(), caller)), list(_shown(newest.values(), ANONYMOUS))
         self._add(ox.DefaultGraph(), own)
         self._add(ox.NamedNode(f"{BASE}/views/{caller.view}"), own)

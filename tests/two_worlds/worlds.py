@@ -21,7 +21,7 @@ from fmar_node.errors import FmarError
 from fmar_node.kinds import KINDS, Situation
 from fmar_node.record import Version, uuid_of
 from fmar_node.vocabulary import Document
-from tests.market import BASE, START, Market, battery, mpan, organisation, vocabulary
+from tests.market import BASE, START, Market, battery, mpan, organisation, saved_query, vocabulary
 
 MEMBERS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "fsp-a": (["FSP"], {}),
@@ -211,13 +211,21 @@ class Author:
         }  # fmt: skip
         return Step("fsp-b", "delegations", "register", record_id(self.dice, instant), document)
 
+    def question(self, market: Market, instant: datetime) -> Step:
+        """A saved query, for whomever it is."""
+        audience = {"common": self.dice.choice([["EVERYONE"], ["DNO", "PLATFORM"], ["REGULATOR"]]), "more": ["INSTALLER"]}[self.mark]
+        document = saved_query(f"{self.mark}-{self.number()}", audience=audience)
+        return Step("fsp-b", "queries", "register", record_id(self.dice, instant), document)
+
 
 Thought = Callable[[Author, Market, datetime], Step]
 COMMON: tuple[Thought, ...] = (
     *(Author.asset,) * 6, *(Author.change,) * 7, Author.give_up, Author.end, Author.validate, Author.newcomer, Author.passport,
+    Author.question,
 )  # fmt: skip
 MORE: tuple[Thought, ...] = (
     *(Author.asset,) * 12, *(Author.change,) * 10, Author.end, Author.newcomer, Author.passport, Author.person, Author.grant,
+    Author.question,
 )  # fmt: skip
 
 

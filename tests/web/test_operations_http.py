@@ -24,7 +24,7 @@ from fmar_node.foundation import make_node
 from fmar_node.node import Node
 from fmar_node.web.app import create_app
 from tests.live import LD_JSON, Live
-from tests.market import organisation
+from tests.market import organisation, saved_query
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
 NO_ICON = '<link rel="icon" href="data:,">'
@@ -112,7 +112,7 @@ def test_every_route_is_described_and_nothing_else(app: FastAPI) -> None:
     assert {(each.path, each.method) for each in contract.operations()} == routes
 
 
-SAMPLES = ("assets", "users", "delegations")
+SAMPLES = ("assets", "users", "delegations", "queries")
 
 
 def sampled(live: Live, room: str) -> str:
@@ -123,6 +123,7 @@ def sampled(live: Live, room: str) -> str:
             "type": "Delegation", "delegate": live.profiles["platform"].organisation, "permission": ["READ"],
             "assetScope": "ALL_ASSETS", "validTo": "2099-01-01",
         },
+        "queries": saved_query(f"sample-{next(live.serials)}"),
     }  # fmt: skip
     made = live.register() if room == "assets" else live.client("fsp-a").post(f"/{room}", json=documents[room], headers=LD_JSON)
     return made.headers["Location"].rsplit("/", 1)[1]
@@ -138,7 +139,7 @@ def test_every_read_answers_in_every_format_that_is_described(live: Live) -> Non
     described = live.client().get("/openapi.json").json()
     seen = 0
     for path, method, operation in operations(described):
-        if method != "get" or path == "/sparql" or operation["security"] == PERSON or "200" not in operation["responses"]:
+        if method != "get" or path in ("/sparql", "/queries/{name}") or operation["security"] == PERSON or "200" not in operation["responses"]:
             continue
         url = sample(live, path)
         for media_type in operation["responses"]["200"].get("content", {}):
@@ -161,6 +162,15 @@ def test_sparql_answers_in_every_format_that_is_described(live: Live) -> None:
                 for query in asked
             ]
             assert media_type in {answer.headers["Content-Type"].split(";")[0] for answer in answers if answer.status_code == 200}
+
+
+def test_saved_queries_answer_in_every_format_that_is_described(live: Live) -> None:
+    formats = live.client().get("/openapi.json").json()["paths"]["/queries/{name}"]["get"]["responses"]["200"]["content"]
+    document = saved_query(queryText="CONSTRUCT WHERE { ?s ?p ?area }", audience=["EVERYONE"], queryName=f"sample-{next(live.serials)}")
+    assert live.client("fsp-a").post("/queries", json=document, headers=LD_JSON).status_code == 201
+    for media_type in formats:
+        answers = [live.client("fsp-a").get(f"/queries/{name}", headers={"Accept": media_type}) for name in ("portfolio", document["queryName"])]
+        assert media_type in {answer.headers["Content-Type"].split(";")[0] for answer in answers if answer.status_code == 200}
 
 
 @pytest.mark.parametrize("path", ["/assets", "/organisations"])

@@ -135,6 +135,20 @@ def test_a_query_is_told_by_its_hash_and_what_it_gave(logged: Live) -> None:
     assert told(logged, refused, "event", "outcome", "code") == ("query", "refused", refused.json()["code"])
 
 
+def test_a_saved_query_is_told_by_its_name_and_the_names_of_its_parameters(logged: Live) -> None:
+    """What a parameter is given is nowhere, nor what it is called by somebody who makes names up."""
+    client = logged.client("fsp-a")
+
+    answer = client.get("/queries/assets-by-connection-point", params={"gsp": PERSON, "format": "csv"})
+    refused = client.get("/queries/assets-by-connection-point", params={"area": PERSON, PERSON: "1"})
+    absent = client.get(f"/queries/{PERSON.lower()}")
+
+    assert told(logged, answer, "event", "outcome", "saved", "parameters", "rows") == ("query", "granted", "assets-by-connection-point", ["gsp"], 0)
+    assert told(logged, refused, "event", "outcome", "policy", "saved", "parameters") == ("refused", "refused", "parameter-unknown", "assets-by-connection-point", ["area"])
+    assert told(logged, absent, "event", "code", "saved") == ("refused", "not-found", None)
+    assert PERSON.lower() not in "".join(json.dumps(line_of(logged, each)) for each in (answer, refused, absent)).lower()
+
+
 def test_tokens_that_are_given_and_refused_are_logged(logged: Live) -> None:
     form = {"grant_type": "client_credentials", "client_id": "fsp-a", "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_assertion": "a.b.c"}
 

@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 
 from fmar_node.web.cookie import attempt_cookie, given, is_own_page, origin_of, session_cookie, setting
 from tests.live import LD_JSON, Live, free_port
+from tests.market import saved_query
 from tests.providing import SERVER, Providing, ask, returned
 
 OF_HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
@@ -283,6 +284,22 @@ def test_a_person_sees_and_writes_what_the_organisation_may(live: Live, sub: str
     query = {"query": "SELECT (COUNT(*) AS ?n) { ?s a <https://w3id.org/fmar/ns#Asset> }"}
     waiting = {"Fmar-Min-Journal-Index": made.headers["Fmar-Journal-Index"], "Accept": "text/csv"}
     assert int(browser.client.get("/sparql", params=query, headers=waiting).text.split()[1]) >= 1
+
+
+def test_a_person_asks_the_saved_queries_of_its_organisation_from_their_pages(live: Live, sub: str) -> None:
+    made = live.client("fsp-b").post("/queries", json=saved_query("for-fsp-a", audience=None, audienceOrganisation=[live.profiles["fsp-a"].organisation]), headers=LD_JSON)
+    assert made.status_code == 201, made.text
+    invite(live, sub, role="READER")
+    browser = Browser(live, sub).signed_in()
+
+    listed, page = (browser.client.get(path, headers=OF_HTML) for path in ("/queries", "/queries/for-fsp-a"))
+    fields = re.findall(r'<(?:select|input) name="(\w+)"', page.text)
+    answer = browser.client.get("/queries/for-fsp-a", params=dict.fromkeys(fields, "") | {"format": "csv"}, headers=OF_HTML)
+
+    assert "/queries/for-fsp-a" in listed.text and "window of" in page.text
+    assert (fields, answer.status_code, answer.headers["Content-Type"].split(";")[0]) == (["area", "format"], 200, "text/csv")
+    assert httpx.get(f"{live.url}/queries/for-fsp-a", headers=OF_HTML).status_code == 404
+    problem(browser.send("POST", "/queries", json=saved_query("mine"), headers=LD_JSON), 403, "not-permitted")
 
 
 def test_a_reader_reads(live: Live, sub: str) -> None:
