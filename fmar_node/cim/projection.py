@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pyoxigraph as ox
@@ -51,6 +52,7 @@ class _Projection:
         self.table, self.document = table, document
         self.taken = {part["id"] for value in document.values() if isinstance(value, list) for part in value if isinstance(part, dict)}
         self.carried = {"id", "type"}
+        self.order = table.order(document)
         self.types: dict[str, Made] = {}
 
     def root(self) -> Made:
@@ -65,7 +67,7 @@ class _Projection:
         """The node with all that hangs on it, None where it would say nothing."""
         class_ = self.table.class_of(node, self.document)
         says = [*self._values(node, class_), *self._names(node), *self._under(node)]
-        is_there = says or node.always or not node.under or (node.beside and self.table.above(self.table.by_name[node.beside], self.document))
+        is_there = says or node.always or not node.under or node.beside in self.order
         iri = self.document["id"] if not node.under else self._free(node.name)
         return Made(iri, class_, [*((name, self._fixed(name, value)) for name, value in node.fixed), *says]) if is_there else None
 
@@ -79,8 +81,8 @@ class _Projection:
             yield t.STATE, t.CIM + t.STATE_KIND + state
 
     def _under(self, node: t.Node) -> Iterator[tuple[str, Value]]:
-        for child in self.table.nodes:
-            if node.name in child.under and self.table.above(child, self.document) == node.name and (made := self._node(child)):
+        for child in self.order[node.name]:
+            if made := self._node(child):
                 yield child.link, made
 
     def _names(self, node: t.Node) -> Iterator[tuple[str, Value]]:
@@ -145,15 +147,21 @@ def triples(document: Document, vocabulary: Vocabulary) -> Iterator[ox.Triple]:
 
 def _said(made: Made, vocabulary: Vocabulary) -> Iterator[ox.Triple]:
     subject = ox.NamedNode(made.iri)
-    yield ox.Triple(subject, ox.NamedNode(RDF_TYPE), ox.NamedNode(t.iri(made.class_)))
+    yield ox.Triple(subject, _word(RDF_TYPE), _word(made.class_))
     for name, value in made.says:
-        yield ox.Triple(subject, ox.NamedNode(t.iri(name)), _object(value))
+        yield ox.Triple(subject, _word(name), _object(value))
     yield from facts(subject, made.rest, vocabulary)
+
+
+@cache
+def _word(name: str) -> ox.NamedNode:
+    """The node of a class, property or datatype, of which there are a few."""
+    return ox.NamedNode(t.iri(name))
 
 
 def _object(value: Value) -> ox.NamedNode | ox.Literal:
     if isinstance(value, Text):
-        return ox.Literal(value.text) if value.datatype == "string" else ox.Literal(value.text, datatype=ox.NamedNode(XSD + value.datatype))
+        return ox.Literal(value.text) if value.datatype == "string" else ox.Literal(value.text, datatype=_word(XSD + value.datatype))
     return ox.NamedNode(value.iri if isinstance(value, Made) else value)
 
 

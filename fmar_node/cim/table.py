@@ -16,9 +16,9 @@ Location.Assets, Manufacturer.ProductAssetModels, ElectronicAddress with .email1
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
 
 from fmar_node.cim.form import (
@@ -169,7 +169,11 @@ class Table:
         return frozenset({*ends, NAMES, NAME_OF, NAME_TYPE, AUTHORITY, *((ROLES_OF, ROLE_OF) if self.has_roles else ())})
 
     def rows_of(self, node: str) -> tuple[Row, ...]:
-        return tuple(row for row in self.rows if row.node == node)
+        return self._rows_by_node.get(node, ())
+
+    @cached_property
+    def _rows_by_node(self) -> Mapping[str, tuple[Row, ...]]:
+        return {node.name: tuple(row for row in self.rows if row.node == node.name) for node in self.nodes}
 
     def class_of(self, node: Node, document: Document) -> str:
         """The class of the node of this record."""
@@ -180,13 +184,15 @@ class Table:
             return "MarketParticipant"
         return node.classes[0]
 
-    def above(self, node: Node, document: Document) -> str:
-        """The name of the node that this one hangs under, in this record; empty where there is no place for it."""
-        if node.whole and any(row.term not in document for row in self.rows_of(node.name)):
-            return ""
-        placed = (self.by_name[name] for name in node.under)
-        fitting = (each for each in placed if has(self.class_of(each, document), node.link) and (not each.under or self.above(each, document)))
-        return next((each.name for each in fitting), "")
+    def order(self, document: Document) -> Mapping[str, list[Node]]:
+        """The nodes that this record may have, by the name of the node that each hangs under; those under the record itself by its own."""
+        found: dict[str, list[Node]] = {self.root.name: []}
+        for node in self.nodes[1:]:
+            above = (name for name in node.under if name in found and has(self.class_of(self.by_name[name], document), node.link))
+            if not (node.whole and any(row.term not in document for row in self.rows_of(node.name))) and (name := next(above, "")):
+                found[name].append(node)
+                found[node.name] = []
+        return found
 
 
 NAMES, NAME_OF = "IdentifiedObject.Names", "Name.IdentifiedObject"
@@ -313,17 +319,13 @@ def local(iri_: str) -> str:
     return iri_.rsplit("#", 1)[-1]
 
 
+@cache
 def has(class_: str, member: str) -> bool:
     """Whether instances of a class have a property: its name begins with the class or with what that is a kind of."""
-    return member.split(".", 1)[0] in ancestry(class_)
-
-
-def ancestry(class_: str) -> Iterator[str]:
-    """The class, and everything that it is a kind of."""
-    found: str | None = class_
-    while found:
-        yield found
-        found = FAMILY.get(found)
+    kind: str | None = class_
+    while kind and kind != member.split(".", 1)[0]:
+        kind = FAMILY.get(kind)
+    return kind is not None
 
 
 def words() -> Iterable[str]:
