@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from maker import cim
 from maker.lists import codes, context, problems, settings, terms
 from maker.rights import policies, use_cases
 from maker.routes import http
@@ -20,11 +21,12 @@ HERE = Path(__file__).parent
 PROJECT = HERE.parent
 REFERENCE = {
     "terms": terms, "codes": codes, "rules": rules, "problems": problems, "settings": settings, "http": http,
-    "policies": policies, "use-cases": use_cases,
+    "policies": policies, "use-cases": use_cases, "cim-profile": cim.profile,
 }  # fmt: skip
 FILES: Mapping[Path, Callable[[], str]] = {
     **{HERE / "reference" / f"{name}.md": make for name, make in REFERENCE.items()},
     PROJECT / "ontology" / "context-v1.jsonld": context,
+    PROJECT / "ontology" / "context-cim-v1.jsonld": cim.context,
 }
 
 

@@ -85,6 +85,15 @@ def escaped(key: str) -> str:
     return key[:80].replace("~", "~0").replace("/", "~1")
 
 
+def moved(pointer: str, places: Mapping[str, str]) -> str:
+    """A pointer with the longest known beginning replaced by where that stands in another document."""
+    head, rest = pointer, ""
+    while head and head not in places:
+        head, _, step = head.rpartition("/")
+        rest = f"/{step}{rest}"
+    return places.get(head, "") + rest
+
+
 class Composer:
     """Builds the record document from triples: the triples decide, whatever the syntax was."""
 

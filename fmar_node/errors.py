@@ -29,11 +29,12 @@ PROBLEMS: dict[str, Problem] = {
     "nesting-too-deep": Problem("The body is nested too deeply", "No FMAR document needs this depth; flatten it."),
     "unsupported-media-type": Problem("This media type is not accepted here", "Use one of the types in the Accept header of the answer."),
     "not-acceptable": Problem("None of the requested formats can be produced", "Ask for one of the formats in the detail, or send no Accept header."),
+    "profile-not-offered": Problem("This resource is not told in that profile", "Ask for one of the profiles in the detail, or for none."),
     "method-not-allowed": Problem("This method is not offered here", "The Allow header lists the methods of this resource."),
     "personal-filter": Problem("Lists are never filtered by a personal field", "Use POST /assets/lookup: identifiers travel in the body, never in a URL."),
     # documents
     "validation-failed": Problem("The document breaks rules of the register", "Mend every entry of errors[] with severity R; give a justification for each with severity J."),
-    "context-not-supported": Problem("This @context is not supported", "Leave @context out, or use https://w3id.org/fmar/context/v1."),
+    "context-not-supported": Problem("This @context is not supported", "Leave @context out, or use https://w3id.org/fmar/context/v1; for CIM https://w3id.org/fmar/context/cim-v1, or prefixes of CIM namespaces and nothing else."),
     "keyword-not-supported": Problem("This JSON-LD keyword is not accepted in a record document", "Describe one record with the published terms only."),
     "consent-not-available": Problem("Assets of individuals cannot be registered yet", "Consent is not part of this release; register assets that an organisation owns."),
     # credentials

@@ -1,4 +1,4 @@
-"""Documents in: JSON-LD (or Turtle, N-Triples) to a record document, with every fault of form on its pointer.
+"""Documents in: JSON-LD (or Turtle, N-Triples, RDF/XML) to a record document, with every fault of form on its pointer.
 
 Rules kept here (step 3 of the write path):
 - contexts come from the package, never from the network or the document;
@@ -21,13 +21,19 @@ import pyoxigraph as ox
 
 from fmar_node.composition import CODE_TEXT, FORMS, MOST_DIGITS, Composer, Reading, escaped, unknown_term
 from fmar_node.errors import Fault, FmarError, Invalid, Malformed, Severity, TooLarge
-from fmar_node.limits import STRINGS, check_json_nesting, check_size
+from fmar_node.limits import STRINGS, check_json_nesting, check_size, check_xml
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import CODES, CONTEXT, FMAR, RDF_TYPE, XSD, Term, TermKind, Vocabulary
 
 JSON_TYPES = frozenset({"application/ld+json", "application/json"})
-RDF_TYPES = {"text/turtle": ox.RdfFormat.TURTLE, "application/n-triples": ox.RdfFormat.N_TRIPLES}
-MEDIA_TYPES = (*sorted(JSON_TYPES, reverse=True), *RDF_TYPES)
+RDF_XML = "application/rdf+xml"
+RDF_TYPES = {
+    "text/turtle": ox.RdfFormat.TURTLE,
+    "application/n-triples": ox.RdfFormat.N_TRIPLES,
+    RDF_XML: ox.RdfFormat.RDF_XML,
+}
+MEDIA_TYPES = (*sorted(JSON_TYPES, reverse=True), *(name for name in RDF_TYPES if name != RDF_XML))
+"""What every document may come in. RDF/XML is for documents that may be CIM."""
 
 BYTE_ORDER_MARK, BLANK = b"\xef\xbb\xbf", b" \t\r\n"
 OPENING, CLOSING = (b"[", b"{"), (b"]", b"}")
@@ -46,15 +52,21 @@ class Number(str):
 def read(body: bytes, media_type: str, class_name: str, iri: str, vocabulary: Vocabulary, settings: Settings) -> Reading:
     """Reads a document about the record `iri`. Malformed, TooLarge, Invalid; faults of form are in the reading."""
     check_size(body, settings.body_bytes)
-    reading = Reading(pointers={iri: ""})
     if media_type in JSON_TYPES:
         tree = read_json(body, settings)
         _check_context(tree)
-        linked = _Keys(vocabulary, settings, iri, reading).record(tree, class_name)
-        triples = _parse_linked({"@context": dict(vocabulary.context), **linked}, settings.base_url)
-    else:
-        triples = _parse_rdf(body, RDF_TYPES[media_type], iri)
-        triples = _named(triples, class_name, iri, vocabulary, settings.parts)
+        return read_tree(tree, class_name, iri, vocabulary, settings)
+    reading = Reading(pointers={iri: ""})
+    triples = _named(parse_rdf(body, RDF_TYPES[media_type], iri), class_name, iri, vocabulary, settings.parts)
+    reading.document = Composer(vocabulary, settings.literal_chars, iri, reading).record(triples, class_name)
+    return reading
+
+
+def read_tree(tree: Mapping[str, Any], class_name: str, iri: str, vocabulary: Vocabulary, settings: Settings) -> Reading:
+    """Reads a document that is an object of JSON already, with `Number` for numbers. Invalid."""
+    reading = Reading(pointers={iri: ""})
+    linked = _Keys(vocabulary, settings, iri, reading).record(tree, class_name)
+    triples = _parse_linked({"@context": dict(vocabulary.context), **linked}, settings.base_url)
     reading.document = Composer(vocabulary, settings.literal_chars, iri, reading).record(triples, class_name)
     return reading
 
@@ -129,7 +141,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _check_context(tree: Mapping[str, Any]) -> None:
     given = tree.get("@context")
     if given not in (None, CONTEXT, [CONTEXT]):
-        raise Invalid("context-not-supported", f"@context may be absent or {CONTEXT}")
+        raise Invalid("context-not-supported", f"@context may be absent or {CONTEXT}; in CIM, the CIM context or prefixes of its namespaces")
 
 
 def _parse_linked(linked: Mapping[str, Any], base_url: str) -> list[ox.Triple]:
@@ -137,7 +149,10 @@ def _parse_linked(linked: Mapping[str, Any], base_url: str) -> list[ox.Triple]:
     return [quad.triple for quad in ox.parse(data, format=ox.RdfFormat.JSON_LD, base_iri=base_url + "/")]
 
 
-def _parse_rdf(body: bytes, format_: ox.RdfFormat, iri: str) -> list[ox.Triple]:
+def parse_rdf(body: bytes, format_: ox.RdfFormat, iri: str) -> list[ox.Triple]:
+    """The triples of a text in an RDF format; relative IRIs are below `iri`. Malformed."""
+    if format_ == ox.RdfFormat.RDF_XML:
+        check_xml(body)
     try:
         return [quad.triple for quad in ox.parse(body, format=format_, base_iri=iri)]
     except (SyntaxError, ValueError, UnicodeError) as error:

@@ -13,12 +13,14 @@ import logging
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from fmar_node import frames, jsonld, logs, representation
-from fmar_node.composition import in_order
+from fmar_node.cim.table import MEANT
+from fmar_node.cim.translation import ILL_FORMED, Translated, translated
+from fmar_node.composition import Reading, in_order, moved
 from fmar_node.errors import Fault, FmarError, Invalid, Severity
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.settings import Settings
@@ -49,17 +51,25 @@ class Paper:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The record document as it would stand (or the note of a named action), and every fault found."""
+    """The record document as it would stand (or the note of a named action), and every fault found.
+
+    Where another document was sent than this one is (CIM), `places` are pointers of this one to pointers of that.
+    """
 
     document: Document = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        return {"document": self.document, "faults": [fault.as_json() for fault in self.faults]}
+        return {"document": self.document, "faults": [fault.as_json() for fault in self.faults], "places": dict(self.places)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Judgement:
-        return cls(value["document"], tuple(fault_from_json(each) for each in value["faults"]))
+        return cls(value["document"], tuple(fault_from_json(each) for each in value["faults"]), value["places"])
+
+    def placed(self, fault: Fault) -> Fault:
+        """A fault of this document where it stands in the one that was sent."""
+        return replace(fault, pointer=moved(fault.pointer, self.places)) if self.places else fault
 
 
 def fault_from_json(value: Mapping[str, Any]) -> Fault:
@@ -75,8 +85,35 @@ def judge(paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settin
     action = kind.actions[paper.action]
     if not action.takes_document:
         return _judge_note(paper, kind, action, vocabulary, settings)
-    reading = jsonld.read(paper.body, paper.media_type, kind.class_name, paper.iri, vocabulary, settings)
-    faults = list(reading.faults)
+    media_type = paper.media_type.removesuffix(MEANT)
+    sent = translated(
+        paper.body, media_type, kind.class_name, paper.iri, paper.previous, vocabulary, settings, is_meant=media_type != paper.media_type
+    )
+    if sent is None:
+        return _judged(jsonld.read(paper.body, media_type, kind.class_name, paper.iri, vocabulary, settings), paper, vocabulary, shapes, settings)
+    return _judged_as_sent(sent, paper, vocabulary, shapes, settings)
+
+
+def _judged_as_sent(sent: Translated, paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settings) -> Judgement:
+    """The judgement of a CIM document: by the shapes of CIM as it stands, and of the document that it becomes."""
+    found = _in_form(shapes.faults(sent.evidence.triples, f"cim/{KINDS[paper.kind].name}", sent.evidence.place))
+    plain = {fault.pointer for fault in sent.faults if fault.code != ILL_FORMED}
+    by_shapes = [fault for fault in found if fault.pointer not in plain]
+    told = [*(fault for fault in sent.faults if fault.pointer not in {each.pointer for each in by_shapes}), *by_shapes]
+    judgement = replace(_judged(sent.reading, paper, vocabulary, shapes, settings), places=sent.places)
+    known = {fault.pointer for fault in told if fault.severity is Severity.REJECT}
+    later = [placed for placed in map(judgement.placed, judgement.faults) if placed.severity is Severity.FILLED or placed.pointer not in known]
+    return replace(judgement, faults=(*told, *later))
+
+
+def _in_form(faults: list[Fault]) -> list[Fault]:
+    """The faults without those that a value has only because it is not of its form."""
+    malformed = {fault.pointer for fault in faults if fault.constraint.endswith("-form")}
+    return [fault for fault in faults if fault.constraint.endswith("-form") or fault.pointer not in malformed]
+
+
+def _judged(reading: Reading, paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settings) -> Judgement:
+    kind, faults = KINDS[paper.kind], list(reading.faults)
     document = _without_server_set(reading.document, paper.previous, vocabulary, faults)
     before, spelt = paper.previous or {}, kind.spelling(document)
     document = {**document, **spelt}

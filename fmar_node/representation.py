@@ -10,7 +10,8 @@ import functools
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -27,6 +28,7 @@ RDF_FORMATS = {
     "application/rdf+xml": ox.RdfFormat.RDF_XML,
 }
 FORMATS = (LD_JSON, JSON, *RDF_FORMATS)
+PROFILES = "https://w3id.org/fmar/profile/"
 PREFIXES = {
     "fmar": FMAR,
     "xsd": XSD,
@@ -51,6 +53,11 @@ def triples(document: Document, vocabulary: Vocabulary) -> Iterator[ox.Triple]:
     """The triples of a document and its parts."""
     subject = ox.NamedNode(document["id"])
     yield ox.Triple(subject, _node(RDF_TYPE), _node(FMAR + document["type"]))
+    yield from facts(subject, document, vocabulary)
+
+
+def facts(subject: ox.NamedNode, document: Document, vocabulary: Vocabulary) -> Iterator[ox.Triple]:
+    """What a document says of a subject by its terms."""
     for name, value in document.items():
         if name in ("id", "type", "@context"):
             continue
@@ -75,19 +82,47 @@ def _object(term: Term, value: Any) -> ox.NamedNode | ox.Literal:
     return ox.Literal(text, datatype=_node(term.range))
 
 
-def serialise(document: Document, media_type: str, vocabulary: Vocabulary) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One way in which a record is told: as which triples, and as which JSON-LD object under which context.
+
+    `decimals` are the keys whose values are decimals beside those of terms; `tag` begins the format in an entity tag, and
+    `query` is what asks for it.
+    """
+
+    name: str
+    iri: str
+    context: str
+    triples: Callable[[Document, Vocabulary], Iterator[ox.Triple]]
+    tree: Callable[[Document], Document]
+    decimals: frozenset[str]
+    prefixes: Mapping[str, str]
+    tag: str = ""
+    query: str = ""
+    formats: tuple[str, ...] = FORMATS
+
+
+FLAT = Profile("fmar", f"{PROFILES}v1", CONTEXT, triples, lambda document: document, frozenset(), PREFIXES)
+"""The record as it is."""
+
+
+def serialise(document: Document, media_type: str, vocabulary: Vocabulary, profile: Profile = FLAT) -> bytes:
     """The document in one of `FORMATS`."""
-    if media_type == LD_JSON:
-        return json_bytes({"@context": CONTEXT, **document})
-    if media_type == JSON:
-        return json_bytes({"@context": CONTEXT, **with_numbers(document, vocabulary)})
-    return serialise_triples(triples(document, vocabulary), media_type)
+    if media_type in (LD_JSON, JSON):
+        return json_bytes({"@context": profile.context, **as_object(document, media_type, vocabulary, profile)})
+    return serialise_triples(profile.triples(document, vocabulary), media_type, profile.prefixes)
 
 
-def serialise_triples(found: Iterable[ox.Triple], media_type: str) -> bytes:
+def as_object(document: Document, media_type: str, vocabulary: Vocabulary, profile: Profile = FLAT) -> Document:
+    """The document as an object of JSON-LD without its context; in plain JSON its decimals are numbers."""
+    tree = profile.tree(document)
+    return tree if media_type == LD_JSON else with_numbers(tree, vocabulary.decimals | profile.decimals)
+
+
+def serialise_triples(found: Iterable[ox.Triple], media_type: str, prefixes: Mapping[str, str] = PREFIXES) -> bytes:
     """Triples in one of the RDF formats, or expanded JSON-LD."""
     format_ = RDF_FORMATS.get(media_type, ox.RdfFormat.JSON_LD)
-    with_prefixes = PREFIXES if media_type in ("text/turtle", "application/rdf+xml") else None
+    with_prefixes = dict(prefixes) if media_type in ("text/turtle", "application/rdf+xml") else None
     out = io.BytesIO()
     ox.serialize(found, out, format=format_, prefixes=with_prefixes)
     if format_ == ox.RdfFormat.JSON_LD:
@@ -114,17 +149,17 @@ def _indented(value: Any, start: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def with_numbers(document: Document, vocabulary: Vocabulary) -> Document:
+def with_numbers(document: Document, decimals: frozenset[str]) -> Document:
     """The same document with decimals as JSON numbers (two places are exact in a double up to 10^13)."""
-    return {name: _numeric(name, value, vocabulary) for name, value in document.items()}
+    return {name: _numeric(name, value, decimals) for name, value in document.items()}
 
 
-def _numeric(name: str, value: Any, vocabulary: Vocabulary) -> Any:
+def _numeric(name: str, value: Any, decimals: frozenset[str]) -> Any:
     if isinstance(value, str):
-        return float(value) if name in vocabulary.decimals else value
+        return float(value) if name in decimals else value
     if isinstance(value, list):
-        return [_numeric(name, each, vocabulary) for each in value]
-    return with_numbers(value, vocabulary) if isinstance(value, dict) else value
+        return [_numeric(name, each, decimals) for each in value]
+    return with_numbers(value, decimals) if isinstance(value, dict) else value
 
 
 def fingerprint(document: Document) -> str:

@@ -210,7 +210,8 @@ def examined(situation: Situation, submission: Submission, judgement: Judgement)
     readable = not any(fault.code in ("type-mismatch", "foreign-subject") for fault in found)
     seen = {fault.pointer for fault in found if fault.severity is Severity.REJECT}
     for rule in _action(submission).rules if readable else ():
-        found += [fault for fault in rule.faults(situation) if fault.pointer not in seen or not fault.pointer]
+        placed = map(judgement.placed, rule.faults(situation))
+        found += [fault for fault in placed if fault.pointer not in seen or not fault.pointer]
     justified = {each.get("rule") for each in situation.document.get("justification", ())}
     blocking = [fault for fault in found if _blocks(fault, justified)]
     if blocking:

@@ -63,7 +63,7 @@ def codes() -> str:
 def _scheme_text(name: str, scheme: Scheme) -> str:
     users = ", ".join(code(term.name) for term in VOCABULARY.terms.values() if term.scheme == name)
     labels = " A document may write the label instead of the code." if scheme.labels_accepted else ""
-    return f"`{scheme.iri}#...`, used by {users}.{labels}"
+    return f"`{scheme.iri}#...`, used by {users or 'the [CIM profile](cim-profile.md)'}.{labels}"
 
 
 def _code_row(entry: Code) -> list[str]:
@@ -131,11 +131,12 @@ def _bounds(metadata: Iterable[Any]) -> str:
 def context() -> str:
     """The JSON-LD context: each term as its annotations in the ontology say."""
     head: dict[str, Any] = {"@version": 1.1, "@protected": True, "@vocab": FMAR, "id": "@id", "type": "@type", "fmar": FMAR, "xsd": XSD}
-    own = {term.name: _mapping(term) for term in VOCABULARY.terms.values()}
+    own = {term.name: mapping(term) for term in VOCABULARY.terms.values()}
     return json.dumps({"@context": {**head, **own}}, indent=2) + "\n"
 
 
-def _mapping(term: Term) -> dict[str, Any]:
+def mapping(term: Term) -> dict[str, Any]:
+    """What a context says of a term."""
     found: dict[str, Any] = {"@id": f"fmar:{term.name}"}
     if term.kind is TermKind.CODE:
         found |= {"@type": "@vocab", "@context": {"@vocab": f"{CODES}{term.scheme}#"}}

@@ -29,6 +29,10 @@ def rules() -> str:
         constraints = sorted(_constraints(kind), key=lambda row: _natural(row[0]))
         parts += [f"## Constraints: {kind.name}", f"From `shapes/{kind.name}.ttl`; judged without looking at other records."]
         parts.append(table("code | constraint | severity | field | message", constraints))
+        if (packaged("shapes") / "cim" / f"{kind.name}.ttl").exists():
+            in_cim = sorted(_constraints(kind, "cim/"), key=lambda row: row[1])
+            parts += [f"## Constraints: {kind.name} in CIM", f"From `shapes/cim/{kind.name}.ttl`; judged of a document in the [CIM profile](cim-profile.md), as it was sent."]
+            parts.append(table("code | constraint | severity | field | message", in_cim))
         parts += [f"## Rules: {kind.name}", f"From `{kind.defaults.__module__.replace('.', '/')}.py`: they look at the register, at dates, or do sums."]
         if kind.defaults.__doc__:
             parts.append(f"Filled where a document is silent (F): {_says(None, kind.defaults.__doc__).removeprefix('F: ')}")
@@ -38,12 +42,12 @@ def rules() -> str:
     return page("Rules", *parts)
 
 
-def _constraints(kind: Kind) -> Iterator[list[str]]:
-    graph = rdflib.Graph().parse(packaged("shapes") / f"{kind.name}.ttl")
+def _constraints(kind: Kind, profile: str = "") -> Iterator[list[str]]:
+    graph = rdflib.Graph().parse(packaged("shapes") / f"{profile}{kind.name}.ttl")
     for shape, severity in graph.subject_objects(SH.severity):
-        name = str(shape).removeprefix(f"{SHAPES}{kind.name}#")
+        name = str(shape).removeprefix(f"{SHAPES}{profile}{kind.name}#")
         place = graph.value(shape, SH.path) or graph.value(shape, rdflib.URIRef(FMAR + "onProperty")) or ""
-        field = code(str(place).removeprefix(FMAR))
+        field = code(str(place).rsplit("#", 1)[-1])
         yield [code(name.split("-", 1)[0]), code(name), SEVERITIES[severity], field, str(graph.value(shape, SH.message))]
 
 

@@ -11,6 +11,7 @@ SHORT = {
     "application/json": "JSON",
     "text/turtle": "Turtle",
     "application/n-triples": "N-Triples",
+    "application/rdf+xml": "RDF/XML",
     "application/merge-patch+json": "merge patch (RFC 7396)",
     "application/x-ndjson": "NDJSON",
     "application/sparql-query": "SPARQL",
@@ -25,7 +26,24 @@ FORM_CODES = (
     ("`server-set`", "R", "the term is set by the node, and the document changes it; the code is the term's rule where it has one"),
     ("`part-id`", "R", "the `id` of a nested part is not below the record"),
     ("`spelling`", "F", "the value is written in another way than the register writes it, and was rewritten; the term is listed in `defaulted`"),
+    ("`cim-...`", "R", "what only a document in the [CIM profile](cim-profile.md#faults) can have wrong"),
     ("`default`", "F", "the term was absent and has been filled; it is listed in `defaulted`"),
+)
+
+CIM_CODES = (
+    ("`unknown-term`", "a property, or a node's property of ours, that is not carried; the message suggests the nearest one"),
+    ("`cim-class`", "a node of a class that the register has no place for, or not there"),
+    ("`cim-node`", "a node that nothing leads to, or a reference to a node that is not described"),
+    ("`foreign-subject`", "a node has the IRI of another record"),
+    ("`cim-twice`", "a term is said twice and differently, or there are two nodes where the register has one: a second unit, a second UsagePoint of a direction"),
+    ("`cim-unit`", "the class of the technical unit is not that of the category"),
+    ("`cim-direction`", "a UsagePoint or a limit does not say which way it is"),
+    ("`cim-name-type`", "a Name without a NameType, or with one that there is not on such a node"),
+    ("`cim-authority`", "the NameTypeAuthority is not the one that issues such names"),
+    ("`cim-fixed`", "a property that always has one value, such as the coordinate system, has another"),
+    ("`cim-role`", "a role node that `organisationRoles` does not have, or that stands for several roles"),
+    ("`server-set`", "`RegisteredResource.registrationStatus` and other values that the node sets, changed"),
+    ("`literal-ill-formed`", "a value that is not of the property's datatype, where no shape says so already"),
 )
 
 PARAMETERS = {"code": "A20, A21", "term": "importMPAN, exportMPAN"}
@@ -39,7 +57,7 @@ HEADERS = (
     ("`Fmar-Journal-Index`", "answers of writes and of `/sparql`", "the entry that was written; how far the graph had come"),
     ("`Fmar-Min-Journal-Index`", "`/sparql`", "wait until the graph has come so far; 503 with `Retry-After` past the bound"),
     ("`Fmar-Hint`", "answers of `/sparql` with a credential", "where the public records are"),
-    ('`Link: rel="proof"`, `rel="next"`', "records, lists", "the receipt; the next page"),
+    ('`Link: rel="proof"`, `rel="profile"`, `rel="alternate"`, `rel="next"`', "records, lists", "the receipt; which profile this is, and where the others are; the next page"),
     ("`RateLimit-Policy`, `RateLimit`", "answers to a credential", "how many requests the caller's organisation and application may send (`q` in `w` seconds), "
      "how many they have left (`r`) and in how many seconds they have all of them again (`t`); draft-ietf-httpapi-ratelimit-headers-11"),
     ("`Retry-After`", "409, 429, 503", "seconds"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyoxigraph as ox
 
+from fmar_node.cim.table import CIM
 from fmar_node.errors import Fault, Severity
 from fmar_node.vocabulary import FMAR, SHAPES, packaged
 
@@ -42,15 +43,17 @@ def validation_report(faults: Iterable[Fault], kind: str) -> dict[str, Any]:
 @cache
 def _shapes_of(kind: str) -> frozenset[str]:
     """The named shapes of a kind; what is not among them was found by a plain check or a rule."""
-    text = (packaged("shapes") / f"{kind}.ttl").read_text("utf-8")
+    file = packaged("shapes") / f"{kind}.ttl"
+    text = file.read_text("utf-8") if file.exists() else ""
     subjects = (quad.subject for quad in ox.parse(text, format=ox.RdfFormat.TURTLE))
     return frozenset(subject.value for subject in subjects if isinstance(subject, ox.NamedNode))
 
 
 def _source(fault: Fault, kind: str) -> dict[str, str]:
-    shape = f"{SHAPES}{kind}#{fault.constraint or fault.code}"
-    if shape in _shapes_of(kind):
-        return {"sh:sourceShape": shape}
+    for name in (kind, f"cim/{kind}"):
+        shape = f"{SHAPES}{name}#{fault.constraint or fault.code}"
+        if shape in _shapes_of(name):
+            return {"sh:sourceShape": shape}
     return {"sh:sourceConstraintComponent": "fmar:Rule", "fmar:rule": fault.code}
 
 
@@ -63,7 +66,7 @@ def _result(fault: Fault, kind: str) -> dict[str, Any]:
         "fmar:pointer": fault.pointer,
     }
     if fault.field and ":" not in fault.field:
-        result["sh:resultPath"] = f"fmar:{fault.field}"
+        result["sh:resultPath"] = CIM + fault.field if "." in fault.field else f"fmar:{fault.field}"
     if fault.value is not None:
         result["sh:value"] = fault.value
     return result

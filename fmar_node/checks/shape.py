@@ -13,7 +13,7 @@ leaves out the named shapes that the chosen ones refer to (`sh:node`, `sh:not`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from rdflib.collection import Collection
 from rdflib.namespace import RDF, SH
 
 from fmar_node.checks.compiled import Compiled, compile_shapes
+from fmar_node.cim.table import named
 from fmar_node.errors import Fault, Severity
 from fmar_node.vocabulary import FMAR, SHAPES, XSD, Tier, Vocabulary, packaged
 
@@ -38,6 +39,10 @@ SEVERITIES = {
     SH.Warning: Severity.WARN,
 }
 TARGETS = (SH.targetClass, SH.targetNode, SH.targetSubjectsOf, SH.targetObjectsOf)
+
+
+Place = Callable[[str, str], str]
+"""Node and property (empty for the node itself) -> pointer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +63,36 @@ class Prepared:
 
 
 class Shapes:
-    """The shapes of every kind, read from a folder (the packaged one by default)."""
+    """The shapes of every kind, read from a folder (the packaged one by default); those of a profile when they are asked for."""
 
     def __init__(self, vocabulary: Vocabulary, folder: Path | None = None) -> None:
-        self.vocabulary = vocabulary
-        files = sorted((folder or packaged("shapes")).glob("*.ttl"))
-        self.kinds = {file.stem: prepare(_read(file)) for file in files}
+        self.vocabulary, self.folder = vocabulary, folder or packaged("shapes")
+        self.kinds = {file.stem: prepare(_read(file)) for file in sorted(self.folder.glob("*.ttl"))}
 
-    def faults(self, triples: Iterable[ox.Triple], kind: str, pointers: Mapping[str, str]) -> list[Fault]:
-        """All results for the document of a kind ("asset"), in the order of their pointers."""
-        prepared, document = self.kinds[kind], list(triples)
+    def prepared(self, kind: str) -> Prepared:
+        """The shapes of a kind, or of a kind in a profile ("cim/asset"); a folder that has none of a profile has the packaged ones."""
+        if kind not in self.kinds:
+            own = self.folder / f"{kind}.ttl"
+            self.kinds[kind] = prepare(_read(own if own.exists() else packaged("shapes") / f"{kind}.ttl"))
+        return self.kinds[kind]
+
+    def faults(self, triples: Iterable[ox.Triple], kind: str, place: Mapping[str, str] | Place) -> list[Fault]:
+        """All results for the document of a kind, in the order of their pointers.
+
+        `place` is the pointer of each node, where terms are keys, or says where a property of a node stands.
+        """
+        prepared, document = self.prepared(kind), list(triples)
         if not (suspects := prepared.compiled.suspects(document)):
             return []
-        report = prepared.report(document, suspects)
-        found = [self._fault(report, result, prepared.graph, pointers) for result in report.objects(None, SH.result)]
+        report, where = prepared.report(document, suspects), place if callable(place) else _by_terms(place)
+        found = [self._fault(report, result, prepared.graph, where) for result in report.objects(None, SH.result)]
         return sorted(found, key=lambda fault: (fault.pointer, fault.constraint))
 
-    def _fault(self, report: Any, result: Any, shapes: Any, pointers: Mapping[str, str]) -> Fault:
+    def _fault(self, report: Any, result: Any, shapes: Any, place: Place) -> Fault:
         shape = report.value(result, SH.sourceShape)
         path = report.value(result, SH.resultPath) or shapes.value(shape, ON_PROPERTY)
-        name = str(path).removeprefix(FMAR) if isinstance(path, rdflib.URIRef) else ""
+        name = named(str(path).removeprefix(FMAR)) if isinstance(path, rdflib.URIRef) else ""
         constraint = str(shape).rsplit("#", 1)[-1] if str(shape).startswith(SHAPES) else "closed"
-        pointer = pointers.get(str(report.value(result, SH.focusNode)), "")
         focus, value = report.value(result, SH.focusNode), report.value(result, SH.value)
         term = self.vocabulary.terms.get(name)
         is_hidden = value in (None, focus) or term is None or term.tier is Tier.PERSONAL
@@ -88,11 +101,15 @@ class Shapes:
             code=constraint.split("-", 1)[0],
             severity=SEVERITIES.get(report.value(result, SH.resultSeverity), Severity.REJECT),
             message=str(report.value(result, SH.resultMessage)),
-            pointer=f"{pointer}/{name}" if name else pointer,
+            pointer=place(str(focus), str(path) if name else ""),
             field=name,
             value=shown,
             constraint=constraint,
         )
+
+
+def _by_terms(pointers: Mapping[str, str]) -> Place:
+    return lambda focus, path: f"{pointers.get(focus, '')}/{path.removeprefix(FMAR)}" if path else pointers.get(focus, "")
 
 
 def _read(file: Path) -> list[ox.Triple]:

@@ -42,6 +42,9 @@ HINTED = frozenset({"sandbox-missing"})
 PRIVATE_AUTHORITY = 'where a private authority signed it, name its PEM file in profile.json, as in "ca": "/etc/ssl/our-authority.pem"'
 
 
+BY_SUFFIX = {".ttl": "text/turtle", ".nt": "application/n-triples", ".rdf": "application/rdf+xml", ".xml": "application/rdf+xml"}
+
+
 class Refused(Exception):
     """The node refused a request; `problem` is its problem document."""
 
@@ -56,6 +59,11 @@ def fail(message: str, hint: str = "") -> NoReturn:
     if hint:
         err.print(f"[dim]hint:[/] {escaped(hint)}", soft_wrap=True)
     raise typer.Exit(1)
+
+
+def media_type_of(file: Path) -> str:
+    """What a document in a file is, by the end of its name; JSON-LD where that says nothing."""
+    return BY_SUFFIX.get(file.suffix.lower(), "application/ld+json")
 
 
 def escaped(text: str) -> str:

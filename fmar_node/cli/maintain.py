@@ -7,16 +7,15 @@ from typing import Any
 
 import typer
 
-from fmar_node.cli.console import escaped, fail, out, print_json, told
+from fmar_node.cli.console import escaped, fail, media_type_of, out, print_json, told
 from fmar_node.clock import SystemClock, today
 from fmar_node.errors import Fault, FmarError, Severity
-from fmar_node.jsonld import MEDIA_TYPES, fault_of
+from fmar_node.jsonld import fault_of
 from fmar_node.judge import Paper, judge
 from fmar_node.kinds import KINDS
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import Vocabulary
 
-BY_SUFFIX = {".ttl": "text/turtle", ".nt": "application/n-triples"}
 COLOURS = {Severity.REJECT: "red", Severity.JUSTIFY: "yellow", Severity.WARN: "cyan", Severity.FILLED: "dim"}
 OFFLINE_ID = "00000000-0000-7000-8000-000000000000"
 
@@ -27,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 @told
 def validate(
-    files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="Documents: JSON-LD, Turtle or N-Triples."),
+    files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="Documents: JSON-LD, Turtle, N-Triples or RDF/XML, in our terms or in CIM."),
     kind: str = typer.Option("assets", help=f"What they are: {', '.join(KINDS)}."),
     shapes: Path | None = typer.Option(None, help="A folder of shapes instead of the packaged ones."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
@@ -57,7 +56,7 @@ def validate(
 def _judged(file: Path, kind: str, vocabulary: Vocabulary, bench: Any) -> list[Fault]:
     """All faults of a document; those that its justifications answer are left out."""
     settings = Settings.read()
-    media_type = BY_SUFFIX.get(file.suffix, MEDIA_TYPES[0])
+    media_type = media_type_of(file)
     paper = Paper(kind, "register", f"{settings.base_url}/{kind}/{OFFLINE_ID}", media_type, file.read_bytes(), today(SystemClock()))
     try:
         judgement = judge(paper, vocabulary, bench, settings)

@@ -22,6 +22,7 @@ from fmar_node.cli.console import (
     err,
     escaped,
     fail,
+    media_type_of,
     organisation_of,
     out,
     print_json,
@@ -273,7 +274,7 @@ def revoke_key(
 
 @told
 def register_assets(
-    files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="JSON-LD documents, one asset each."),
+    files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="Documents, one asset each: JSON-LD, Turtle, N-Triples or RDF/XML, in our terms or in CIM."),
     as_: str = AS,
     data: Path | None = DATA,
     for_: str = FOR,
@@ -281,12 +282,12 @@ def register_assets(
     dry_run: bool = typer.Option(False, help="Judge only, write nothing."),
     as_json: bool = JSON,
 ) -> None:
-    """Register assets from JSON-LD documents."""
+    """Register assets from documents."""
     refused = 0
     with client_of(as_, data, for_) as client:
         for file in files:
             params = {"dry-run": "true"} if dry_run else {}
-            response = client.post(f"{node}/assets", content=file.read_bytes(), headers=LD_JSON, params=params)
+            response = client.post(f"{node}/assets", content=file.read_bytes(), headers={"Content-Type": media_type_of(file), "Accept": LD_JSON["Content-Type"]}, params=params)
             refused += not response.is_success
             _tell_registered(file, response, as_json)
     if refused:
@@ -334,11 +335,13 @@ def get(
     data: Path | None = DATA,
     for_: str = FOR,
     accept: str = typer.Option("application/ld+json", help="The media type to ask for."),
+    profile: str = typer.Option("", help="The profile to ask for: fmar or cim."),
     at: str = typer.Option("", help="As it stood at this time."),
     version: int | None = typer.Option(None, help="This version."),
 ) -> None:
     """Read a record."""
-    params: dict[str, str] = {**({"at": at} if at else {}), **({"version": str(version)} if version is not None else {})}
+    asked = {"profile": profile, "at": at, "version": "" if version is None else str(version)}
+    params = {name: value for name, value in asked.items() if value}
     with client_of(as_, data, for_) as client:
         url = record if record.startswith("http") else f"/{record.lstrip('/')}"
         sys.stdout.write(answered(client.get(url, params=params, headers={"Accept": accept})).text)

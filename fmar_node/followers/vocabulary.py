@@ -17,7 +17,7 @@ def load_vocabulary(graph: Graph, base_url: str, mark: Path) -> None:
     folders = {
         "ontology": sorted(packaged("ontology").glob("*.ttl")),
         "codes": sorted(packaged("ontology").glob("codes/*.ttl")),
-        "shapes": sorted(packaged("shapes").glob("*.ttl")),
+        "shapes": sorted(packaged("shapes").rglob("*.ttl")),
     }
     state = hashlib.sha256(b"".join(file.read_bytes() for files in folders.values() for file in files)).hexdigest()
     if mark.exists() and mark.read_text("ascii") == state and f"{base_url}/codes" in graph.views():

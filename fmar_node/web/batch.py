@@ -29,6 +29,7 @@ from fmar_node.web.exchange import PRIVATE, Exchange
 from fmar_node.web.negotiation import content_type
 from fmar_node.web.noted import noted_of
 from fmar_node.web.problems import problem
+from fmar_node.web.profile import meant, profile_of
 from fmar_node.web.records import KEY_CHARS, Records, check_whole, encoded, exchange_of
 
 NDJSON = "application/x-ndjson"
@@ -44,6 +45,8 @@ class Batch:
     caller: Caller
     key: str
     room: Records
+    media_type: str = LD_JSON
+    """That of each row, with its profile where that was asked for."""
 
     async def results(self, rows: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """One line of JSON per row, in the order of the rows."""
@@ -81,8 +84,8 @@ class Batch:
         known = self._known(row)
         submission = Submission(
             self.caller, "assets", "update" if known else "register", known or new_record_id(),
-            self.exchange.node.settings.base_url, LD_JSON, row, ("*",) if known else None, key,
-            digest_of("POST", "/assets/batch", LD_JSON, row),
+            self.exchange.node.settings.base_url, self.media_type, row, ("*",) if known else None, key,
+            digest_of("POST", "/assets/batch", self.media_type, row),
         )  # fmt: skip
         if known:
             check_whole(self.exchange.node.reader.current("assets", known, self.caller))
@@ -97,9 +100,10 @@ class Batch:
     def _known(self, row: bytes) -> str:
         """The UUID of the asset that the row is about, where it names one of this node: an export is sent back so."""
         try:
-            iri = jsonld.read_json(row, self.exchange.node.settings).get("id")
+            given = jsonld.read_json(row, self.exchange.node.settings)
         except FmarError:
             return ""
+        iri = given.get("id", given.get("@id"))
         id_ = iri.removeprefix(f"{self.exchange.node.settings.base_url}/assets/") if isinstance(iri, str) else ""
         return id_ if is_uuid(id_) else ""
 
@@ -135,7 +139,8 @@ def batch_of(room: Records) -> Any:
         if len(key) > KEY_CHARS - 10:
             raise Malformed("malformed-request", f"the Idempotency-Key of a batch has at most {KEY_CHARS - 10} characters")
         rows = _lines(exchange) if media_type == NDJSON else _elements(await exchange.body(exchange.node.settings.batch_bytes), exchange)
-        results = Batch(exchange, caller, key, room).results(rows)
+        profile = profile_of(request.query_params, room.kind.class_name)
+        results = Batch(exchange, caller, key, room, meant(LD_JSON, profile)).results(rows)
         return Duplex(results, headers=PRIVATE, media_type=NDJSON)
 
     return batch

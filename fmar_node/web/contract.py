@@ -19,6 +19,7 @@ from fmar_node.web.batch import NDJSON
 from fmar_node.web.credentials import FORM, KEY_SET, STATUS_LIST
 from fmar_node.web.exchange import RECORD_FORMATS
 from fmar_node.web.negotiation import MERGE_PATCH
+from fmar_node.web.profile import profiles, taken
 from fmar_node.web.sparql import DESCRIPTION_FORMATS, DIRECT
 
 TEXT, HTML, BYTES = "text/plain", "text/html", "application/octet-stream"
@@ -28,6 +29,7 @@ READ, WRITE, OPEN, PERSON = "read", "write", "open", "person"
 INDEX, INDEX_WANTED = "Fmar-Journal-Index", "Fmar-Min-Journal-Index"
 LISTING = ("cursor", "limit", "managed", "format")
 READING = ("at", "version", "format", "If-None-Match")
+PROFILING = ("profile", "namespace")
 WRITING = ("dry-run", "format", "Idempotency-Key", "Prefer")
 ASKING = ("default-graph-uri", "named-graph-uri", "format", "timeout", INDEX_WANTED)
 
@@ -45,8 +47,8 @@ class Operation:
     access: str = READ
     parameters: tuple[str, ...] = ()
     takes: Sequence[str] = ()
-    given: str = ""
-    told: str = ""
+    given: str | tuple[str, ...] = ""
+    told: str | tuple[str, ...] = ""
     trial: str = ""
     is_body_needed: bool = True
     headers: Mapping[int, Sequence[str]] = field(default_factory=dict)
@@ -57,8 +59,8 @@ def operations() -> Iterator[Operation]:
     for plural, kind in KINDS.items():
         yield from _of_kind(f"/{plural}", kind)
     yield Operation("/assets/lookup", "post", {200: [JSON]}, takes=[JSON, LD_JSON], given="Lookup", told="Found")
-    yield Operation("/assets/batch", "post", {200: [NDJSON]}, WRITE, ("dry-run", "Idempotency-Key"), [NDJSON, LD_JSON, JSON], given="AssetBatch")
-    yield Operation("/assets/export", "get", {200: list(export.FORMATS)}, WRITE, ("format",))
+    yield Operation("/assets/batch", "post", {200: [NDJSON]}, WRITE, ("dry-run", "Idempotency-Key", "profile"), [NDJSON, LD_JSON, JSON], given="AssetBatch")
+    yield Operation("/assets/export", "get", {200: list(export.FORMATS)}, WRITE, ("format", *PROFILING))
     results = {200: [*RESULT_FORMATS, *GRAPH_FORMATS]}
     described = {200: [*RESULT_FORMATS, *GRAPH_FORMATS, *(each for each in DESCRIPTION_FORMATS if each not in GRAPH_FORMATS)]}
     yield Operation("/sparql", "get", described, parameters=("query", *ASKING))
@@ -90,31 +92,36 @@ def taken_at(path: str) -> Mapping[str, str]:
 
 
 def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
-    one, record, name = f"{room}/{{id}}", RECORD_FORMATS, kind.class_name
+    one, record, name, takes = f"{room}/{{id}}", RECORD_FORMATS, kind.class_name, taken(kind.class_name)
+    told, listed, document = (_in_profiles(kind, end) for end in ("", "List", "Document"))
+    asked = PROFILING if len(profiles(name)) > 1 else ()
+    writing = (*WRITING, *asked)
     changed, trial = {200: record, 204: ()}, f"{name}Trial"
     read = {200: ("ETag", "Link"), 304: ("ETag",)}
     wrote = {204: ("ETag", INDEX), 201: ("ETag", "Location", INDEX)}
-    yield Operation(room, "get", {200: FORMATS}, parameters=(*kind.filters, *LISTING), told=f"{name}List")
-    yield Operation(room, "post", {201: record, 200: [JSON]}, WRITE, WRITING, MEDIA_TYPES, f"{name}Document", name, trial, headers=wrote)
-    yield Operation(one, "get", {200: record, 304: ()}, READ, READING, told=name, headers=read)
+    yield Operation(room, "get", {200: FORMATS}, parameters=(*kind.filters, *LISTING, *asked), told=listed)
+    yield Operation(room, "post", {201: record, 200: [JSON]}, WRITE, writing, takes, document, told, trial, headers=wrote)
+    yield Operation(one, "get", {200: record, 304: ()}, READ, (*READING, *asked), told=told, headers=read)
     if "update" in kind.actions:
-        yield from _updates(one, kind, wrote)
+        parameters = ("If-Match", *writing)
+        yield Operation(one, "put", changed, WRITE, parameters, takes, document, told, trial, headers=wrote)
+        yield Operation(one, "patch", changed, WRITE, parameters, [MERGE_PATCH], f"{name}Patch", told, trial, headers=wrote)
     yield Operation(f"{one}/versions", "get", {200: [JSON]}, told="Versions")
-    yield Operation(f"{one}/versions/{{number}}", "get", {200: record, 304: ()}, READ, ("format", "If-None-Match"), told=name, headers=read)
+    yield Operation(f"{one}/versions/{{number}}", "get", {200: record, 304: ()}, READ, ("format", "If-None-Match", *asked), told=told, headers=read)
     yield Operation(f"{one}/history", "get", {200: [JSON]}, told="History")
     yield Operation(f"{one}/proof", "get", {200: [JSON]}, parameters=("at", "version"), told="Receipt")
     for action in kind.actions.values():
         if not action.takes_document and not action.is_nodes_own:
-            takes = MEDIA_TYPES if action.note_terms else ()
+            noted = MEDIA_TYPES if action.note_terms else ()
             given = note_name(kind, action) if action.note_terms else ""
             path = f"{one}/{action.name}"
-            yield Operation(path, "post", changed, WRITE, WRITING, takes, given, name, trial, is_body_needed=False, headers=wrote)
+            yield Operation(path, "post", changed, WRITE, writing, noted, given, told, trial, is_body_needed=False, headers=wrote)
 
 
-def _updates(one: str, kind: Kind, wrote: Mapping[int, Sequence[str]]) -> Iterator[Operation]:
-    name, changed, parameters = kind.class_name, {200: RECORD_FORMATS, 204: ()}, ("If-Match", *WRITING)
-    yield Operation(one, "put", changed, WRITE, parameters, MEDIA_TYPES, f"{name}Document", name, f"{name}Trial", headers=wrote)
-    yield Operation(one, "patch", changed, WRITE, parameters, [MERGE_PATCH], f"{name}Patch", name, f"{name}Trial", headers=wrote)
+def _in_profiles(kind: Kind, end: str) -> str | tuple[str, str]:
+    """The schemas of a record, a list or a document, in each profile that the kind has."""
+    name = kind.class_name
+    return f"{name}{end}" if len(profiles(name)) == 1 else (f"{name}{end}", f"{name}{end.removesuffix('Document')}InCim")
 
 
 def note_name(kind: Kind, action: Action) -> str:
@@ -142,9 +149,9 @@ def _journal() -> Iterator[Operation]:
 
 def _vocabulary() -> Iterator[Operation]:
     known, tagged = ("format", "If-None-Match"), {200: ("ETag",), 304: ("ETag",)}
-    for path in ("/context/v1", "/frames/{kind}"):
+    for path in ("/context/v1", "/context/cim-v1", "/frames/{kind}"):
         yield Operation(path, "get", {200: [LD_JSON], 304: ()}, OPEN, ("If-None-Match",), headers=tagged)
-    for path in ("/ontology", "/shapes", "/shapes/{kind}", "/codes"):
+    for path in ("/ontology", "/shapes", "/shapes/{kind}", "/shapes/cim/{kind}", "/codes"):
         yield Operation(path, "get", {200: words.FORMATS, 304: ()}, OPEN, known, headers=tagged)
     yield Operation("/codes/{scheme}", "get", {200: [*words.FORMATS, JSON, HTML], 304: ()}, OPEN, known)
     yield Operation("/problems/{code}", "get", {200: [HTML, JSON]}, OPEN)

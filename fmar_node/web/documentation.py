@@ -99,7 +99,8 @@ def _shown(operation: Operation, status: int, media_type: str) -> str | tuple[st
     """The schema, or schemas, of an answer; a dry run is answered in JSON, whatever was asked for."""
     if not operation.trial or status != 200 or media_type != JSON:
         return operation.told
-    return operation.trial if operation.answers[status] == [JSON] else (operation.told, operation.trial)
+    told = (operation.told,) if isinstance(operation.told, str) else operation.told
+    return operation.trial if operation.answers[status] == [JSON] else (*told, operation.trial)
 
 
 def _headers(names: Sequence[str]) -> dict[str, Any]:

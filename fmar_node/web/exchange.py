@@ -12,7 +12,7 @@ from fmar_node.access.caller import Caller
 from fmar_node.access.session import Session
 from fmar_node.errors import Forbidden, Malformed, TooLarge, Unauthenticated, UnsupportedMedia
 from fmar_node.node import Node
-from fmar_node.representation import FORMATS, JSON, LD_JSON, json_bytes, serialise
+from fmar_node.representation import FLAT, FORMATS, JSON, LD_JSON, Profile, json_bytes, serialise
 from fmar_node.vocabulary import Document
 from fmar_node.web.cookie import clearing, given, is_own_page, session_cookie
 from fmar_node.web.limits import Limits
@@ -145,13 +145,13 @@ class Exchange:
             return best(next((name for name in offered if SHORT.get(name) == short), short), offered)
         return best(self.header("accept") or "", offered)
 
-    def represent(self, document: Document, media_type: str) -> bytes:
-        return serialise(document, media_type, self.node.vocabulary)
+    def represent(self, document: Document, media_type: str, profile: Profile = FLAT) -> bytes:
+        return serialise(document, media_type, self.node.vocabulary, profile)
 
 
-def etag(shared: str, media_type: str) -> str:
-    """A strong entity tag: the view of the record, then the format."""
-    return f'"{shared}.{SHORT.get(media_type, "json")}"'
+def etag(shared: str, media_type: str, profile: Profile = FLAT) -> str:
+    """A strong entity tag: the view of the record, then profile and format."""
+    return f'"{shared}.{profile.tag}{SHORT.get(media_type, "json")}"'
 
 
 def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -17,11 +17,12 @@ from starlette.responses import Response, StreamingResponse
 
 from fmar_node.access.caller import Caller
 from fmar_node.kinds import KINDS
-from fmar_node.representation import serialise_triples, triples
-from fmar_node.vocabulary import CONTEXT, Document, TermKind, Vocabulary
+from fmar_node.representation import FLAT, LD_JSON, Profile, serialise_triples
+from fmar_node.vocabulary import Document, TermKind, Vocabulary
 from fmar_node.web.exchange import PRIVATE
 from fmar_node.web.negotiation import best
 from fmar_node.web.noted import noted_of
+from fmar_node.web.profile import profile_of
 from fmar_node.web.records import exchange_of
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -34,12 +35,19 @@ async def assets(request: Request) -> Response:
     if caller.is_anonymous:
         raise exchange.node.verifier.missing("an export holds what the caller manages")
     short = request.query_params.get("format", "")
-    named = next((name for name, (each, _) in FORMATS.items() if each == short), None)
-    media_type = named or best(short or exchange.header("accept") or "", tuple(FORMATS))
+    profile = profile_of(request.query_params, KINDS["assets"].class_name)
+    offered = tuple(name for name in FORMATS if _is_offered(name, profile))
+    named = next((name for name in offered if FORMATS[name][0] == short), None)
+    media_type = named or best(short or exchange.header("accept") or "", offered)
     short, write = FORMATS[media_type]
     documents = _noted(request, exchange.node.reader.export(KINDS["assets"], caller), caller)
     headers = {**PRIVATE, "Content-Disposition": f'attachment; filename="assets.{short}"'}
-    return StreamingResponse(_stepwise(write(documents, exchange.node.vocabulary)), headers=headers, media_type=media_type)
+    return StreamingResponse(_stepwise(write(documents, exchange.node.vocabulary, profile)), headers=headers, media_type=media_type)
+
+
+def _is_offered(media_type: str, profile: Profile) -> bool:
+    """A table has the terms of records as they are; the other formats are those of the profile, JSON line by line."""
+    return profile is FLAT if media_type == "text/csv" else {"application/x-ndjson": LD_JSON}.get(media_type, media_type) in profile.formats
 
 
 def _noted(request: Request, documents: Iterator[Document], caller: Caller) -> Iterator[Document]:
@@ -55,27 +63,24 @@ async def _stepwise(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def ndjson(documents: Iterator[Document], _: Vocabulary) -> Iterator[bytes]:
+def ndjson(documents: Iterator[Document], _: Vocabulary, profile: Profile) -> Iterator[bytes]:
     for document in documents:
-        yield json.dumps({"@context": CONTEXT, **document}, ensure_ascii=False).encode() + b"\n"
+        yield json.dumps({"@context": profile.context, **profile.tree(document)}, ensure_ascii=False).encode() + b"\n"
 
 
-def rdf(media_type: str) -> Callable[[Iterator[Document], Vocabulary], Iterator[bytes]]:
-    def write(documents: Iterator[Document], vocabulary: Vocabulary) -> Iterator[bytes]:
-        for document in documents:
-            yield serialise_triples(triples(document, vocabulary), media_type)
-
-    return write
+def quads(documents: Iterator[Document], vocabulary: Vocabulary, profile: Profile) -> Iterator[bytes]:
+    for document in documents:
+        yield serialise_triples(profile.triples(document, vocabulary), "application/n-quads")
 
 
-def turtle(documents: Iterator[Document], vocabulary: Vocabulary) -> Iterator[bytes]:
+def turtle(documents: Iterator[Document], vocabulary: Vocabulary, profile: Profile) -> Iterator[bytes]:
     """One Turtle document: the prefixes stand once."""
     for place, document in enumerate(documents):
-        text = serialise_triples(triples(document, vocabulary), "text/turtle")
+        text = serialise_triples(profile.triples(document, vocabulary), "text/turtle", profile.prefixes)
         yield text if place == 0 else b"".join(line for line in text.splitlines(True) if not line.startswith(b"@prefix"))
 
 
-def table(documents: Iterator[Document], vocabulary: Vocabulary) -> Iterator[bytes]:
+def table(documents: Iterator[Document], vocabulary: Vocabulary, _: Profile) -> Iterator[bytes]:
     """CSV with one column per term of an asset; parts as JSON."""
     terms = [term for term in vocabulary.classes["Asset"]]
     header = ["id", *(term.name for term in sorted(terms, key=lambda term: (term.order, term.name)))]
@@ -101,9 +106,9 @@ def _line(cells: list[str]) -> bytes:
     return out.getvalue().encode()
 
 
-FORMATS: dict[str, tuple[str, Callable[[Iterator[Document], Vocabulary], Iterator[bytes]]]] = {
+FORMATS: dict[str, tuple[str, Callable[[Iterator[Document], Vocabulary, Profile], Iterator[bytes]]]] = {
     "application/x-ndjson": ("ndjson", ndjson),
     "text/csv": ("csv", table),
-    "application/n-quads": ("nq", rdf("application/n-quads")),
+    "application/n-quads": ("nq", quads),
     "text/turtle": ("ttl", turtle),
 }

@@ -25,18 +25,19 @@ from fmar_node.identity import is_uuid, new_record_id
 from fmar_node.kinds import Kind
 from fmar_node.read import Shown, not_here
 from fmar_node.record import Receipt
-from fmar_node.representation import FORMATS, JSON, LD_JSON, json_bytes, serialise_triples, triples, with_numbers
+from fmar_node.representation import FLAT, JSON, LD_JSON, Profile, as_object, json_bytes, serialise_triples
 from fmar_node.submit import Outcome
 from fmar_node.vocabulary import CONTEXT, Tier
-from fmar_node.web.exchange import PRIVATE, Exchange, etag, json_response
+from fmar_node.web.exchange import PRIVATE, RECORD_FORMATS, Exchange, etag, json_response
 from fmar_node.web.limits import address_of
 from fmar_node.web.negotiation import MERGE_PATCH, NUMBER, content_type, entity_tags, is_known, prefers_minimal
 from fmar_node.web.noted import noted_of
 from fmar_node.web.pages import record_page
+from fmar_node.web.profile import PARAMETERS, links, meant, profile_of, taken
 from fmar_node.web.throttle import Throttle
 
 KEY_CHARS = 255
-PAGE_PARAMETERS = frozenset({"cursor", "limit", "managed", "format"})
+PAGE_PARAMETERS = frozenset({"cursor", "limit", "managed", "format"}) | PARAMETERS
 
 
 class Records:
@@ -78,10 +79,11 @@ class Records:
         return reader.current(self.kind.plural, id_, caller)
 
     def _shown(self, exchange: Exchange, shown: Shown, status: int = 200, extra: dict[str, str] | None = None) -> Response:
-        media_type = exchange.wanted()
-        tag = etag(shown.fingerprint, media_type)
+        profile, media_type = self._asked(exchange)
+        tag = etag(shown.fingerprint, media_type, profile)
         iri = shown.document["id"]
-        headers = {**PRIVATE, "ETag": tag, "Link": f'<{iri}/proof>; rel="proof"', "Content-Location": iri, **(extra or {})}
+        link = f'<{iri}/proof>; rel="proof"{links(iri, profile, self.kind.class_name)}'
+        headers = {**PRIVATE, "ETag": tag, "Link": link, "Content-Location": iri + profile.query, **(extra or {})}
         if recorded := shown.document.get("recordedAt"):
             headers["Last-Modified"] = http_date(recorded)
         if "update" in self.kind.actions:
@@ -91,7 +93,12 @@ class Records:
             return Response(status_code=304, headers=headers)
         if media_type == "text/html":
             return Response(record_page(exchange.node, self.kind, shown), status, headers, "text/html")
-        return Response(exchange.represent(shown.document, media_type), status, headers, media_type)
+        return Response(exchange.represent(shown.document, media_type, profile), status, headers, media_type)
+
+    def _asked(self, exchange: Exchange) -> tuple[Profile, str]:
+        """Profile and media type to answer in. NotAcceptable where there is no such."""
+        profile = profile_of(exchange.request.query_params, self.kind.class_name)
+        return profile, exchange.wanted(RECORD_FORMATS if profile is FLAT else profile.formats)
 
     async def versions(self, request: Request) -> Response:
         exchange = self._met(request)
@@ -131,17 +138,18 @@ class Records:
         await exchange.give_way()
         page = exchange.node.reader.page(self.kind, caller, limit, asked.get("cursor", ""), asked.get("managed") == "me", equal)
         noted_of(request).saw(page.items, caller)
-        media_type, headers, following = exchange.wanted(FORMATS), dict(PRIVATE), {}
+        profile = profile_of(asked, self.kind.class_name)
+        media_type, headers, following = exchange.wanted(profile.formats), dict(PRIVATE), {}
         if page.cursor:
             kept = {name: value for name, value in asked.items() if name != "cursor"}
             following["next"] = f"{exchange.node.settings.base_url}/{self.kind.plural}?{urlencode({**kept, 'cursor': page.cursor})}"
             headers["Link"] = f'<{following["next"]}>; rel="next"'
         vocabulary = exchange.node.vocabulary
         if media_type not in (LD_JSON, JSON):
-            found = (each for item in page.items for each in triples(item, vocabulary))
-            return Response(serialise_triples(found, media_type), 200, headers, media_type)
-        items = page.items if media_type == LD_JSON else [with_numbers(item, vocabulary) for item in page.items]
-        body = {"@context": CONTEXT, "type": "Collection", "items": items, **following}
+            found = (each for item in page.items for each in profile.triples(item, vocabulary))
+            return Response(serialise_triples(found, media_type, profile.prefixes), 200, headers, media_type)
+        items = [as_object(item, media_type, vocabulary, profile) for item in page.items]
+        body = {"@context": profile.context, "type": "Collection", "items": items, **following}
         return Response(json_bytes(body), 200, headers, media_type)
 
     def _filters(self, exchange: Exchange) -> dict[str, str]:
@@ -164,11 +172,11 @@ class Records:
     # -- writing
 
     async def register(self, request: Request) -> Response:
-        return await self._write(self._met(request), "register", new_record_id(), jsonld.MEDIA_TYPES)
+        return await self._write(self._met(request), "register", new_record_id(), taken(self.kind.class_name))
 
     async def replace(self, request: Request) -> Response:
         """PUT: the whole document again. A caller who sees only part of the record patches instead."""
-        return await self._write(self._met(request), "update", request.path_params["id"], jsonld.MEDIA_TYPES)
+        return await self._write(self._met(request), "update", request.path_params["id"], taken(self.kind.class_name))
 
     async def patch(self, request: Request) -> Response:
         """PATCH by merge patch (RFC 7396) of the current document, judged as a whole."""
@@ -178,18 +186,21 @@ class Records:
         """A named action of the kind, with its own small document."""
         return await self._write(self._met(request), action, request.path_params["id"], jsonld.MEDIA_TYPES)
 
-    async def _write(self, exchange: Exchange, action: str, id_: str, taken: tuple[str, ...]) -> Response:
+    async def _write(self, exchange: Exchange, action: str, id_: str, offered: tuple[str, ...]) -> Response:
         exchange.request.state.kind = self.kind.name
         request, node = exchange.request, exchange.node
         noted_of(request).wrote(action)
         caller = await exchange.caller()
         if caller.is_anonymous:
             raise node.verifier.missing("writing needs a credential")
+        profile, _ = self._asked(exchange)
         await exchange.give_way()
         body = await exchange.body(node.settings.body_bytes)
         media_type = LD_JSON
         if body or action in ("register", "update"):
-            media_type = content_type(exchange.header("content-type"), taken)
+            media_type = content_type(exchange.header("content-type"), offered)
+        if action in ("register", "update") and media_type != MERGE_PATCH:
+            media_type = meant(media_type, profile)
         key = request.headers.get("idempotency-key", "")
         if len(key) > KEY_CHARS:
             raise Malformed("malformed-request", f"an Idempotency-Key has at most {KEY_CHARS} characters")
@@ -232,7 +243,8 @@ class Records:
         if outcome.receipt is None:
             faults = [fault.as_json() for fault in outcome.faults]
             report = validation_report(outcome.faults, self.kind.name)
-            return json_response({"accepted": True, "document": outcome.document, "errors": faults, "report": report})
+            document = profile_of(exchange.request.query_params, self.kind.class_name).tree(outcome.document)
+            return json_response({"accepted": True, "document": document, "errors": faults, "report": report})
         receipt = outcome.receipt
         noted_of(exchange.request).record = receipt.id
         status = 201 if submission.action == "register" else 200
@@ -243,7 +255,7 @@ class Records:
             extra["Idempotent-Replayed"] = "true"
         shown = self._written(exchange, submission.caller, receipt)
         if prefers_minimal(exchange.request.headers):
-            tag = etag(shown.fingerprint, LD_JSON)
+            tag = etag(shown.fingerprint, LD_JSON, self._asked(exchange)[0])
             return Response(status_code=status if status == 201 else 204, headers={**PRIVATE, **extra, "ETag": tag, "Preference-Applied": "return=minimal"})
         return self._shown(exchange, shown, status, extra)
 

@@ -11,6 +11,8 @@ from functools import cache
 from typing import Any
 
 from fmar_node.checks.saved_query import FORM_OF_KIND, NAME
+from fmar_node.cim.table import CONTEXT as CIM_CONTEXT
+from fmar_node.cim.table import TABLES, Table
 from fmar_node.errors import PROBLEMS
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
@@ -20,6 +22,7 @@ from fmar_node.vocabulary import CONTEXT, FMAR, Term, TermKind, Vocabulary
 from fmar_node.web import export, words
 from fmar_node.web.contract import HEADERS, INDEX_WANTED, NEEDED, Operation, note_name
 from fmar_node.web.exchange import SHORT
+from fmar_node.web.profile import NAMESPACES, profiles
 
 Schema = dict[str, Any]
 SH = "http://www.w3.org/ns/shacl#"
@@ -59,8 +62,11 @@ def _of_kind(kind: Kind, vocabulary: Vocabulary) -> dict[str, Schema]:
         f"{name}Document": {"allOf": [reference(name)], "required": needed(kind, vocabulary)},
         f"{name}Patch": {"type": "object", "properties": {term: {"anyOf": [form, {"type": "null"}]} for term, form in own.items()}},
         f"{name}List": _list(reference(name)),
-        f"{name}Trial": _object(["accepted", "document", "errors", "report"], accepted={"const": True}, document=reference(name), errors=ERRORS, report=REPORT),
     }
+    if name in TABLES:
+        found |= {f"{name}InCim": in_cim(TABLES[name]), f"{name}ListInCim": _list(reference(f"{name}InCim"), CIM_CONTEXT)}
+    told = {"anyOf": [reference(name), reference(f"{name}InCim")]} if name in TABLES else reference(name)
+    found[f"{name}Trial"] = _object(["accepted", "document", "errors", "report"], accepted={"const": True}, document=told, errors=ERRORS, report=REPORT)
     if name == "Asset":
         found["AssetBatch"] = {"type": "array", "items": reference("AssetDocument")}
     return found | {note_name(kind, action): note(kind, action, vocabulary) for action in kind.actions.values() if action.note_terms}
@@ -71,6 +77,12 @@ def record(vocabulary: Vocabulary, class_name: str) -> Schema:
     properties = {term.name: form_of(term, vocabulary) for term in vocabulary.classes[class_name]}
     own = {"@context": {"const": CONTEXT}, "id": {"type": "string", "readOnly": True}, "type": {"const": class_name}}
     return {"type": "object", "additionalProperties": False, "properties": {**own, **properties}}
+
+
+def in_cim(table: Table) -> Schema:
+    """A record in the CIM profile: a node with its class, and the others in it; what they may say is the shapes' business."""
+    properties = {"@context": {"const": CIM_CONTEXT}, "id": URI, "type": {"enum": list(table.root.classes)}}
+    return {"type": "object", "required": ["type"], "properties": properties, "description": "The record in CIM: see /context/cim-v1 and /shapes/cim"}
 
 
 def note(kind: Kind, action: Action, vocabulary: Vocabulary) -> Schema:
@@ -136,13 +148,18 @@ def _form(name: str, operation: Operation, vocabulary: Vocabulary, settings: Set
         "timeout": {"type": "number", "exclusiveMinimum": 0, "maximum": settings.query_seconds, "default": settings.query_seconds_default},
         "query": {"type": "string", "maxLength": settings.query_bytes},
         "scheme": {"type": "string", "enum": sorted(vocabulary.schemes)},
-        "kind": {"type": "string", "enum": sorted(words.shapes_by_kind())},
+        "kind": {"type": "string", "enum": _kinds_of_shapes("cim/" if "/cim/" in operation.path else "")},
         "code": {"type": "string", "enum": sorted(PROBLEMS)},
     }
     term = vocabulary.terms.get(name)
     if name in by_node or term is None:
         return by_node.get(name, TEXT)
     return {"type": "string", "enum": sorted(vocabulary.schemes[term.scheme].codes)} if term.kind is TermKind.CODE else TEXT
+
+
+def _kinds_of_shapes(profile: str) -> list[str]:
+    names = sorted(words.shapes_by_kind())
+    return [name.removeprefix(profile) for name in names if name.startswith(profile) and "/" not in name.removeprefix(profile)]
 
 
 def _formats(operation: Operation) -> list[str]:
@@ -164,6 +181,8 @@ PARAMETERS: dict[str, Schema] = {
     "path": {"type": "string", "pattern": r"^(entries|[0-9]|[1-5][0-9])(/x[0-9]{3})*/[0-9]{3}(\.p/[0-9]{1,3})?$"},
     "version": {**NUMBER, "maximum": 10**15 - 1},
     "managed": {"const": "me"},
+    "profile": {"type": "string", "enum": [each.name for each in profiles("Asset")]},
+    "namespace": {"type": "string", "enum": list(NAMESPACES)},
     "dry-run": {"type": "boolean"},
     "at": {"oneOf": [INSTANT, {"type": "string", "format": "date"}]},
     "from": INSTANT,
@@ -180,7 +199,7 @@ PARAMETERS: dict[str, Schema] = {
 }
 ANSWERED: dict[str, Schema] = {
     "ETag": {"description": "Changes when what this caller sees does, and with the format", "schema": TAGS},
-    "Link": {"description": 'Where the proof of the record is: `<...>; rel="proof"`', "schema": TEXT},
+    "Link": {"description": 'Where the proof of the record is, `<...>; rel="proof"`; which profile this is, and where the others are', "schema": TEXT},
     "Location": {"description": "The IRI of the new record", "schema": URI},
     "Fmar-Journal-Index": {"description": "The index of the newest journal entry that the answer takes into account", "schema": INDEX},
     "WWW-Authenticate": {"description": "How to get a credential, and what was wrong with this one", "schema": TEXT},
@@ -199,9 +218,9 @@ def _object(required: Iterable[str], **properties: Any) -> Schema:
     return {"type": "object", "required": list(required), "properties": properties}
 
 
-def _list(item: Schema) -> Schema:
+def _list(item: Schema, context: str = CONTEXT) -> Schema:
     """A page of records; `next` is the URL of the following one."""
-    return _object(["@context", "type", "items"], **{"@context": {"const": CONTEXT}, "type": {"const": "Collection"}}, items={"type": "array", "items": item}, next=URI)
+    return _object(["@context", "type", "items"], **{"@context": {"const": context}, "type": {"const": "Collection"}}, items={"type": "array", "items": item}, next=URI)
 
 
 def _items(item: Schema) -> Schema:

@@ -26,8 +26,12 @@ LONG = {"Cache-Control": "public, max-age=86400", "Vary": "Accept", "Fmar-Vocabu
 
 async def context(request: Request) -> Response:
     """The JSON-LD context, version 1."""
-    data = (packaged("ontology") / "context-v1.jsonld").read_bytes()
-    return _cached(request, data, LD_JSON)
+    return _cached(request, (packaged("ontology") / "context-v1.jsonld").read_bytes(), LD_JSON)
+
+
+async def cim_context(request: Request) -> Response:
+    """The JSON-LD context of the CIM profile, version 1."""
+    return _cached(request, (packaged("ontology") / "context-cim-v1.jsonld").read_bytes(), LD_JSON)
 
 
 async def frame(request: Request) -> Response:
@@ -51,7 +55,16 @@ async def ontology(request: Request) -> Response:
 
 async def shapes(request: Request) -> Response:
     """All shapes in one graph, or those of one kind at /shapes/{kind}."""
-    name, by_kind = request.path_params.get("kind"), shapes_by_kind()
+    return _shapes(request, request.path_params.get("kind"))
+
+
+async def cim_shapes(request: Request) -> Response:
+    """The shapes of one kind in the CIM profile."""
+    return _shapes(request, f"cim/{request.path_params['kind']}")
+
+
+def _shapes(request: Request, name: str | None) -> Response:
+    by_kind = shapes_by_kind()
     if name is not None and name not in by_kind:
         raise NotFound("not-found", f"shapes exist for {', '.join(by_kind)}")
     return _graph(request, by_kind[name] if name else [triple for triples in by_kind.values() for triple in triples])
@@ -60,8 +73,9 @@ async def shapes(request: Request) -> Response:
 @cache
 def shapes_by_kind() -> dict[str, tuple[ox.Triple, ...]]:
     """The packaged shapes; read once, since blank nodes get other names, and tags another value, with each reading."""
-    files = sorted(packaged("shapes").glob("*.ttl"))
-    return {file.stem: tuple(quad.triple for quad in ox.parse(path=str(file), format=ox.RdfFormat.TURTLE)) for file in files}
+    folder = packaged("shapes")
+    files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in (*sorted(folder.glob("*.ttl")), *sorted(folder.glob("*/*.ttl")))}
+    return {name: tuple(quad.triple for quad in ox.parse(path=str(file), format=ox.RdfFormat.TURTLE)) for name, file in files.items()}
 
 
 async def codes(request: Request) -> Response:
@@ -109,10 +123,12 @@ async def problem_code(request: Request) -> Response:
 
 ROUTES = (
     ("/context/v1", context),
+    ("/context/cim-v1", cim_context),
     ("/frames/{kind}", frame),
     ("/ontology", ontology),
     ("/shapes", shapes),
     ("/shapes/{kind}", shapes),
+    ("/shapes/cim/{kind}", cim_shapes),
     ("/codes", codes),
     ("/codes/{scheme}", codes),
     ("/problems/{code}", problem_code),

@@ -23,8 +23,10 @@ from fmar_node.vocabulary import FMAR, XSD, Tier, Vocabulary
 PROJECT = Path(__file__).parents[2]
 FIXTURES = sorted(path.parent for path in (PROJECT / "tests" / "shapes").glob("**/expected.txt"))
 EXAMPLE = "https://example.org/"
-KINDS = ("asset", "organisation")
-MUTANTS = {"asset": 240, "organisation": 480}
+KINDS = ("asset", "organisation", "cim/asset", "cim/organisation")
+MUTANTS = {"asset": 240, "organisation": 480, "cim/asset": 120, "cim/organisation": 120}
+BROKEN = {"asset": (30, 50), "organisation": (30, 50), "cim/asset": (20, 30), "cim/organisation": (10, 15)}
+"""So many different constraints are broken by a quarter of the mutants, or by all, at least."""
 SHARES = [pytest.param(4, id="a quarter"), pytest.param(1, id="all", marks=pytest.mark.campaign)]
 """Every so manieth fixture or mutant: pyshacl alone takes a tenth of a second for each."""
 
@@ -49,7 +51,7 @@ def as_written(kind: str) -> rdflib.Graph:
 
 def kind_of(fixture: Path) -> str:
     (file,) = (fixture / "shapes.txt").read_text("utf-8").split()
-    return Path(file).stem
+    return Path(file).relative_to("shapes").with_suffix("").as_posix()
 
 
 def of_fixture(fixture: Path, role: str) -> Triples:
@@ -146,13 +148,13 @@ def test_golden_fixtures_have_the_faults_that_pyshacl_alone_finds(kind, share):
     found = [judged(kind, triples) for triples in documents.values()]
 
     assert found == judged_plainly(kind, golden_report(kind, share), list(documents.values()))
-    assert sum(map(bool, found)) == len(documents) // 2 > 5
+    assert sum(map(bool, found)) == len(documents) // 2 > 2
 
 
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_shapes_that_were_set_apart_give_the_results_of_the_shapes_as_written(kind, share):
-    apart = shapes().kinds[kind].graph
+    apart = shapes().prepared(kind).graph
 
     report = plain_report(apart, list(golden(kind, share).values()))
 
@@ -168,7 +170,7 @@ def results(report: rdflib.Graph) -> list[list[str]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_shape_is_compiled_and_can_be_asked_alone(kind):
-    prepared = shapes().kinds[kind]
+    prepared = shapes().prepared(kind)
     constraints = set(as_written(kind).subjects(SH.severity))
 
     assert prepared.compiled.unsupported == {}
@@ -244,13 +246,13 @@ def test_mutants_have_the_faults_that_pyshacl_alone_finds(kind, share):
     expected = mutant_rows(kind, share)
     assert found == expected
     assert 0.5 < sum(map(bool, expected)) / len(expected) < 0.95
-    assert len({constraint for rows in expected for _, constraint, *_ in rows}) > (50 if share == 1 else 30)
+    assert len({constraint for rows in expected for _, constraint, *_ in rows}) > BROKEN[kind][share == 1]
 
 
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_mutant_conforms_where_pyshacl_alone_finds_a_fault(kind, share):
-    compiled = shapes().kinds[kind].compiled
+    compiled = shapes().prepared(kind).compiled
 
     conforming = [number for number, triples in enumerate(mutants(kind, share)) if compiled.suspects(triples) == []]
 
@@ -270,7 +272,7 @@ def test_what_was_judged_before_makes_no_difference():
 
     assert forwards == backwards[::-1]
     for kind in KINDS:
-        assert len(shapes().kinds[kind].graph) == len(fresh.kinds[kind].graph)
+        assert len(shapes().prepared(kind).graph) == len(fresh.prepared(kind).graph)
 
 
 def test_values_keep_their_lexical_form_though_others_let_rdflib_rewrite_them(monkeypatch):

@@ -33,6 +33,8 @@ from fmar_node.journal.tree import ProofError
 from fmar_node.keeping.checkup import check_node
 from fmar_node.keeping.maintenance import open_register, verify_journal
 from fmar_node.vocabulary import packaged
+from tests.cim.documents import CIMXML
+from tests.cim.documents import asset as cim_asset
 from tests.live import Live, free_port
 from tests.market import battery
 
@@ -495,6 +497,16 @@ def test_the_log_of_no_organisation_is_refused(live: Live, organisation: str) ->
 # -- queries
 
 
+def test_an_asset_is_registered_from_cimxml_and_read_in_cim(live: Live, tmp_path: Path) -> None:
+    file = tmp_path / "battery.xml"
+    file.write_text(CIMXML.replace("GP-1", f"XML-{next(live.serials)}").replace("https://node.example/organisations/0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b12", live.profiles["fsp-b"].organisation), "utf-8")
+
+    said = succeeded(here("asset", "register", file, *as_(live)))
+    shown = json.loads(succeeded(here("get", said.split()[2], "--profile", "cim", *as_(live))))
+
+    assert shown["Asset.PowerSystemResources"][0]["PowerElectronicsUnit.minP"] == "-0.48"
+
+
 @pytest.fixture(scope="module")
 def question(live: Live) -> str:
     """A query with one row, over an asset that the graph holds already."""
@@ -690,6 +702,31 @@ def test_validate_judges_by_a_working_copy_of_the_shapes(tmp_path: Path) -> None
 
     assert done.returncode == 1
     assert re.findall(r"^  R (\S+)", done.stdout, re.MULTILINE) == ["A12"]
+
+
+@pytest.mark.parametrize(("name", "body"), [("battery.jsonld", json.dumps(cim_asset())), ("battery.xml", CIMXML)])
+def test_validate_judges_documents_in_cim_and_points_into_them(tmp_path: Path, name: str, body: str) -> None:
+    good, bad = tmp_path / name, tmp_path / f"bad-{name}"
+    good.write_text(body, "utf-8")
+    bad.write_text(body.replace("BatteryUnit.ratedE", "BatteryUnit.rateE"), "utf-8")
+
+    done = here("validate", good, bad, "--json")
+
+    first, second = json.loads(done.stdout)
+    assert [error for error in first["errors"] if error["severity"] == "R"] == []
+    assert [(error["code"], error["pointer"].rsplit("/", 1)[1]) for error in second["errors"] if error["severity"] == "R"] == [("unknown-term", "BatteryUnit.rateE")]
+
+
+def test_validate_judges_cim_by_a_working_copy_of_its_shapes(tmp_path: Path) -> None:
+    copy = tmp_path / "shapes"
+    shutil.copytree(packaged("shapes"), copy)
+    text = (copy / "cim" / "asset.ttl").read_text("utf-8")
+    (copy / "cim" / "asset.ttl").write_text(text.replace("[0-9]{0,5}", "[0-9]{0,0}", 1), "utf-8")
+    document = written(tmp_path, "battery.json", cim_asset())
+
+    done = here("validate", document, "--shapes", copy)
+
+    assert re.findall(r"^  R (\S+)", done.stdout, re.MULTILINE) == ["PowerElectronicsUnit.maxP"]
 
 
 @pytest.mark.parametrize(

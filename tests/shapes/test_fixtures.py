@@ -67,7 +67,7 @@ def quoted() -> frozenset[str]:
 
 def constraints() -> list[tuple[str, str]]:
     """Every named constraint of every shapes file: those that have a severity."""
-    files = sorted(path.relative_to(PROJECT).as_posix() for path in (PROJECT / "shapes").glob("*.ttl"))
+    files = sorted(path.relative_to(PROJECT).as_posix() for path in (PROJECT / "shapes").rglob("*.ttl"))
     return [(file, str(shape)) for file in files for shape in sorted(loaded((file,)).subjects(SH.severity))]
 
 
@@ -107,5 +107,5 @@ def test_every_constraint_says_what_is_wrong_and_where(file, constraint):
     assert kinds <= {SH.NodeShape, SH.PropertyShape}
     assert len(places) == 1
     assert len(list(shapes.objects(shape, SH.message))) == len(list(shapes.objects(shape, SH.name))) == 1
-    assert constraint.startswith(f"https://w3id.org/fmar/shapes/{Path(file).stem}#")
+    assert constraint.startswith(f"https://w3id.org/fmar/{Path(file).with_suffix('').as_posix()}#")
     assert "-" in constraint.rsplit("#", 1)[1]

@@ -25,11 +25,12 @@ EXCEPTED = frozenset({"date", "fmar-journal-index", "fmar-request-id", "ratelimi
 
 INDEX = re.compile(r'"(?:journalIndex|index)": ?[0-9]+')
 
-READS = ("", "/versions", "/versions/1", "/versions/2", "/versions/9", "/history", "/proof", "?version=1", "?version=2")
+READS = ("", "/versions", "/versions/1", "/versions/2", "/versions/9", "/history", "/proof", "?version=1", "?version=2",
+         "?profile=cim", "?profile=cim&format=rdfxml&namespace=cim100", "/versions/1?profile=cim&format=turtle")  # fmt: skip
 FILTERS = (
     "", "managed=me", "assetCategory=BESS", "registrationStatus=VERIFIED", "standing=LIVE", "connectionType=FIRM", "dnoConnection=UKPN_SPN",
     "dnoConnection=UKPN_EPN", "friendlyCode=common-1", "organisationRoles=FSP", "organisationStatus=PENDING_APPROVAL",
-    "licenceArea=UKPN_SPN", "serialNumber=SN-1", "format=turtle", "nonsense=1", "cursor=nonsense",
+    "licenceArea=UKPN_SPN", "serialNumber=SN-1", "format=turtle", "profile=cim", "profile=cim&format=nquads", "nonsense=1", "cursor=nonsense",
 )  # fmt: skip
 WRITES = (("PUT", ""), ("PATCH", ""), ("POST", "/deregistration"), ("POST", "/suspension"), ("POST", "/key-registration"), ("DELETE", ""))
 
@@ -107,7 +108,7 @@ class Correspondence:
             for narrowed in FILTERS:
                 if not narrowed.startswith("cursor"):
                     yield Sent("GET", f"/{plural}?limit={self.dice.choice([1, 3, 7, 500])}&{narrowed}")
-        yield from (Sent("GET", f"/assets/export?format={short}") for short in ("ndjson", "csv", "nq", "ttl"))
+        yield from (Sent("GET", f"/assets/export?format={short}") for short in ("ndjson", "csv", "nq", "ttl", "ndjson&profile=cim", "nq&profile=cim"))
         yield Sent("GET", "/assets?cursor=nonsense")
         for name in sorted({document["queryName"] for document in self.documents if document["type"] == "SavedQuery"} | {"portfolio", "absent"}):
             yield from (Sent("GET", f"/queries{path}") for path in (f"/{name}?format=csv", f"/{name}?area=UKPN_EPN", f"/{name}?aera=x", f"?name={name}"))

@@ -65,7 +65,7 @@ def test_registering_answers_with_place_tag_index_proof_and_the_record(live: Liv
     assert response.headers["Location"] == record["id"]
     assert response.headers["ETag"].startswith('"')
     assert int(response.headers["Fmar-Journal-Index"]) == size(live) - 1
-    assert response.headers["Link"] == f'<{record["id"]}/proof>; rel="proof"'
+    assert response.headers["Link"].startswith(f'<{record["id"]}/proof>; rel="proof", ')
     assert record["serialNumber"] == document["serialNumber"]
 
 
@@ -544,11 +544,11 @@ def test_a_uuid_in_capitals_is_no_record(live: Live) -> None:
 
 
 @pytest.mark.parametrize("header", [
-    "application/rdf+xml", "text/html", "application/n-quads", "application/trig", "application/x-www-form-urlencoded", "", "nonsense",
+    "application/xml", "text/html", "application/n-quads", "application/trig", "application/x-www-form-urlencoded", "", "nonsense",
     "application/json; charset=utf-16", "application/ld+json, text/turtle",
 ])  # fmt: skip
 def test_a_body_of_another_type_is_415_and_says_which_are_taken(live: Live, header: str) -> None:
-    """B11, B17: RDF/XML is not read, nor anything else that was not asked for."""
+    """B11, B17: nothing is read that was not asked for."""
     response = post(live, live.battery(), **{"Content-Type": header})
 
     assert (response.status_code, response.json()["code"]) == (415, "unsupported-media-type")
