@@ -29,6 +29,7 @@ RDF_FORMATS = {
 }
 FORMATS = (LD_JSON, JSON, *RDF_FORMATS)
 PROFILES = "https://w3id.org/fmar/profile/"
+LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
 PREFIXES = {
     "fmar": FMAR,
     "xsd": XSD,
@@ -92,9 +93,9 @@ class Profile:
 
     name: str
     iri: str
-    context: str
+    context: Any
     triples: Callable[[Document, Vocabulary], Iterator[ox.Triple]]
-    tree: Callable[[Document], Document]
+    tree: Callable[[Document, Vocabulary], Document]
     decimals: frozenset[str]
     prefixes: Mapping[str, str]
     tag: str = ""
@@ -102,8 +103,41 @@ class Profile:
     formats: tuple[str, ...] = FORMATS
 
 
-FLAT = Profile("fmar", f"{PROFILES}v1", CONTEXT, triples, lambda document: document, frozenset(), PREFIXES)
+FLAT = Profile("fmar", f"{PROFILES}v1", CONTEXT, triples, lambda document, _: document, frozenset(), PREFIXES)
 """The record as it is."""
+
+
+def labels(document: Document, vocabulary: Vocabulary) -> dict[str, str]:
+    """What people call the terms and codes of a document, by their IRIs."""
+    found = {}
+    for name, value in document.items():
+        if (term := vocabulary.terms.get(name)) is None:
+            continue
+        found[term.iri] = term.label
+        for each in value if isinstance(value, list) else (value,):
+            if term.kind is TermKind.PART:
+                found |= labels(each, vocabulary)
+            elif term.kind is TermKind.CODE and (code := vocabulary.schemes[term.scheme].codes.get(each)):
+                found[code.iri] = code.label
+    return dict(sorted(found.items()))
+
+
+def labelled_triples(document: Document, vocabulary: Vocabulary) -> Iterator[ox.Triple]:
+    """The triples of a document, and the label of each term and code in it."""
+    yield from triples(document, vocabulary)
+    for iri, label in labels(document, vocabulary).items():
+        yield ox.Triple(_node(iri), _node(LABEL), ox.Literal(label))
+
+
+def labelled_tree(document: Document, vocabulary: Vocabulary) -> Document:
+    """The document, and beside it what it refers to, with labels."""
+    return {**document, "@included": [{"id": iri, "label": label} for iri, label in labels(document, vocabulary).items()]}
+
+
+LABELLED = Profile(
+    "labelled", f"{PROFILES}labelled-v1", [CONTEXT, {"label": LABEL}], labelled_triples, labelled_tree, frozenset(), PREFIXES, "l-", "?profile=labelled"
+)
+"""The record with what people call its terms and codes."""
 
 
 def serialise(document: Document, media_type: str, vocabulary: Vocabulary, profile: Profile = FLAT) -> bytes:
@@ -115,7 +149,7 @@ def serialise(document: Document, media_type: str, vocabulary: Vocabulary, profi
 
 def as_object(document: Document, media_type: str, vocabulary: Vocabulary, profile: Profile = FLAT) -> Document:
     """The document as an object of JSON-LD without its context; in plain JSON its decimals are numbers."""
-    tree = profile.tree(document)
+    tree = profile.tree(document, vocabulary)
     return tree if media_type == LD_JSON else with_numbers(tree, vocabulary.decimals | profile.decimals)
 
 

@@ -180,7 +180,7 @@ def _renamed(term: Any) -> Any:
 # -- JSON-LD
 
 
-def tree(document: Document) -> Document:
+def tree(document: Document, _: Vocabulary) -> Document:
     """The record as one JSON-LD object under the CIM context: each node stands where it is named first."""
     return _tree(project(document), set())
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
+from fmar_node.cim.table import TABLES
 from fmar_node.jsonld import MEDIA_TYPES
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
@@ -19,7 +20,7 @@ from fmar_node.web.batch import NDJSON
 from fmar_node.web.credentials import FORM, KEY_SET, STATUS_LIST
 from fmar_node.web.exchange import RECORD_FORMATS
 from fmar_node.web.negotiation import MERGE_PATCH
-from fmar_node.web.profile import profiles, taken
+from fmar_node.web.profile import taken
 from fmar_node.web.sparql import DESCRIPTION_FORMATS, DIRECT
 
 TEXT, HTML, BYTES = "text/plain", "text/html", "application/octet-stream"
@@ -94,7 +95,7 @@ def taken_at(path: str) -> Mapping[str, str]:
 def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
     one, record, name, takes = f"{room}/{{id}}", RECORD_FORMATS, kind.class_name, taken(kind.class_name)
     told, listed, document = (_in_profiles(kind, end) for end in ("", "List", "Document"))
-    asked = PROFILING if len(profiles(name)) > 1 else ()
+    asked = PROFILING if name in TABLES else PROFILING[:1]
     writing = (*WRITING, *asked)
     changed, trial = {200: record, 204: ()}, f"{name}Trial"
     read = {200: ("ETag", "Link"), 304: ("ETag",)}
@@ -121,7 +122,7 @@ def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
 def _in_profiles(kind: Kind, end: str) -> str | tuple[str, str]:
     """The schemas of a record, a list or a document, in each profile that the kind has."""
     name = kind.class_name
-    return f"{name}{end}" if len(profiles(name)) == 1 else (f"{name}{end}", f"{name}{end.removesuffix('Document')}InCim")
+    return f"{name}{end}" if name not in TABLES else (f"{name}{end}", f"{name}{end.removesuffix('Document')}InCim")
 
 
 def note_name(kind: Kind, action: Action) -> str:

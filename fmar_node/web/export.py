@@ -63,9 +63,9 @@ async def _stepwise(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def ndjson(documents: Iterator[Document], _: Vocabulary, profile: Profile) -> Iterator[bytes]:
+def ndjson(documents: Iterator[Document], vocabulary: Vocabulary, profile: Profile) -> Iterator[bytes]:
     for document in documents:
-        yield json.dumps({"@context": profile.context, **profile.tree(document)}, ensure_ascii=False).encode() + b"\n"
+        yield json.dumps({"@context": profile.context, **profile.tree(document, vocabulary)}, ensure_ascii=False).encode() + b"\n"
 
 
 def quads(documents: Iterator[Document], vocabulary: Vocabulary, profile: Profile) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""In which profile a record is told: as it is (`fmar`), or as the Common Information Model has it (`cim`).
+"""In which profile a record is told: as it is (`fmar`), with labels (`labelled`), or as the Common Information Model has it (`cim`).
 
 Rules kept here: what is told in another profile is the document that the caller sees, and nothing beside it; a profile that
 there is not is refused with those that there are, before anything is written.
@@ -15,7 +15,7 @@ from fmar_node.cim.projection import CIM, CIM_100
 from fmar_node.cim.table import MEANT, TABLES
 from fmar_node.errors import Malformed, NotAcceptable
 from fmar_node.jsonld import MEDIA_TYPES, RDF_XML
-from fmar_node.representation import FLAT, Profile
+from fmar_node.representation import FLAT, LABELLED, Profile
 
 PARAMETERS = frozenset({"profile", "namespace"})
 NAMESPACES: Mapping[str, Profile] = MappingProxyType({"cim": CIM, "cim100": CIM_100})
@@ -24,7 +24,7 @@ NAMESPACES: Mapping[str, Profile] = MappingProxyType({"cim": CIM, "cim100": CIM_
 
 def profiles(class_name: str) -> tuple[Profile, ...]:
     """The profiles of a class of records, the one that is meant without a word first."""
-    return (FLAT, CIM) if class_name in TABLES else (FLAT,)
+    return (FLAT, LABELLED, CIM) if class_name in TABLES else (FLAT, LABELLED)
 
 
 def taken(class_name: str) -> tuple[str, ...]:
@@ -47,10 +47,7 @@ def profile_of(asked: QueryParams, class_name: str) -> Profile:
 
 def links(iri: str, profile: Profile, class_name: str) -> str:
     """What a Link header says of the profiles of a record: which one this is, and where the others are."""
-    offered = profiles(class_name)
-    if len(offered) == 1:
-        return ""
-    others = [f'<{iri}{each.query}>; rel="alternate"; profile="{each.iri}"' for each in offered if each.name != profile.name]
+    others = [f'<{iri}{each.query}>; rel="alternate"; profile="{each.iri}"' for each in profiles(class_name) if each.name != profile.name]
     return ", ".join(("", f'<{profile.iri}>; rel="profile"', *others))
 
 

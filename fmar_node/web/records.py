@@ -243,7 +243,7 @@ class Records:
         if outcome.receipt is None:
             faults = [fault.as_json() for fault in outcome.faults]
             report = validation_report(outcome.faults, self.kind.name)
-            document = profile_of(exchange.request.query_params, self.kind.class_name).tree(outcome.document)
+            document = profile_of(exchange.request.query_params, self.kind.class_name).tree(outcome.document, exchange.node.vocabulary)
             return json_response({"accepted": True, "document": document, "errors": faults, "report": report})
         receipt = outcome.receipt
         noted_of(exchange.request).record = receipt.id

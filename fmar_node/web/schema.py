@@ -16,6 +16,7 @@ from fmar_node.cim.table import TABLES, Table
 from fmar_node.errors import PROBLEMS
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
+from fmar_node.representation import LABELLED
 from fmar_node.security_log import EVENTS
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import CONTEXT, FMAR, Term, TermKind, Vocabulary
@@ -27,6 +28,12 @@ from fmar_node.web.profile import NAMESPACES, profiles
 Schema = dict[str, Any]
 SH = "http://www.w3.org/ns/shacl#"
 TEXT: Schema = {"type": "string"}
+LABELS: Schema = {
+    "type": "array",
+    "readOnly": True,
+    "items": {"type": "object", "required": ["id", "label"], "properties": {"id": {"type": "string"}, "label": {"type": "string"}}},
+    "description": "In the profile labelled: what people call the terms and codes of the record",
+}
 NUMBER: Schema = {"type": "integer", "minimum": 1}
 URI: Schema = {"type": "string", "format": "uri"}
 INSTANT: Schema = {"type": "string", "format": "date-time"}
@@ -56,12 +63,13 @@ def schemas(vocabulary: Vocabulary) -> dict[str, Schema]:
 def _of_kind(kind: Kind, vocabulary: Vocabulary) -> dict[str, Schema]:
     name = kind.class_name
     whole = record(vocabulary, name)
+    whole["properties"]["@included"] = LABELS
     own = {term: form for term, form in whole["properties"].items() if not form.get("readOnly")}
     found = {
         name: whole,
         f"{name}Document": {"allOf": [reference(name)], "required": needed(kind, vocabulary)},
         f"{name}Patch": {"type": "object", "properties": {term: {"anyOf": [form, {"type": "null"}]} for term, form in own.items()}},
-        f"{name}List": _list(reference(name)),
+        f"{name}List": _list(reference(name), CONTEXT, LABELLED.context),
     }
     if name in TABLES:
         found |= {f"{name}InCim": in_cim(TABLES[name]), f"{name}ListInCim": _list(reference(f"{name}InCim"), CIM_CONTEXT)}
@@ -75,7 +83,7 @@ def _of_kind(kind: Kind, vocabulary: Vocabulary) -> dict[str, Schema]:
 def record(vocabulary: Vocabulary, class_name: str) -> Schema:
     """A record or a part of one, as it is read; a caller may see only some of its terms."""
     properties = {term.name: form_of(term, vocabulary) for term in vocabulary.classes[class_name]}
-    own = {"@context": {"const": CONTEXT}, "id": {"type": "string", "readOnly": True}, "type": {"const": class_name}}
+    own = {"@context": {"enum": [CONTEXT, LABELLED.context]}, "id": {"type": "string", "readOnly": True}, "type": {"const": class_name}}
     return {"type": "object", "additionalProperties": False, "properties": {**own, **properties}}
 
 
@@ -218,9 +226,9 @@ def _object(required: Iterable[str], **properties: Any) -> Schema:
     return {"type": "object", "required": list(required), "properties": properties}
 
 
-def _list(item: Schema, context: str = CONTEXT) -> Schema:
+def _list(item: Schema, *contexts: Any) -> Schema:
     """A page of records; `next` is the URL of the following one."""
-    return _object(["@context", "type", "items"], **{"@context": {"const": context}, "type": {"const": "Collection"}}, items={"type": "array", "items": item}, next=URI)
+    return _object(["@context", "type", "items"], **{"@context": {"enum": contexts or [CONTEXT]}, "type": {"const": "Collection"}}, items={"type": "array", "items": item}, next=URI)
 
 
 def _items(item: Schema) -> Schema:

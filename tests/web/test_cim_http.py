@@ -118,7 +118,7 @@ def test_what_is_not_offered_is_refused_with_what_is(live: Live, params: dict[st
     response = live.client("fsp-a").get(iri, params=params)
 
     assert (response.status_code, response.json()["code"]) == (status, code)
-    assert code != "profile-not-offered" or "fmar, cim" in response.json()["detail"]
+    assert code != "profile-not-offered" or "fmar, labelled, cim" in response.json()["detail"]
 
 
 def test_a_kind_without_cim_says_so(live: Live) -> None:

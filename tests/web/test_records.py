@@ -511,7 +511,7 @@ def test_a_method_that_there_is_not_is_405_and_says_which_there_are(live: Live, 
 
 @pytest.mark.parametrize(("path", "allowed", "taken"), [
     ("/assets/0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11", {"GET", "HEAD", "PUT", "PATCH"}, {"Accept-Patch": "application/merge-patch+json"}),
-    ("/assets", {"GET", "HEAD", "POST"}, {"Accept-Post": "application/ld+json, application/json, text/turtle, application/n-triples"}),
+    ("/users", {"GET", "HEAD", "POST"}, {"Accept-Post": "application/ld+json, application/json, text/turtle, application/n-triples"}),
     ("/delegations/0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11", {"GET", "HEAD"}, {}),
     ("/sparql", {"GET", "HEAD", "POST", "QUERY"}, {"Accept-Query": "application/sparql-query, application/x-www-form-urlencoded"}),
     ("/assets/lookup", {"POST"}, {"Accept-Post": "application/json, application/ld+json"}), ("/healthz", {"GET", "HEAD"}, {}),
