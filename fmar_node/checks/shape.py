@@ -15,20 +15,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyoxigraph as ox
 import rdflib
-from pyshacl.graph_abstraction import DataGraph
-from pyshacl.shapes_graph import ShapesGraph
-from pyshacl.validator import Validator
 from rdflib.collection import Collection
 from rdflib.namespace import RDF, SH
 
 from fmar_node.checks.compiled import Compiled, compile_shapes
 from fmar_node.errors import Fault, Severity
 from fmar_node.vocabulary import FMAR, SHAPES, XSD, Tier, Vocabulary, packaged
+
+if TYPE_CHECKING:
+    from pyshacl.shapes_graph import ShapesGraph
 
 rdflib.NORMALIZE_LITERALS = False
 ON_PROPERTY = rdflib.URIRef(FMAR + "onProperty")
@@ -40,16 +41,27 @@ SEVERITIES = {
 TARGETS = (SH.targetClass, SH.targetNode, SH.targetSubjectsOf, SH.targetObjectsOf)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prepared:
     """The shapes of one kind, ready for every document: apart (see `apart`), compiled, and as pyshacl keeps them."""
 
     graph: Any
     compiled: Compiled
-    judge: ShapesGraph
+
+    @cached_property
+    def judge(self) -> ShapesGraph:
+        """pyshacl takes 0.1 s to import and to read them: it is not there until the first document with a suspect is."""
+        from pyshacl.shapes_graph import ShapesGraph
+
+        judge = ShapesGraph(self.graph)
+        _ = judge.shapes  # read here, and only here; without it, pyshacl would read the chosen shapes alone
+        return judge
 
     def report(self, triples: Iterable[ox.Triple], shapes: list[Any]) -> rdflib.Graph:
         """pyshacl's report on the triples, by these targeted shapes and no others."""
+        from pyshacl.graph_abstraction import DataGraph
+        from pyshacl.validator import Validator
+
         data = DataGraph.from_rdflib(graph_of(triples))
         validator: Any = Validator(data, shacl_graph=self.graph, options={"inplace": True, "use_shapes": shapes})
         validator.shacl_graph = self.judge
@@ -105,9 +117,7 @@ def prepare(triples: Iterable[ox.Triple]) -> Prepared:
     compiled = compile_shapes(graph)
     if unnamed := [shape for shape in compiled.shapes if not isinstance(shape, rdflib.URIRef)]:
         raise ValueError(f"{len(unnamed)} targeted shapes have no IRI")
-    judge = ShapesGraph(graph)
-    _ = judge.shapes  # read here, and only here; without it, pyshacl would read the chosen shapes alone
-    return Prepared(graph, compiled, judge)
+    return Prepared(graph, compiled)
 
 
 def apart(graph: Any) -> Any:

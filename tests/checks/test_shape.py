@@ -270,6 +270,7 @@ def test_what_was_judged_before_makes_no_difference():
 
     assert forwards == backwards[::-1]
     for kind in KINDS:
+        _ = fresh.kinds[kind].judge  # pyshacl adds a little of its own, once, as it reads them
         assert len(shapes().kinds[kind].graph) == len(fresh.kinds[kind].graph)
 
 
