@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from fmar_node.cli.console import escaped, fail, out, print_json, told
 from fmar_node.clock import SystemClock, today
 from fmar_node.errors import Fault, FmarError, Severity
-from fmar_node.jsonld import MEDIA_TYPES, fault_of
-from fmar_node.judge import Paper, judge
-from fmar_node.kinds import KINDS
-from fmar_node.settings import Settings
-from fmar_node.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from fmar_node.checks.shape import Shapes
+    from fmar_node.vocabulary import Vocabulary
 
 BY_SUFFIX = {".ttl": "text/turtle", ".nt": "application/n-triples"}
 COLOURS = {Severity.REJECT: "red", Severity.JUSTIFY: "yellow", Severity.WARN: "cyan", Severity.FILLED: "dim"}
@@ -28,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
 @told
 def validate(
     files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="Documents: JSON-LD, Turtle or N-Triples."),
-    kind: str = typer.Option("assets", help=f"What they are: {', '.join(KINDS)}."),
+    kind: str = typer.Option("assets", help="The kind of record that they are, as it stands in URLs."),
     shapes: Path | None = typer.Option(None, help="A folder of shapes instead of the packaged ones."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
@@ -37,6 +36,8 @@ def validate(
     Rules over the register (uniqueness, owners, meter points of others) need the node.
     """
     from fmar_node.checks.shape import Shapes
+    from fmar_node.kinds import KINDS
+    from fmar_node.vocabulary import Vocabulary
 
     if kind not in KINDS:
         fail(f"there are no {kind}", f"kinds are {', '.join(KINDS)}")
@@ -54,8 +55,12 @@ def validate(
         raise typer.Exit(1)
 
 
-def _judged(file: Path, kind: str, vocabulary: Vocabulary, bench: Any) -> list[Fault]:
+def _judged(file: Path, kind: str, vocabulary: Vocabulary, bench: Shapes) -> list[Fault]:
     """All faults of a document; those that its justifications answer are left out."""
+    from fmar_node.jsonld import MEDIA_TYPES, fault_of
+    from fmar_node.judge import Paper, judge
+    from fmar_node.settings import Settings
+
     settings = Settings.read()
     media_type = BY_SUFFIX.get(file.suffix, MEDIA_TYPES[0])
     paper = Paper(kind, "register", f"{settings.base_url}/{kind}/{OFFLINE_ID}", media_type, file.read_bytes(), today(SystemClock()))
