@@ -70,16 +70,23 @@ class Prepared:
 
 
 class Shapes:
-    """The shapes of every kind, read from a folder (the packaged one by default)."""
+    """The shapes of every kind, in a folder (the packaged one by default); those of a kind are prepared when the first document
+    of it is judged."""
 
     def __init__(self, vocabulary: Vocabulary, folder: Path | None = None) -> None:
         self.vocabulary = vocabulary
-        files = sorted((folder or packaged("shapes")).glob("*.ttl"))
-        self.kinds = {file.stem: prepare(_read(file)) for file in files}
+        self.files = {file.stem: file for file in (folder or packaged("shapes")).glob("*.ttl")}
+        self.prepared: dict[str, Prepared] = {}
+
+    def of(self, kind: str) -> Prepared:
+        """The shapes of a kind ("asset"). ValueError or re.error where they cannot be prepared."""
+        if kind not in self.prepared:
+            self.prepared[kind] = prepare(_read(self.files[kind]))
+        return self.prepared[kind]
 
     def faults(self, triples: Iterable[ox.Triple], kind: str, pointers: Mapping[str, str]) -> list[Fault]:
-        """All results for the document of a kind ("asset"), in the order of their pointers."""
-        prepared, document = self.kinds[kind], list(triples)
+        """All results for the document of a kind, in the order of their pointers."""
+        prepared, document = self.of(kind), list(triples)
         if not (suspects := prepared.compiled.suspects(document)):
             return []
         report = prepared.report(document, suspects)

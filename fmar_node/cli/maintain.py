@@ -43,7 +43,7 @@ def validate(
         fail(f"there are no {kind}", f"kinds are {', '.join(KINDS)}")
     vocabulary = Vocabulary.load()
     bench = Shapes(vocabulary, shapes)
-    if KINDS[kind].name not in bench.kinds:
+    if KINDS[kind].name not in bench.files:
         fail(f"{shapes} has no {KINDS[kind].name}.ttl", "a folder of shapes has one file per kind of record")
     results = {str(file): _judged(file, kind, vocabulary, bench) for file in files}
     if as_json:
