@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -466,12 +467,10 @@ def client_options(profile: Profile) -> dict[str, Any]:
 
 def trusted(profile: Profile) -> ssl.SSLContext | bool:
     """Which certificates are believed, and which one is shown. ValueError where the profile's files do not serve."""
-    believed = _believed(profile)
+    named = _named(profile)
     if not profile.certificate:
-        return believed
-    if believed is True:
-        believed = httpx.create_ssl_context()
-    assert isinstance(believed, ssl.SSLContext)
+        return named or _brought(profile)
+    believed = named or httpx.create_ssl_context()
     try:
         believed.load_cert_chain(profile.certificate, profile.certificate_key, password="")  # nobody is asked for a passphrase
     except ssl.SSLError as error:
@@ -481,10 +480,10 @@ def trusted(profile: Profile) -> ssl.SSLContext | bool:
     return believed
 
 
-def _believed(profile: Profile) -> ssl.SSLContext | bool:
-    """Which certificates are believed: those of the profile's `ca`, otherwise what SSL_CERT_FILE or httpx brings."""
+def _named(profile: Profile) -> ssl.SSLContext | None:
+    """The certificates that are believed of a node: those of the profile's `ca`, otherwise of SSL_CERT_FILE, where either is named."""
     if not profile.node.startswith("https:"):
-        return True
+        return None
     if profile.ca:
         try:
             return ssl.create_default_context(cafile=profile.ca)
@@ -492,4 +491,16 @@ def _believed(profile: Profile) -> ssl.SSLContext | bool:
             raise ValueError(f"{profile.ca}, the ca of the profile, holds no certificate in PEM") from error
         except OSError as error:
             raise ValueError(f"{profile.ca}, the ca of the profile: {error.strerror}") from error
-    return ssl.create_default_context() if os.environ.get("SSL_CERT_FILE") else True
+    return ssl.create_default_context() if os.environ.get("SSL_CERT_FILE") else None
+
+
+def _brought(profile: Profile) -> ssl.SSLContext | bool:
+    """What httpx brings; True where it has to look into the environment first."""
+    is_told = not is_loopback(httpx.URL(profile.node).host) and not {"SSL_CERT_FILE", "SSL_CERT_DIR"}.isdisjoint(os.environ)
+    return True if is_told else _authorities()
+
+
+@functools.cache
+def _authorities() -> ssl.SSLContext:
+    """The authorities that httpx brings, read once: that takes longer than a request does."""
+    return httpx.create_ssl_context(trust_env=False)

@@ -13,12 +13,15 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fmar_node.errors import Malformed
 from fmar_node.journal.checkpoint import SigningKey, origin_of
-from fmar_node.settings import Settings
+
+if TYPE_CHECKING:
+    from fmar_node.settings import Settings
 
 KEY_BYTES = 32
 PUT_BACK = "put the file back from a backup of this very node"
@@ -126,6 +129,8 @@ class Folder:
 
     def settings(self, config: Path | None = None, base_url: str | None = None) -> Settings:
         """The settings, refusing another base URL than the one that the folder was made for."""
+        from fmar_node.settings import Settings  # pydantic with it: what participants do needs none
+
         made = Settings.read(self.settings_file, environment={})
         made_for = made.base_url.rstrip("/")
         settings = Settings.read(config or self.settings_file, base_url=(base_url or made_for).rstrip("/"))

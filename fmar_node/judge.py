@@ -1,6 +1,6 @@
 """Steps 3 and 5 of the write path: what a document says, and what the shapes say of it.
 
-`judge` is a pure function, the same in a judge process, in `fmar validate` and in tests. Run as a module it is
+`judge` is a pure function, the same in a judge process, in `fmar validate` and in tests. `main` is
 the judge process: a document that crashes a parser costs one request, not the node.
 
 Rules kept here: all faults of a document at once, each once, on its field; what the node sets may be echoed
@@ -10,7 +10,6 @@ unchanged and never changed; defaults are filled before the shapes look.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from fmar_node.cim.translation import ILL_FORMED, Translated, translated
 from fmar_node.composition import Reading, in_order, moved
 from fmar_node.errors import Fault, FmarError, Invalid, Severity
 from fmar_node.kinds import KINDS, Action, Kind
+from fmar_node.launch import lasting
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import Document, TermKind, Vocabulary
 
@@ -184,12 +184,13 @@ def _judge_note(paper: Paper, kind: Kind, action: Action, vocabulary: Vocabulary
 
 def main(descriptor: str) -> None:
     """The judge process: papers in, judgements or coded refusals out, until the node hangs up."""
-    from fmar_node.checks.shape import Shapes  # pyshacl takes 0.3 s to import: only judges pay for it
-
     logs.set_up_child("judge")
     sock = frames.inherited(descriptor)
-    settings, vocabulary = Settings(), Vocabulary.load()
-    shapes = Shapes(vocabulary)
+    with lasting():
+        from fmar_node.checks.shape import Shapes  # and with it rdflib: only judges pay for it
+
+        settings, vocabulary = Settings(), Vocabulary.load()
+        shapes = Shapes(vocabulary)
     with suppress(ConnectionError):  # a node that was killed hangs up less politely
         while (frame := frames.receive(sock)) is not None:
             header, (body,) = frame
@@ -223,7 +224,3 @@ def refusal_as_json(error: FmarError) -> dict[str, Any]:
         "members": error.members,
         "headers": error.headers,
     }
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -4,7 +4,7 @@ Rules kept here: a child is started by exec and never by a bare fork (a forked c
 a store open corrupted the store); it inherits one end of a socket pair and nothing else; its first
 argument is that end's descriptor; closing our end is the polite way to end it, SIGKILL the other one.
 
-A module that is started so begins with `frames.inherited(sys.argv[1])`.
+A module that is started so has a `main` that takes these arguments, and begins with `frames.inherited`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Child:
 
     @classmethod
     async def start(cls, module: str, *arguments: str, log: Path | None = None, one_arena: bool = False, is_mute: bool = False) -> Self:
-        """Run `python -m module DESCRIPTOR *arguments`.
+        """Run `main(DESCRIPTOR, *arguments)` of a module in a process of its own (`fmar_node.launch`).
 
         Its standard error goes to ours, or is appended to the file `log`, or nowhere where it `is_mute`. `one_arena` keeps
         glibc to one malloc arena, which makes RLIMIT_AS exact (engine reference, section 1).
@@ -132,7 +132,7 @@ async def _execute(module: str, arguments: tuple[str, ...], descriptor: int, log
     stderr = log.open("ab") if log else None
     try:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", module, *arguments,
+            sys.executable, "-P", "-m", "fmar_node.launch", module, *arguments,
             stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL if is_mute else stderr, pass_fds=(descriptor,), env=environment, start_new_session=True,
         )  # fmt: skip
     finally:

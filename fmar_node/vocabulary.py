@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +136,11 @@ class Vocabulary:
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Vocabulary:
-        """Reads the modules and code lists in `folder` (the packaged ones by default)."""
-        folder = folder or packaged("ontology")
+        """The modules and code lists in `folder`; by default the packaged ones, which a process reads once."""
+        return cls.read(folder) if folder else _packaged()
+
+    @classmethod
+    def read(cls, folder: Path) -> Vocabulary:
         ontology = _read(sorted(folder.glob("*.ttl")))
         codes = _read(sorted((folder / "codes").glob("*.ttl")))
         terms = {term.name: term for term in sorted(_terms(ontology), key=lambda term: (term.order, term.name))}
@@ -163,6 +166,11 @@ class Vocabulary:
         known = {term.name.lower(): term.name for term in self.classes.get(class_name, ())}
         near = difflib.get_close_matches(wrong.lower(), known, n=1, cutoff=0.6)
         return known[near[0]] if near else None
+
+
+@cache
+def _packaged() -> Vocabulary:
+    return Vocabulary.read(packaged("ontology"))
 
 
 def packaged(name: str) -> Path:

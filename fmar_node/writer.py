@@ -6,7 +6,7 @@ journal's commit, never before; the graph may lag behind by a bounded number of 
 stands in the way of a commit; what could not be written is tried again until it can, and said to be so meanwhile; a thread
 that ends by a defect ends the process, and the node starts another.
 
-Run as a module by `fmar_node.links` (arguments: socket descriptor, data folder; first frame: settings, and whether no
+`fmar_node.links` starts it (arguments: socket descriptor, data folder; first frame: settings, and whether no
 query worker of this node runs yet); it ends when the node hangs up.
 """
 
@@ -39,6 +39,7 @@ from fmar_node.judge import Judgement, refusal_as_json
 from fmar_node.keeping import clockwork, retention
 from fmar_node.keeping.derived import has_its_lookup_key
 from fmar_node.keeping.scrub import Scrub, pending
+from fmar_node.launch import lasting
 from fmar_node.saved_query import house_of
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph, opened
@@ -388,7 +389,8 @@ def main(descriptor: str, data: str) -> None:
     settings = Settings(**frame[0]["settings"])
     logs.set_level(settings.log_level)
     try:
-        process = WriterProcess(sock, folder, settings)
+        with lasting():
+            process = WriterProcess(sock, folder, settings)
         sweep(folder.snapshots, everything=frame[0]["is_first"])
         sweep(folder.graph.parent)
     except FmarError as error:
@@ -399,7 +401,3 @@ def main(descriptor: str, data: str) -> None:
         return
     frames.send(sock, {"event": "ready", "size": process.journal.tree.size})
     process.run()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])

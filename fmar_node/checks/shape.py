@@ -15,14 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyoxigraph as ox
 import rdflib
-from pyshacl.graph_abstraction import DataGraph
-from pyshacl.shapes_graph import ShapesGraph
-from pyshacl.validator import Validator
 from rdflib.collection import Collection
 from rdflib.namespace import RDF, SH
 
@@ -30,6 +28,9 @@ from fmar_node.checks.compiled import Compiled, compile_shapes
 from fmar_node.cim.table import named
 from fmar_node.errors import Fault, Severity
 from fmar_node.vocabulary import FMAR, SHAPES, XSD, Tier, Vocabulary, packaged
+
+if TYPE_CHECKING:
+    from pyshacl.shapes_graph import ShapesGraph
 
 rdflib.NORMALIZE_LITERALS = False
 ON_PROPERTY = rdflib.URIRef(FMAR + "onProperty")
@@ -45,16 +46,27 @@ Place = Callable[[str, str], str]
 """Node and property (empty for the node itself) -> pointer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prepared:
     """The shapes of one kind, ready for every document: apart (see `apart`), compiled, and as pyshacl keeps them."""
 
     graph: Any
     compiled: Compiled
-    judge: ShapesGraph
+
+    @cached_property
+    def judge(self) -> ShapesGraph:
+        """pyshacl takes 0.1 s to import and to read them: it is not there until the first document with a suspect is."""
+        from pyshacl.shapes_graph import ShapesGraph
+
+        judge = ShapesGraph(self.graph)
+        _ = judge.shapes  # read here, and only here; without it, pyshacl would read the chosen shapes alone
+        return judge
 
     def report(self, triples: Iterable[ox.Triple], shapes: list[Any]) -> rdflib.Graph:
         """pyshacl's report on the triples, by these targeted shapes and no others."""
+        from pyshacl.graph_abstraction import DataGraph
+        from pyshacl.validator import Validator
+
         data = DataGraph.from_rdflib(graph_of(triples))
         validator: Any = Validator(data, shacl_graph=self.graph, options={"inplace": True, "use_shapes": shapes})
         validator.shacl_graph = self.judge
@@ -63,25 +75,31 @@ class Prepared:
 
 
 class Shapes:
-    """The shapes of every kind, read from a folder (the packaged one by default); those of a profile when they are asked for."""
+    """The shapes of every kind, in a folder (the packaged one by default); those of a kind, or of a kind in a profile, are prepared
+    when the first document of it is judged."""
 
     def __init__(self, vocabulary: Vocabulary, folder: Path | None = None) -> None:
         self.vocabulary, self.folder = vocabulary, folder or packaged("shapes")
-        self.kinds = {file.stem: prepare(_read(file)) for file in sorted(self.folder.glob("*.ttl"))}
+        self.prepared: dict[str, Prepared] = {}
 
-    def prepared(self, kind: str) -> Prepared:
-        """The shapes of a kind, or of a kind in a profile ("cim/asset"); a folder that has none of a profile has the packaged ones."""
-        if kind not in self.kinds:
-            own = self.folder / f"{kind}.ttl"
-            self.kinds[kind] = prepare(_read(own if own.exists() else packaged("shapes") / f"{kind}.ttl"))
-        return self.kinds[kind]
+    def has(self, kind: str) -> bool:
+        return (self.folder / f"{kind}.ttl").exists()
+
+    def of(self, kind: str) -> Prepared:
+        """The shapes of a kind ("asset"), or of a kind in a profile ("cim/asset"), packaged ones where the folder has none.
+
+        ValueError or re.error where they cannot be prepared.
+        """
+        if kind not in self.prepared:
+            self.prepared[kind] = prepare(_read((self.folder if self.has(kind) else packaged("shapes")) / f"{kind}.ttl"))
+        return self.prepared[kind]
 
     def faults(self, triples: Iterable[ox.Triple], kind: str, place: Mapping[str, str] | Place) -> list[Fault]:
         """All results for the document of a kind, in the order of their pointers.
 
         `place` is the pointer of each node, where terms are keys, or says where a property of a node stands.
         """
-        prepared, document = self.prepared(kind), list(triples)
+        prepared, document = self.of(kind), list(triples)
         if not (suspects := prepared.compiled.suspects(document)):
             return []
         report, where = prepared.report(document, suspects), place if callable(place) else _by_terms(place)
@@ -122,9 +140,7 @@ def prepare(triples: Iterable[ox.Triple]) -> Prepared:
     compiled = compile_shapes(graph)
     if unnamed := [shape for shape in compiled.shapes if not isinstance(shape, rdflib.URIRef)]:
         raise ValueError(f"{len(unnamed)} targeted shapes have no IRI")
-    judge = ShapesGraph(graph)
-    _ = judge.shapes  # read here, and only here; without it, pyshacl would read the chosen shapes alone
-    return Prepared(graph, compiled, judge)
+    return Prepared(graph, compiled)
 
 
 def apart(graph: Any) -> Any:

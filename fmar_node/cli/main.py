@@ -37,8 +37,3 @@ importing.add_to(app)
 maintain.add_to(app)
 subject.add_to(app)
 demo.add_to(app)
-
-
-def run() -> None:
-    """The entry point."""
-    app()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from fmar_node.cli.console import escaped, fail, media_type_of, out, print_json, told
 from fmar_node.clock import SystemClock, today
 from fmar_node.errors import Fault, FmarError, Severity
-from fmar_node.jsonld import fault_of
-from fmar_node.judge import Paper, judge
-from fmar_node.kinds import KINDS
-from fmar_node.settings import Settings
-from fmar_node.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from fmar_node.checks.shape import Shapes
+    from fmar_node.vocabulary import Vocabulary
 
 COLOURS = {Severity.REJECT: "red", Severity.JUSTIFY: "yellow", Severity.WARN: "cyan", Severity.FILLED: "dim"}
 OFFLINE_ID = "00000000-0000-7000-8000-000000000000"
@@ -27,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 @told
 def validate(
     files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="Documents: JSON-LD, Turtle, N-Triples or RDF/XML, in our terms or in CIM."),
-    kind: str = typer.Option("assets", help=f"What they are: {', '.join(KINDS)}."),
+    kind: str = typer.Option("assets", help="The kind of record that they are, as it stands in URLs."),
     shapes: Path | None = typer.Option(None, help="A folder of shapes instead of the packaged ones."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
@@ -36,12 +35,14 @@ def validate(
     Rules over the register (uniqueness, owners, meter points of others) need the node.
     """
     from fmar_node.checks.shape import Shapes
+    from fmar_node.kinds import KINDS
+    from fmar_node.vocabulary import Vocabulary
 
     if kind not in KINDS:
         fail(f"there are no {kind}", f"kinds are {', '.join(KINDS)}")
     vocabulary = Vocabulary.load()
     bench = Shapes(vocabulary, shapes)
-    if KINDS[kind].name not in bench.kinds:
+    if not bench.has(KINDS[kind].name):
         fail(f"{shapes} has no {KINDS[kind].name}.ttl", "a folder of shapes has one file per kind of record")
     results = {str(file): _judged(file, kind, vocabulary, bench) for file in files}
     if as_json:
@@ -53,8 +54,12 @@ def validate(
         raise typer.Exit(1)
 
 
-def _judged(file: Path, kind: str, vocabulary: Vocabulary, bench: Any) -> list[Fault]:
+def _judged(file: Path, kind: str, vocabulary: Vocabulary, bench: Shapes) -> list[Fault]:
     """All faults of a document; those that its justifications answer are left out."""
+    from fmar_node.jsonld import fault_of
+    from fmar_node.judge import Paper, judge
+    from fmar_node.settings import Settings
+
     settings = Settings.read()
     media_type = media_type_of(file)
     paper = Paper(kind, "register", f"{settings.base_url}/{kind}/{OFFLINE_ID}", media_type, file.read_bytes(), today(SystemClock()))

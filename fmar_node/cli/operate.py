@@ -17,6 +17,7 @@ from fmar_node import logs
 from fmar_node.cli.console import escaped, fail, organisation_of, out, print_json, told
 from fmar_node.errors import FmarError
 from fmar_node.folder import PUT_BACK, Folder
+from fmar_node.launch import lasting
 
 if TYPE_CHECKING:
     from fmar_node.access.key import PublicKey
@@ -88,9 +89,10 @@ def serve(
 
 def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None = None, config: Path | None = None) -> None:
     """Serves a data folder with one web process."""
-    from fmar_node.access.key import SigningKeys
-    from fmar_node.node import Node
-    from fmar_node.web.server import Server, tls_of
+    with lasting():
+        from fmar_node.access.key import SigningKeys
+        from fmar_node.node import Node
+        from fmar_node.web.server import Server, tls_of
 
     folder = Folder(data)
     folder.check_made()

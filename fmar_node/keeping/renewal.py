@@ -1,14 +1,13 @@
 """The graph made from the journal alone: for `fmar rebuild`, after a restore, and in place of one that holds erased values.
 
 A store gives nothing back of what was deleted from it: Oxigraph keeps every text that it ever held. So a graph is
-scrubbed by making it anew beside the one in service. Run as a module (arguments: data folder, folder of the new store)
-it does that in a process of its own, since the work would slow a writer in the same one.
+scrubbed by making it anew beside the one in service. `main` (arguments: data folder, folder of the new store)
+does that in a process of its own, since the work would slow a writer in the same one.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from fmar_node.folder import Folder
@@ -36,8 +35,9 @@ def renew(folder: Folder, register: Register, store: Path) -> int:
     return projector.applied + 1
 
 
-if __name__ == "__main__":
+def main(data: str, store: str) -> None:
+    """The process of its own."""
     die_with_parent()
     os.nice(NICENESS)
-    data = Folder(Path(sys.argv[1]))
-    renew(data, Register(connect(data.journal / "journal.db"), Vocabulary.load().terms, data.lookup_key()), Path(sys.argv[2]))
+    folder = Folder(Path(data))
+    renew(folder, Register(connect(folder.journal / "journal.db"), Vocabulary.load().terms, folder.lookup_key()), Path(store))

@@ -51,7 +51,7 @@ class Scrub:
         """A graph made anew beside the old one."""
         store = self.folder.graph.with_name(f"renewed{TEMPORARY}")
         shutil.rmtree(store, ignore_errors=True)
-        command = [sys.executable, "-P", "-m", "fmar_node.keeping.renewal", str(self.folder.root), str(store)]
+        command = [sys.executable, "-P", "-m", "fmar_node.launch", "fmar_node.keeping.renewal", str(self.folder.root), str(store)]
         with subprocess.Popen(command, env=surroundings(PYTHONPATH=str(PACKAGE.parent)), stdin=subprocess.DEVNULL) as child:  # noqa: S603
             while child.poll() is None:
                 if self.is_ending():

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import date
+from typing import TYPE_CHECKING
 
 from stdnum import ean, lei
 from stdnum.eu import eic
@@ -18,8 +19,6 @@ from stdnum.exceptions import ValidationError as NumberError
 from stdnum.gb import vat
 
 from fmar_node.access.caller import Role
-from fmar_node.access.jose import UnacceptableError
-from fmar_node.access.key import PublicKey, public_key
 from fmar_node.access.reveal import Relation
 from fmar_node.errors import Fault, Severity
 from fmar_node.identity import new_record_id
@@ -28,6 +27,9 @@ from fmar_node.kinds.identity import COMPANIES, IDENTITY_ACTIONS, UNITED_KINGDOM
 from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Policy, Rule, Situation
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
+
+if TYPE_CHECKING:
+    from fmar_node.access.key import PublicKey
 
 ADMITTED = frozenset({"ACTIVE", "SUSPENDED"})
 DIRECTORY = "DIRECTORY"
@@ -161,6 +163,9 @@ def key_is_new(situation: Situation) -> Iterable[Fault]:
 
 def registered_key(text: str) -> tuple[PublicKey | None, str]:
     """The public key of a JWK's text, or why it is not accepted."""
+    from fmar_node.access.jose import UnacceptableError
+    from fmar_node.access.key import public_key  # joserfc with it: whoever sees no key starts without
+
     try:
         return public_key(json.loads(text)), ""
     except UnacceptableError as refusal:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 import socket
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, TypeVar, cast
@@ -103,7 +102,13 @@ class Sink:
         self.send({"end": True, "rows": self.rows})
 
 
-def main(sock: socket.socket) -> None:
+def main(descriptor: str) -> None:
+    """The process: works until the other side hangs up, however politely."""
+    with suppress(ConnectionError):
+        work(frames.inherited(descriptor))
+
+
+def work(sock: socket.socket) -> None:
     """Lock up, open the snapshot, answer until the other side hangs up."""
     if (setup := frames.receive(sock)) is None:
         return
@@ -194,8 +199,3 @@ def counted(triples: Iterable[ox.Triple], sink: Sink) -> Iterator[ox.Triple]:
         if has_names and not _LOCAL_NAME.search(triple.predicate.value):
             raise Refusal("not-acceptable", "a predicate of this graph has no name in RDF/XML; ask for another format")
         yield triple
-
-
-if __name__ == "__main__":
-    with suppress(ConnectionError):
-        main(frames.inherited(sys.argv[1]))

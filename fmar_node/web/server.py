@@ -18,6 +18,7 @@ import uvicorn
 
 from fmar_node.certificate import Tls, read_certificate
 from fmar_node.errors import FmarError
+from fmar_node.launch import lasting
 from fmar_node.node import Node
 from fmar_node.service import monotonic_state, notify
 from fmar_node.web.connection import connection_of
@@ -51,9 +52,10 @@ class Server(uvicorn.Server):
         self.node, self.tls = node, tls
 
     def _app(self) -> Any:
-        from fmar_node.web.app import create_app  # takes long: the node's other processes start meanwhile
+        with lasting():
+            from fmar_node.web.app import create_app  # takes long: the node's other processes start meanwhile
 
-        return create_app(self.node, self.tls)
+            return create_app(self.node, self.tls)
 
     async def _serve(self, sockets: list[Any] | None = None) -> None:
         self.node.begin()

@@ -13,11 +13,14 @@ import pytest
 from fmar_node.process import Child, End, end_of
 
 ECHO = """
-import os, sys
+import gc, os
 from fmar_node import frames
-sock = frames.inherited(sys.argv[1])
-while frame := frames.receive(sock):
-    frames.send(sock, {"argv": sys.argv[2:], "arena": os.environ.get("MALLOC_ARENA_MAX"), "fds": sorted(os.listdir("/proc/self/fd"))}, *frame[1])
+
+def main(descriptor, *arguments):
+    sock = frames.inherited(descriptor)
+    while frame := frames.receive(sock):
+        told = {"argv": arguments, "arena": os.environ.get("MALLOC_ARENA_MAX"), "fds": sorted(os.listdir("/proc/self/fd")), "collects": gc.isenabled(), "spared": gc.get_freeze_count()}
+        frames.send(sock, told, *frame[1])
 """
 
 
@@ -37,6 +40,19 @@ def test_child_answers_and_ends_when_we_hang_up(echo):
     (header, blobs), end = asyncio.run(converse())
 
     assert (header["argv"], header["arena"], blobs, end) == (["argument"], "1", [b"blob"], End.DONE)
+
+
+def test_what_a_child_has_imported_is_not_looked_at_for_garbage_and_what_comes_after_is(echo):
+    async def converse():
+        child = await Child.start(echo)
+        await child.send({})
+        frame = await child.receive()
+        await child.stop()
+        return frame
+
+    header, _ = asyncio.run(converse())
+
+    assert header["collects"] and header["spared"] > 1_000
 
 
 def test_child_inherits_one_descriptor_and_no_input(echo, tmp_path):
@@ -64,7 +80,7 @@ def test_end_by_signal_is_told_apart(echo, sent, end):
 
 
 def test_child_that_does_not_listen_is_killed(tmp_path, monkeypatch):
-    (tmp_path / "deaf_child.py").write_text("import time\ntime.sleep(60)\n")
+    (tmp_path / "deaf_child.py").write_text("import time\n\ndef main(descriptor):\n    time.sleep(60)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     async def run():

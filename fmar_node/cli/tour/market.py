@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
-from fmar_node.cli.importing import registering
 from fmar_node.cli.participate import ROLES, onboard
+from fmar_node.cli.registering import registering
 from fmar_node.cli.tour.visit import KEPT_ALIVE, example
 from fmar_node.client import Profile, connect
 from fmar_node.imports.ecr import read_rows
