@@ -192,6 +192,21 @@ def kill(pids: set[int]) -> set[int]:
     return pids
 
 
+def lull(live: Live) -> None:
+    """Stops the query worker that has worked for long: its query goes on until its deadline, and keeps nobody else from working."""
+    wait_until(lambda: any(worked(pid) > 0.25 for pid in children(live, WORKER)), "no query takes long")
+    os.kill(max(children(live, WORKER), key=worked), signal.SIGSTOP)
+
+
+def worked(pid: int) -> float:
+    """Seconds for which a process has worked; 0 where it has ended."""
+    try:
+        user, system = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    except OSError:
+        return 0.0
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def is_ready(live: Live) -> bool:
     return live.client().get("/readyz").status_code == 200
 

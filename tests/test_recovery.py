@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.killing import WRITER, children, kill
+from tests.killing import WRITER, children, kill, lull
 from tests.live import LD_JSON, Live
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="children are found through /proc")
@@ -65,7 +65,7 @@ def test_the_snapshot_under_a_query_outlives_the_writer(node: Live) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(node.client("fsp-b").get, "/sparql", params={"query": heavy, "timeout": "6"})
-        time.sleep(0.5)
+        lull(node)
         read = {each.name for each in snapshots.iterdir()}
         kill(children(node, WRITER))
         register(node, node.battery())

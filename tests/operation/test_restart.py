@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from fmar_node.client import Client, connect
+from tests.killing import lull
 from tests.live import LD_JSON, Live
 
 
@@ -30,7 +31,7 @@ def test_readiness_goes_first_and_requests_in_flight_are_finished(drained: Live)
     ask = drained.client("fsp-a")
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(ask.get, "/sparql", params={"query": heavy, "timeout": "2"})
-        time.sleep(0.3)
+        lull(drained)
 
         drained.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
