@@ -120,6 +120,10 @@ class Fault:
         return shown if self.value is None else {**shown, "value": self.value}
 
 
+class BrokenOff(Exception):
+    """An answer of which a part has gone out cannot be ended well: the connection breaks, so that whoever asked notices. It has been told why."""
+
+
 @dataclass(eq=False)
 class FmarError(Exception):
     """A coded refusal. `members` are further members of the problem document."""

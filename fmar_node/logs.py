@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fmar_node.clock import stamp
-from fmar_node.errors import Broken, FmarError, OutOfRoom, Unavailable
+from fmar_node.errors import Broken, BrokenOff, FmarError, OutOfRoom, Unavailable
 
 OWN = "fmar"
 SERVERS = ("uvicorn", "asyncio")
@@ -131,8 +131,14 @@ def set_up_child(process: str) -> None:
     set_up(process, stream=stream)
 
 
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a server tells something that has not been told: an answer that was broken off has been."""
+    return not (record.exc_info and isinstance(record.exc_info[1], BrokenOff))
+
+
 def set_level(level: str) -> None:
     """Lines of this level and above; what other libraries have to say in passing is left out."""
     logging.root.setLevel(level.upper())
+    logging.getLogger("uvicorn.error").addFilter(is_news)
     for noisy in QUIET:
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -41,6 +41,9 @@ PREFIXES = {
     "unit": "http://qudt.org/vocab/unit/",
     "cim": "https://cim.ucaiug.io/ns#",
     "dcterms": "http://purl.org/dc/terms/",
+    "dcat": "http://www.w3.org/ns/dcat#",
+    "void": "http://rdfs.org/ns/void#",
+    "sd": "http://www.w3.org/ns/sparql-service-description#",
 }
 
 

@@ -11,6 +11,7 @@ Rules kept here:
 from __future__ import annotations
 
 import json
+import logging
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -23,7 +24,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fmar_node.client import AsyncClient, CredentialError, Profile, client_options, is_loopback
-from fmar_node.errors import PROBLEMS
+from fmar_node.errors import PROBLEMS, BrokenOff
+from fmar_node.logs import is_news
 
 ADDRESS = "127.0.0.1"
 CONNECTION_HEADERS = frozenset(
@@ -77,7 +79,7 @@ class Agent:
     def _inward(self, request: Request, answer: httpx.Response) -> Response:
         """The node's answer, addressed to the tool."""
         here = _origin(f"http://{request.headers['host']}")
-        response = StreamingResponse(answer.aiter_raw(), answer.status_code)
+        response = StreamingResponse(_whole(answer), answer.status_code)
         response.raw_headers = [
             (name, self._node_origin.sub(lambda _: here, value) if name.lower() in (b"location", b"link") else value)
             for name, value in _passing(answer.headers.raw, frozenset())
@@ -92,6 +94,16 @@ class Agent:
             "detail": detail,
         }
         return Response(json.dumps(problem), status, media_type="application/problem+json")
+
+
+async def _whole(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """The node's answer as it comes. BrokenOff where the node breaks it off: to end it well would be a lie."""
+    try:
+        async for chunk in answer.aiter_raw():
+            yield chunk
+    except httpx.HTTPError as error:
+        logging.getLogger("uvicorn.error").warning("the node has broken an answer off: %s", str(error) or type(error).__name__)
+        raise BrokenOff from None
 
 
 def _origin(url: str) -> bytes:
@@ -174,5 +186,6 @@ def serve_agent(profile: Profile, port: int, on_ready: Callable[[str], None]) ->
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
+    logging.getLogger("uvicorn.error").addFilter(is_news)
     quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False, "date_header": False}
     return uvicorn.Config(app, lifespan="on", ws="none", timeout_graceful_shutdown=5, **quiet)

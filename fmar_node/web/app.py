@@ -221,5 +221,7 @@ def _offered(request: Request) -> dict[str, str]:
 
 
 async def _break(request: Request, error: Exception) -> Response:
+    if isinstance(error, errors.BrokenOff):
+        return Response()  # which nobody is sent any more
     log.error("a request failed", exc_info=error, extra=said(request=request.state.request_id))
     return await _refuse(request, errors.Broken("internal-error", "the node made a mistake; it has been logged"))

@@ -14,7 +14,7 @@ from fmar_node.cim.table import TABLES
 from fmar_node.jsonld import MEDIA_TYPES
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
-from fmar_node.representation import FORMATS, JSON, LD_JSON
+from fmar_node.representation import JSON, LD_JSON
 from fmar_node.web import export, queries, security, words
 from fmar_node.web.batch import NDJSON
 from fmar_node.web.credentials import FORM, KEY_SET, STATUS_LIST
@@ -100,7 +100,7 @@ def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
     changed, trial = {200: record, 204: ()}, f"{name}Trial"
     read = {200: ("ETag", "Link"), 304: ("ETag",)}
     wrote = {204: ("ETag", INDEX), 201: ("ETag", "Location", INDEX)}
-    yield Operation(room, "get", {200: FORMATS}, parameters=(*kind.filters, *LISTING, *asked), told=listed)
+    yield Operation(room, "get", {200: record}, parameters=(*kind.filters, *LISTING, *asked), told=listed)
     yield Operation(room, "post", {201: record, 200: [JSON]}, WRITE, writing, takes, document, told, trial, headers=wrote)
     yield Operation(one, "get", {200: record, 304: ()}, READ, (*READING, *asked), told=told, headers=read)
     if "update" in kind.actions:

@@ -22,7 +22,9 @@ DCAT = "http://www.w3.org/ns/dcat#"
 DCTERMS = "http://purl.org/dc/terms/"
 VOID = "http://rdfs.org/ns/void#"
 ACCESS = "http://publications.europa.eu/resource/authority/access-right/"
-VOCABULARY_LICENCE = "https://www.apache.org/licenses/LICENSE-2.0"
+APACHE, CC_BY = "https://www.apache.org/licenses/LICENSE-2.0", "https://creativecommons.org/licenses/by/4.0/"
+LICENCES = {"ontology": (APACHE, CC_BY), "codes": (APACHE, CC_BY), "shapes": (APACHE,)}
+"""Names, definitions and codes that Elexon has published are under CC BY, the rest under the licence of the software."""
 Fact = tuple[ox.NamedNode, str, ox.NamedNode | ox.Literal]
 RESULTS = ("SPARQL_Results_JSON", "SPARQL_Results_XML", "SPARQL_Results_CSV", "SPARQL_Results_TSV")
 GRAPHS = ("Turtle", "N-Triples", "JSON-LD", "RDF_XML")
@@ -112,7 +114,7 @@ def statistics(settings: Settings, caller: Caller, counts: Iterable[Mapping[str,
 def _dataset(graph: ox.NamedNode, settings: Settings) -> list[Fact]:
     name = graph.value.removeprefix(f"{settings.base_url}/")
     is_own = name not in SHARED_GRAPHS
-    licence = settings.open_licence if name == "views/public" else VOCABULARY_LICENCE
+    licences = (settings.open_licence,) if name == "views/public" else LICENCES.get(name, ())
     tiers = tuple(Tier) if is_own else (Tier.OPEN,)
     facts: list[Fact] = [
         (graph, RDF_TYPE, _iri(DCAT + "Dataset")),
@@ -124,7 +126,7 @@ def _dataset(graph: ox.NamedNode, settings: Settings) -> list[Fact]:
         told = "By signed credential: what your roles, your own records and grants to you open. Not for passing on."
         facts.append((graph, DCTERMS + "rights", ox.Literal(told, language="en")))
     else:
-        facts.append((graph, DCTERMS + "license", _iri(licence)))
+        facts += [(graph, DCTERMS + "license", _iri(licence)) for licence in licences]
     if is_own or name == "views/public":
         facts += [(graph, DCTERMS + "conformsTo", _iri(SHAPES + kind)) for kind in ("asset", "organisation")]
     return facts

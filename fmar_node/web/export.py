@@ -19,7 +19,7 @@ from fmar_node.access.caller import Caller
 from fmar_node.kinds import KINDS
 from fmar_node.representation import FLAT, LD_JSON, Profile, serialise_triples
 from fmar_node.vocabulary import Document, TermKind, Vocabulary
-from fmar_node.web.exchange import PRIVATE
+from fmar_node.web.exchange import PRIVATE, SHORT
 from fmar_node.web.negotiation import best
 from fmar_node.web.noted import noted_of
 from fmar_node.web.profile import profile_of
@@ -37,7 +37,7 @@ async def assets(request: Request) -> Response:
     short = request.query_params.get("format", "")
     profile = profile_of(request.query_params, KINDS["assets"].class_name)
     offered = tuple(name for name in FORMATS if _is_offered(name, profile))
-    named = next((name for name in offered if FORMATS[name][0] == short), None)
+    named = next((name for name in offered if short in (FORMATS[name][0], SHORT.get(name))), None)
     media_type = named or best(short or exchange.header("accept") or "", offered)
     short, write = FORMATS[media_type]
     documents = _noted(request, exchange.node.reader.export(KINDS["assets"], caller), caller)

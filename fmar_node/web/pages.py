@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,11 +13,12 @@ from fmar_node.errors import PROBLEMS
 from fmar_node.kinds import KINDS, Kind
 from fmar_node.node import Node
 from fmar_node.read import Shown
-from fmar_node.vocabulary import Scheme, Term, TermKind
+from fmar_node.vocabulary import Document, Scheme, Term, TermKind
 
 TEMPLATES = Environment(
     loader=PackageLoader("fmar_node.web"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
 )
+NAMED_BY = ("assetName", "organisationLegalName", "queryTitle", "userName")
 UNITS = {"KiloW": "kW", "KiloW-HR": "kWh", "KiloV": "kV", "M": "m"}
 
 
@@ -32,7 +34,23 @@ def start_page(node: Node) -> str:
 
 def record_page(node: Node, kind: Kind, shown: Shown) -> str:
     rows = [_row(node, name, value) for name, value in shown.document.items() if name not in ("id", "type")]
-    return page_of("record.html", node, kind=kind, document=shown.document, rows=rows)
+    return page_of("record.html", node, kind=kind, document=shown.document, rows=rows, called=name_of(shown.document))
+
+
+def list_page(node: Node, kind: Kind, items: Sequence[Document], following: str, query: str) -> str:
+    """A page of a list: of each record its name, and the fields that lists are narrowed by."""
+    shown = [{"link": _link(node, item["id"]), "name": name_of(item), "fields": _fields(node, kind, item)} for item in items]
+    return page_of("list.html", node, kind=kind, items=shown, next=_link(node, following), query=f"{query}&" if query else "")
+
+
+def name_of(document: Document) -> str:
+    """What a record is called, where it has a name; the end of its address otherwise."""
+    return next((str(document[term]) for term in NAMED_BY if term in document), document["id"].rpartition("/")[2])
+
+
+def _fields(node: Node, kind: Kind, item: Document) -> list[dict[str, str]]:
+    rows = [_row(node, name, item[name]) for name in kind.filters if name in item]
+    return [{"label": row["term"].label, "text": ", ".join(value["text"].rpartition("/")[2] for value in row["values"])} for row in rows]
 
 
 def _row(node: Node, name: str, value: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from fmar_node.web.exchange import PRIVATE, RECORD_FORMATS, Exchange, etag, json
 from fmar_node.web.limits import address_of
 from fmar_node.web.negotiation import MERGE_PATCH, NUMBER, content_type, entity_tags, is_known, prefers_minimal
 from fmar_node.web.noted import noted_of
-from fmar_node.web.pages import record_page
+from fmar_node.web.pages import list_page, record_page
 from fmar_node.web.profile import PARAMETERS, links, meant, profile_of, taken
 from fmar_node.web.throttle import Throttle
 
@@ -139,12 +139,15 @@ class Records:
         page = exchange.node.reader.page(self.kind, caller, limit, asked.get("cursor", ""), asked.get("managed") == "me", equal)
         noted_of(request).saw(page.items, caller)
         profile = profile_of(asked, self.kind.class_name)
-        media_type, headers, following = exchange.wanted(profile.formats), dict(PRIVATE), {}
+        media_type, headers, following = self._asked(exchange)[1], dict(PRIVATE), {}
         if page.cursor:
             kept = {name: value for name, value in asked.items() if name != "cursor"}
             following["next"] = f"{exchange.node.settings.base_url}/{self.kind.plural}?{urlencode({**kept, 'cursor': page.cursor})}"
             headers["Link"] = f'<{following["next"]}>; rel="next"'
         vocabulary = exchange.node.vocabulary
+        if media_type == "text/html":
+            query = urlencode({name: value for name, value in asked.items() if name not in ("cursor", "format")})
+            return Response(list_page(exchange.node, self.kind, page.items, following.get("next", ""), query), 200, headers, media_type)
         if media_type not in (LD_JSON, JSON):
             found = (each for item in page.items for each in profile.triples(item, vocabulary))
             return Response(serialise_triples(found, media_type, profile.prefixes), 200, headers, media_type)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Iterable
 from urllib.parse import parse_qsl
 
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from fmar_node.access.caller import Caller
-from fmar_node.errors import Malformed
+from fmar_node.errors import BrokenOff, FmarError, Malformed, NotAcceptable
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS, Question
 from fmar_node.representation import RDF_FORMATS, serialise_triples
 from fmar_node.store.pool import Answer
@@ -22,11 +23,21 @@ from fmar_node.web.noted import Noted, noted_of
 from fmar_node.web.records import exchange_of
 from fmar_node.web.workbench import page
 
+log = logging.getLogger("fmar.web")
 FORM, DIRECT, UPDATE = "application/x-www-form-urlencoded", "application/sparql-query", "application/sparql-update"
 DESCRIPTION_FORMATS = (*RDF_FORMATS, "application/ld+json", "text/html")
-SHORT_FORMATS = {short: name for name, short in {**RESULT_FORMATS, **GRAPH_FORMATS}.items()}
-PLAINLY = {name: f"application/{syntax}" for name in SHORT_FORMATS.values() for syntax in ("json", "xml") if name.endswith(f"+{syntax}")}
+OFFERED = (*RESULT_FORMATS, *GRAPH_FORMATS)
+PLAINLY = {name: f"application/{syntax}" for name in OFFERED for syntax in ("json", "xml") if name.endswith(f"+{syntax}")}
 """Plain JSON and XML are taken for what SPARQL makes of them."""
+FORMATS = {
+    **{name: (name,) for name in OFFERED},
+    **{short: (name,) for name, short in {**RESULT_FORMATS, **GRAPH_FORMATS}.items()},
+    "json": ("application/sparql-results+json", "application/ld+json"),
+    "xml": ("application/sparql-results+xml", "application/rdf+xml"),
+    "json-ld": ("application/ld+json",),
+    "rdf+xml": ("application/rdf+xml",),
+}
+"""What `format=` may say: short names, media types, and how SPARQLWrapper spells two of them."""
 OWN = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization, DPoP"}
 """Headers of what each caller is told differently."""
 Pairs = list[tuple[str, str]]
@@ -64,6 +75,9 @@ async def _body(answer: Answer, noted: Noted) -> AsyncIterator[bytes]:
         async for chunk in answer.chunks:
             yield chunk
         noted.rows = answer.rows
+    except FmarError as error:
+        log.warning("an answer was broken off: %s", error.code)
+        raise BrokenOff(error.code) from None
     finally:
         await answer.close()
 
@@ -74,9 +88,10 @@ async def _parameters(exchange: Exchange) -> Pairs:
     pairs = _pairs(request.url.query)
     if request.method in ("GET", "HEAD"):
         return pairs
-    media_type = content_type(exchange.header("content-type"), (FORM, DIRECT, UPDATE))
-    if media_type == UPDATE:
+    given = exchange.header("content-type") or ""
+    if given.partition(";")[0].strip().lower() == UPDATE:
         raise Malformed("query-refused", "this endpoint answers queries; records are changed with POST, PUT and PATCH")
+    media_type = content_type(given, (DIRECT, FORM))
     body = await exchange.body(3 * settings.query_bytes)
     try:
         text = body.decode("utf-8")
@@ -113,11 +128,13 @@ def _question(exchange: Exchange, pairs: Pairs, address: str) -> Question:
 
 
 def accept_of(exchange: Exchange, formats: Iterable[str]) -> tuple[str, ...]:
-    """The media types that are wanted: that of `format=` by its short name or its own, otherwise by the Accept header."""
+    """The media types that are wanted: those of `format=`, otherwise by the Accept header. NotAcceptable where there is no such format."""
     short = next(iter(formats), "")
-    if name := SHORT_FORMATS.get(short, short if short in SHORT_FORMATS.values() else ""):
-        return (name,)
-    return tuple(preferred(exchange.header("accept") or "", tuple(SHORT_FORMATS.values()), PLAINLY))
+    if not short:
+        return tuple(preferred(exchange.header("accept") or "", OFFERED, PLAINLY))
+    if short not in FORMATS:
+        raise NotAcceptable("not-acceptable", f"format is one of {', '.join(name for name in FORMATS if '/' not in name)}, or a media type of these")
+    return FORMATS[short]
 
 
 def seconds_of(texts: list[str]) -> float | None:

@@ -117,3 +117,5 @@ def test_an_answer_that_breaks_off_is_noticed_over_http(live: Live, encoding: st
             read += len(reader.decompress(chunk) if encoding == "gzip" else chunk)
 
     assert read > 1_000_000 and not reader.eof
+    log = live.log.read_text()
+    assert "an answer was broken off: query-too-many-rows" in log and "RuntimeError" not in log and "Exception in ASGI" not in log

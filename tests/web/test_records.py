@@ -6,9 +6,11 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pyoxigraph as ox
@@ -117,6 +119,22 @@ def test_format_in_the_url_wins_over_accept(live: Live, short: str) -> None:
     response = live.client("fsp-a").get(iri, params={"format": short}, headers={"Accept": "image/png"})
 
     assert (response.status_code, response.headers["Content-Type"].split(";")[0]) == (200, SHORT[short])
+
+
+def test_a_list_is_a_page_for_people(live: Live) -> None:
+    made = live.register(assetName="A -_/() name")
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+    first = live.client("fsp-a").get("/assets?managed=me&limit=1&assetCategory=BESS", headers=browser)
+    following = re.findall(r'rel="next" href="([^"]+)"', first.text)
+    found, page = first.text, following
+    while page:
+        answer = live.client("fsp-a").get(page[0].replace("&amp;", "&"), headers=browser)
+        found, page = found + answer.text, re.findall(r'rel="next" href="([^"]+)"', answer.text)
+
+    assert first.headers["Content-Type"].startswith("text/html") and f'href="{urlsplit(made.headers["Location"]).path}"' in found
+    assert "A -_/() name" in found and "Nothing that you may see" in live.client().get("/delegations", headers=browser).text
+    assert live.client("fsp-a").get("/assets", headers={"Accept": "*/*"}).headers["Content-Type"].startswith("application/ld+json")
 
 
 @pytest.mark.parametrize(("accept", "given"), [

@@ -131,6 +131,23 @@ def test_accept_is_weighed(live: Live, accept: str, given: str) -> None:
     assert response.headers["Content-Type"].split(";")[0] == given
 
 
+@pytest.mark.parametrize(("query", "short", "given"), [
+    (COUNT, "csv", "text/csv"), (COUNT, "json", "application/sparql-results+json"), (COUNT, "text/tab-separated-values", "text/tab-separated-values"),
+    ("CONSTRUCT WHERE { ?s ?p ?o }", "json", "application/ld+json"), ("CONSTRUCT WHERE { ?s ?p ?o }", "xml", "application/rdf+xml"),
+    ("CONSTRUCT WHERE { ?s ?p ?o }", "rdf+xml", "application/rdf+xml"), (COUNT, "", "application/sparql-results+json"),
+])  # fmt: skip
+def test_format_says_what_the_form_of_the_query_has_of_that_name(live: Live, query: str, short: str, given: str) -> None:
+    assert get(live, query=query, format=short).headers["Content-Type"].split(";")[0] == given
+
+
+@pytest.mark.parametrize("short", ["html", "nquads", "application/pdf", "nope"])
+def test_a_format_that_there_is_not_is_406_and_not_another_one(live: Live, short: str) -> None:
+    response = get(live, query=COUNT, format=short)
+
+    assert (response.status_code, response.json()["code"]) == (406, "not-acceptable")
+    assert "csv" in response.json()["detail"]
+
+
 @pytest.mark.parametrize(("query", "accept"), [(COUNT, "text/turtle"), (COUNT, "image/png"), ("CONSTRUCT WHERE { ?s ?p ?o }", "text/csv")])
 def test_a_format_that_the_form_has_not_is_406_and_says_which_it_has(live: Live, query: str, accept: str) -> None:
     response = get(live, query=query, headers={"Accept": accept})
@@ -140,7 +157,7 @@ def test_a_format_that_the_form_has_not_is_406_and_says_which_it_has(live: Live,
 
 
 def test_parameters_that_other_servers_know_are_ignored(live: Live) -> None:
-    response = get(live, query="ASK {}", output="json", results="json", infer="true", format="application/x-nonsense")
+    response = get(live, query="ASK {}", output="json", results="json", infer="true")
 
     assert (response.status_code, response.json()["boolean"]) == (200, True)
 

@@ -37,7 +37,9 @@ from fmar_node.imports.report import Report, Verdict
 HOST = "127.0.0.1"
 NODE_NAME = "FMAR demo node"
 SETTINGS = f"""
-# This node was made by `fmar demo`. Its tokens live for a short time, so that the tour can show one that has expired.
+# This node was made by `fmar demo`. Its tokens live for a short time, so that the tour can show one that has expired. What
+# everybody sees of it are rows of UK Power Networks.
+open_licence = "https://creativecommons.org/licenses/by/4.0/"
 node_name = "{NODE_NAME}"
 token_seconds = 10
 """
