@@ -193,18 +193,20 @@ def kill(pids: set[int]) -> set[int]:
 
 
 def lull(live: Live) -> None:
-    """Stops the query worker that has worked for long: its query goes on until its deadline, and keeps nobody else from working."""
-    wait_until(lambda: any(worked(pid) > 0.25 for pid in children(live, WORKER)), "no query takes long")
-    os.kill(max(children(live, WORKER), key=worked), signal.SIGSTOP)
+    """Stops the query worker whose query takes long: it goes on until its deadline, and keeps nobody else from working."""
+    wait_until(lambda: bool(giving_way(live)), "no query takes long")
+    for pid in giving_way(live):
+        os.kill(pid, signal.SIGSTOP)
 
 
-def worked(pid: int) -> float:
-    """Seconds for which a process has worked; 0 where it has ended."""
-    try:
-        user, system = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
-    except OSError:
-        return 0.0
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+def giving_way(live: Live) -> set[int]:
+    """The query workers that have a lower priority than their node."""
+    found = set()
+    for pid in children(live, WORKER):
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            if os.getpriority(os.PRIO_PROCESS, pid) > os.getpriority(os.PRIO_PROCESS, live.process.pid):
+                found.add(pid)
+    return found
 
 
 def is_ready(live: Live) -> bool:

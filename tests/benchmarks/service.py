@@ -80,7 +80,7 @@ class Served:
                 except (OSError, ValueError, IndexError):
                     continue
                 if self.process.pid in (parent, int(entry.name)):
-                    name = next((word.removeprefix("fmar_node.") for word in words if word.startswith("fmar_node.")), "other")
+                    name = next((word.removeprefix("fmar_node.") for word in reversed(words) if word.startswith("fmar_node.")), "other")
                     found[name] = max(found.get(name, 0), pages * os.sysconf("SC_PAGE_SIZE"))
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -103,10 +104,17 @@ def test_exit_codes_are_done_or_failed():
     assert [end_of(code) for code in (0, 1, 137)] == [End.DONE, End.FAILED, End.FAILED]
 
 
-def test_worker_starts_without_the_web(tmp_path):
-    import subprocess
-
-    script = "import sys, fmar_node.store.worker; print(sorted({'asyncio', 'pydantic', 'pyoxigraph', 'ssl'} & set(sys.modules)))"
+@pytest.mark.parametrize(
+    ("module", "others"),
+    [
+        ("fmar_node.store.worker", {"asyncio", "pydantic", "pyoxigraph", "ssl"}),
+        ("fmar_node.judge", {"fastapi", "httpx", "joserfc", "pyshacl", "rdflib"}),
+        ("fmar_node.writer", {"fastapi", "httpx", "joserfc", "rdflib"}),
+        ("fmar_node.cli.main", {"fastapi", "fmar_node.kinds", "pydantic", "rdflib", "stdnum"}),
+    ],
+)
+def test_a_process_starts_without_what_others_need(module, others):
+    script = f"import sys, {module}; print(sorted({others} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
 
     assert out.stdout.strip() == "[]"

@@ -47,7 +47,7 @@ def at_once(live: Live, threads: int, count: int, path: str = "/codes", **header
 
 def spent(live: Live, name: str) -> httpx.Response:
     """The first refusal of a participant that sends as fast as it can."""
-    for _ in range(80):
+    for _ in range(400):
         response = live.client(name).get("/organisations?limit=1")
         if response.status_code == 429:
             return response
