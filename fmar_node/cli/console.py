@@ -26,6 +26,9 @@ out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() el
 err = Console(stderr=True, highlight=False, emoji=False, width=None if sys.stderr.isatty() else WIDE)
 
 
+DATA_FOLDERS = (Path(".fmar-demo"), Path("fmar-data"))
+"""Where names of participants are looked up without `--data`: in the first of these that there is."""
+DATA_HELP = "The node's data folder, for participants by name (default: .fmar-demo where there is one, otherwise fmar-data)."
 PATIENCE = 3.0
 """Seconds for which a command waits for a node that does not answer, as while it starts again."""
 NO_HINT = frozenset({"malformed-request", "internal-error", "storage-full", "unavailable"})
@@ -129,13 +132,20 @@ def show_problem(problem: dict[str, Any]) -> None:
         err.print(f"[dim]hint:[/] {escaped(PROBLEMS[code].remedy)}", soft_wrap=True)
 
 
+def data_folder(given: Path | None = None) -> Path:
+    """The data folder that names are looked up in: the one that is given, otherwise the demo's where it is here, otherwise fmar-data."""
+    return given or next((folder for folder in DATA_FOLDERS if folder.exists()), DATA_FOLDERS[-1])
+
+
 def profile_folder(name: str, data: Path | None = None) -> Path:
-    """A profile's folder, or the one of that name in a node's data folder (the demo's where none is given)."""
-    return _found(name, data) or fail(f"no profile {name!r}", "give a profile's folder, or --data DIR and a participant's name")
+    """A profile's folder, or the one of that name beside a node's data folder."""
+    hint = "give a profile's folder, or --data DIR and a participant's name"
+    return found_profile(name, data) or fail(f"no profile {name!r}, neither a folder nor a participant beside {data_folder(data)}", hint)
 
 
-def _found(name: str, data: Path | None) -> Path | None:
-    places = (Path(name), (data or Path(".fmar-demo")) / "participants" / name)
+def found_profile(name: str, data: Path | None = None) -> Path | None:
+    """The folder of a profile, where there is one: that folder, or the one of that name beside a node's data folder."""
+    places = (Path(name), data_folder(data) / "participants" / name)
     return next((folder for folder in places if (folder / "profile.json").exists()), None)
 
 
@@ -157,7 +167,7 @@ def organisation_of(name: str, data: Path | None = None) -> str:
     """The IRI of an organisation: as it was given, or that of the participant of this name beside a data folder."""
     if name.startswith(("http:", "https:")):
         return name
-    folder = _found(name, data) or fail(f"there is no organisation {name!r}", "give its IRI, or --data DIR and a participant's name")
+    folder = found_profile(name, data) or fail(f"there is no organisation {name!r} beside {data_folder(data)}", "give its IRI, or --data DIR and a participant's name")
     said = json.loads((folder / "profile.json").read_text("utf-8"))
     return str(said.get("organisation", "")) or fail(f"{folder / 'profile.json'} has no organisation", "it is damaged; give the organisation's IRI")
 

@@ -285,6 +285,27 @@ def test_an_operator_revokes_all_keys_of_another_application(live: Live) -> None
     failed(here("lookup", "1012345678901", *as_(live, "leaver")), "no token from")
 
 
+def test_an_application_is_found_as_other_names_are_and_never_taken_for_ones_own(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    succeeded(here("participant", "add", "second", "--role", "fsp", "--data", live.folder))
+    (tmp_path / ".fmar-demo").symlink_to(live.folder)
+    monkeypatch.chdir(tmp_path)
+
+    assert succeeded(here("key", "revoke", "second", "--as", "operator")) == "revoked all keys of second\n"
+    failed(here("key", "revoke", "second", "--organisation", "second", "--as", "operator"), Profile.load(live.folder / "participants" / "second").organisation, "has no active key at all of second")
+    failed(here("key", "revoke", "nobody", "--as", "operator"), "there is no participant 'nobody' beside .fmar-demo", "--organisation")
+
+
+@pytest.mark.parametrize(("there", "used"), [((".fmar-demo", "fmar-data"), ".fmar-demo"), (("fmar-data",), "fmar-data"), ((), "fmar-data")])
+def test_names_are_looked_up_beside_one_folder_by_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...], used: str) -> None:
+    for name in there:
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    for command in (["export", "--as", "nobody"], ["key", "revoke", "nobody", "--as", "nobody"], ["participant", "rekey", "nobody"]):
+        failed(here(*command), f"beside {used}")
+    assert used in here("security-log").stderr
+
+
 def test_a_participant_without_a_key_is_given_one_and_the_journal_says_by_whom(live: Live) -> None:
     """Of all that it had only the new one works."""
     succeeded(here("participant", "add", "robbed", "--role", "fsp", "--data", live.folder))
