@@ -460,9 +460,10 @@ def agent(
     """A loopback proxy that adds your credential, so that any plain HTTP or SPARQL tool can use the node."""
     from fmar_node.cli.agent import serve_agent
 
-    profile = profile_of(as_, data)
+    folder, profile = profile_folder(as_, data), profile_of(as_, data)
     profile = profile.acting_for(organisation_of(for_, data)) if for_ else profile
+    said = f"{profile.client_id} at {profile.node} through"
     try:
-        serve_agent(profile, port, lambda address: out.print(f"{profile.client_id} at {profile.node} through {address}  (Ctrl-C ends)"))
+        serve_agent(profile, port, lambda address: out.print(f"{said} {address}  (Ctrl-C ends)"), lambda: Profile.load(folder))
     except OSError as error:
         fail(f"the agent cannot listen on port {port}: {error.strerror or error}", "--port takes another one; 0 is any free one")
