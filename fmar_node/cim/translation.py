@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from fmar_node.cim import table as t
-from fmar_node.cim.draft import Draft, code_in
+from fmar_node.cim.draft import ILL_FORMED, Draft, code_in
 from fmar_node.cim.evidence import Evidence, evidence, typed
 from fmar_node.cim.match import Match
 from fmar_node.cim.naming import Naming
@@ -24,7 +24,6 @@ from fmar_node.limits import check_size
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import FMAR, Document, Vocabulary
 
-ILL_FORMED = "literal-ill-formed"
 FORMS = {"string": "one text", "decimal": "one decimal number", "dateTime": "midnight UTC of a day, nor a day"}
 
 
