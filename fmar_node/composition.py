@@ -17,7 +17,7 @@ from typing import Any
 import pyoxigraph as ox
 
 from fmar_node.clock import parse_stamp
-from fmar_node.errors import Fault, Invalid, Severity
+from fmar_node.errors import Fault, Invalid, Severity, with_article
 from fmar_node.vocabulary import CODES, FMAR, RDF_TYPE, XSD, Document, Term, TermKind, Tier, Vocabulary
 
 CODE_TEXT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -144,7 +144,7 @@ class Composer:
 
     def _check_type(self, objects: list[Any], class_name: str, pointer: str) -> None:
         if any(getattr(each, "value", "") != FMAR + class_name for each in objects):
-            message = f"this is read as a {class_name} and nothing else"
+            message = f"this is read as {with_article(class_name)} and nothing else"
             self.reading.report(Fault("type-mismatch", Severity.REJECT, message, f"{pointer}/type", "type"))
 
     def _arranged(self, term: Term, values: list[Any], pointer: str) -> Any:

@@ -210,6 +210,12 @@ def by_name(name: str) -> type[FmarError]:
     return {kind.__name__: kind for kind in FmarError.__subclasses__()}[name]
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """So many of something, in words that agree: `1 entry`, `2 entries`."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+def counted(number: float, one: str, many: str = "") -> str:
+    """So many of something, in words that agree: `1 entry`, `2 entries`, `0.5 seconds`."""
+    shown = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{shown} {one if number == 1 else many or one + 's'}"
+
+
+def with_article(word: str) -> str:
+    """One of something, by how its name begins: `a User`, `an Asset`."""
+    return f"{'an' if word[:1] in 'AEIO' else 'a'} {word}"

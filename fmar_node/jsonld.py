@@ -20,7 +20,7 @@ from typing import Any
 import pyoxigraph as ox
 
 from fmar_node.composition import CODE_TEXT, MOST_DIGITS, Composer, Reading, escaped, unknown_term, wanted
-from fmar_node.errors import Fault, FmarError, Invalid, Malformed, Severity, TooLarge
+from fmar_node.errors import Fault, FmarError, Invalid, Malformed, Severity, TooLarge, with_article
 from fmar_node.limits import STRINGS, check_json_nesting, check_size, check_xml
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import CODES, CONTEXT, FMAR, RDF_TYPE, XSD, Term, TermKind, Vocabulary
@@ -219,7 +219,7 @@ class _Keys:
         elif key in ("type", "@type"):
             names = value if isinstance(value, list) else [value]
             if any(name not in (class_name, FMAR + class_name, f"fmar:{class_name}") for name in names):
-                self._report("type-mismatch", here, "type", f"this is read as a {class_name}, not as {str(value)[:60]}")
+                self._report("type-mismatch", here, "type", f"this is read as {with_article(class_name)}, not as {str(value)[:60]}")
         elif subject != self.iri:
             self._report("unknown-term", here, key, "a part has no @context of its own")
 

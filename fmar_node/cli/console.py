@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,6 +31,8 @@ err = Console(stderr=True, highlight=False, emoji=False, width=None if sys.stder
 DATA_FOLDERS = (Path(".fmar-demo"), Path("fmar-data"))
 """Where names of participants are looked up without `--data`: in the first of these that there is."""
 DATA_HELP = "The node's data folder, for participants by name (default: .fmar-demo where there is one, otherwise fmar-data)."
+ENOUGH = 141
+"""The status of a command whose output was not read to its end: that of one that SIGPIPE ends."""
 PATIENCE = 3.0
 """Seconds for which a command waits for a node that does not answer, as while it starts again."""
 NO_HINT = frozenset({"malformed-request", "internal-error", "storage-full", "unavailable"})
@@ -80,7 +84,8 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
-            command(*arguments, **options)
+            with _read_or_not():
+                command(*arguments, **options)
         except FmarError as error:
             for fault in error.faults:
                 err.print(f"  {fault.code}  {escaped(fault.pointer or '/')}  {escaped(fault.message)}")
@@ -102,6 +107,17 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
             fail(f"{type(error).__name__}: {error}", "this was not foreseen; please report it with what you did")
 
     return guarded
+
+
+@contextmanager
+def _read_or_not() -> Iterator[None]:
+    """Ends the command without a word where whoever reads its output has read enough, as head does."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(ENOUGH) from None
 
 
 def _unanswered(error: httpx.HTTPError) -> tuple[str, str]:
@@ -129,7 +145,15 @@ def show_problem(problem: dict[str, Any]) -> None:
             table.add_row(*(escaped(str(error.get(column, ""))) for column in ("severity", "code", "pointer", "message")))
         err.print(table)
     if (code := problem.get("code")) in PROBLEMS and code not in NO_HINT:
-        err.print(f"[dim]hint:[/] {escaped(PROBLEMS[code].remedy)}", soft_wrap=True)
+        remedy = _mending(errors) if code == "validation-failed" and errors else PROBLEMS[code].remedy
+        err.print(f"[dim]hint:[/] {escaped(remedy)}", soft_wrap=True)
+
+
+def _mending(errors: list[dict[str, Any]]) -> str:
+    """What to do about the faults of a document, by their severities."""
+    severities = {error.get("severity") for error in errors}
+    what = {"R": "mend each of severity R", "J": "give a justification for each of severity J, by its code"}
+    return "; ".join(said for severity, said in what.items() if severity in severities)
 
 
 def data_folder(given: Path | None = None) -> Path:

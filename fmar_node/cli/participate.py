@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -344,7 +345,7 @@ def get(
     data: Path | None = DATA,
     for_: str = FOR,
     accept: str = typer.Option("application/ld+json", help="The media type to ask for."),
-    profile: str = typer.Option("", help="The profile to ask for: fmar or cim."),
+    profile: str = typer.Option("", help="The profile to ask for: fmar, cim or labelled."),
     at: str = typer.Option("", help="As it stood at this time."),
     version: int | None = typer.Option(None, help="This version."),
 ) -> None:
@@ -396,6 +397,8 @@ def _value(given: str) -> tuple[str, str]:
 def _sparql(text: str) -> str:
     if text == "-":
         return sys.stdin.read()
+    if not _is_file(text) and not re.search(r"[\s{]", text):
+        fail(f"there is no file {text}", "a query is a text of SPARQL, a file that holds one, or - for standard input")
     return Path(text).read_text("utf-8") if _is_file(text) else text
 
 
@@ -438,14 +441,16 @@ def export(
     data: Path | None = DATA,
     for_: str = FOR,
     format_: str = typer.Option("ndjson", "--format", help="ndjson, csv, nq or ttl."),
+    profile: str = typer.Option("", help="The profile to ask for: fmar, cim or labelled."),
     output: Path | None = typer.Option(None, "--output", "-o", help="A file (default: standard output)."),
 ) -> None:
     """Everything that you manage, streamed."""
-    with client_of(as_, data, for_) as client, client.stream("GET", "/assets/export", params={"format": format_}) as response:
+    params = {"format": format_, **({"profile": profile} if profile else {})}
+    with client_of(as_, data, for_) as client, client.stream("GET", "/assets/export", params=params) as response:
         if not response.is_success:
             response.read()
             answered(response)
-        with output.open("wb") if output else sys.stdout.buffer as sink:
+        with output.open("wb") if output else nullcontext(sys.stdout.buffer) as sink:
             for chunk in response.iter_bytes():
                 sink.write(chunk)
 

@@ -646,7 +646,7 @@ def test_the_example_is_published_and_asked(live: Live, question: str) -> None:
     (["query"], "what is asked?"), (["query", "ASK {}", "--saved", "portfolio"], "what is asked?"), (["query", "ASK {}", "--param", "a=b"], "what is asked?"),
     (["query", "--saved", "portfolio", "--param", "category"], "gives no value"), (["query", "--saved", "../sparql"], "404 not-found"),
     (["query", "--saved", "portfolio", "--param", "category=X", "--param", "catgory=BESS"], "did you mean category?"),
-    (["queries", "withdraw", "portfolio"], "no published query 'portfolio'"),
+    (["queries", "withdraw", "portfolio"], "part of the node"),
 ])  # fmt: skip
 def test_a_saved_query_that_is_not_asked_right_says_why(live: Live, arguments: list[str], said: str) -> None:
     done = here(*arguments, *as_(live))
@@ -663,6 +663,45 @@ def test_a_file_that_cannot_be_published_says_everything(live: Live, tmp_path: P
     assert done.returncode == 1
     for said in ("/queryName", "queryDescription is missing", "there is no code list Nothing", "area is no variable of its result"):
         assert said in done.stderr
+
+
+def test_all_that_is_wrong_with_a_head_is_said_at_once_and_by_line(live: Live, tmp_path: Path) -> None:
+    file = written(tmp_path, "q.rq", "")
+    file.write_text("# title: T\n# area: codes DNOCode\n# least: number\n# day: date\nSELECT ?x { ?x a ?x }", "utf-8")
+
+    failed(here("queries", "publish", file, *as_(live)), "line 2 does not say what the parameter area is", "line 3 does not say", "it has no about", "day is no variable")
+
+
+def test_a_query_is_published_once_and_withdrawn_by_whoever_may(live: Live, tmp_path: Path) -> None:
+    file = tmp_path / "again.rq"
+    file.write_text(PUBLISHED, "utf-8")
+    succeeded(here("queries", "publish", file, *as_(live)))
+
+    assert succeeded(here("queries", "publish", file, *as_(live))).startswith("unchanged again: ")
+    failed(here("queries", "withdraw", "again", *as_(live, "fsp-b")), live.profiles["fsp-a"].organisation, "not to withdraw")
+    failed(here("queries", "withdraw", "portfolio", *as_(live)), "part of the node")
+    succeeded(here("queries", "withdraw", "again", *as_(live)))
+
+
+def test_a_query_file_that_is_not_there_is_told(live: Live) -> None:
+    failed(here("query", "absent/question.rq", *as_(live)), "there is no file absent/question.rq")
+
+
+@pytest.mark.parametrize("arguments", [["queries", "list", "--json"], ["export"], ["query", "SELECT * { ?s ?p ?o } LIMIT 5000", "--format", "csv"]], ids=lambda each: each[0])
+def test_output_that_is_not_read_to_its_end_ends_the_command_quietly(live: Live, arguments: list[str]) -> None:
+    live.register()
+    with subprocess.Popen([*COMMAND, *arguments, *map(str, as_(live))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None and run.stderr is not None
+        run.stdout.close()
+        said = run.stderr.read()
+
+    assert (said, run.returncode) == ("", 141)
+
+
+def test_an_export_may_be_in_cim(live: Live) -> None:
+    live.register()
+
+    assert '"Asset.PowerSystemResources"' in succeeded(here("export", "--profile", "cim", *as_(live)))
 
 
 def test_export_streams_to_a_file(live: Live, tmp_path: Path) -> None:
