@@ -17,7 +17,7 @@ from typing import Any
 import pyoxigraph as ox
 
 from fmar_node.clock import parse_stamp
-from fmar_node.errors import Fault, Invalid, Severity
+from fmar_node.errors import Fault, Invalid, Severity, with_article
 from fmar_node.vocabulary import CODES, FMAR, RDF_TYPE, XSD, Document, Term, TermKind, Tier, Vocabulary
 
 CODE_TEXT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -25,6 +25,8 @@ CODE_TEXT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 INTEGER = re.compile(r"[+-]?[0-9]+")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+CIM_NAME = re.compile(r"(?:cim:|nc:)?[A-Z]\w*\.\w+")
+"""So CIM writes its properties, and no term of ours is written so."""
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 LINE_BREAK = re.compile("[\t\n\r\x85\u2028\u2029]")
 MULTILINE = frozenset({"text", "publishedText", "queryText"})
@@ -59,15 +61,19 @@ class Reading:
 
 FORMS = {
     TermKind.TEXT: "text in quotes, not empty, of printable characters",
-    TermKind.DECIMAL: "a decimal number such as 7.5 or \"7.50\"",
-    TermKind.INTEGER: "a whole number",
+    TermKind.DECIMAL: f"a decimal number such as 7.5 or \"7.50\", of at most {MOST_DIGITS} digits",
+    TermKind.INTEGER: f"a whole number of at most {MOST_DIGITS} digits",
     TermKind.BOOLEAN: "true or false",
     TermKind.DATE: "a date such as 2026-11-22",
     TermKind.INSTANT: "a time with a zone such as 2026-11-22T09:30:00Z",
-    TermKind.CODE: "a code of its list",
     TermKind.RECORD: "the IRI of a record",
     TermKind.PART: "an object",
 }
+
+
+def wanted(term: Term) -> str:
+    """What a value of a term has to be."""
+    return f"a code of the list at /codes/{term.scheme}" if term.kind is TermKind.CODE else FORMS[term.kind]
 
 
 def unknown_term(key: str, class_name: str, pointer: str, vocabulary: Vocabulary, meant: set[str]) -> Fault:
@@ -76,6 +82,8 @@ def unknown_term(key: str, class_name: str, pointer: str, vocabulary: Vocabulary
     if suggestion:
         meant.add(suggestion)
     hint = f"; did you mean {suggestion}?" if suggestion else "; the terms are listed at /context/v1"
+    if CIM_NAME.fullmatch(key):
+        hint = "; names of CIM are understood with ?profile=cim, or with an @context of CIM"
     message = f"{key[:80]!r} is not a term of {class_name}{hint}"
     return Fault("unknown-term", Severity.REJECT, message, pointer, key[:80])
 
@@ -136,7 +144,7 @@ class Composer:
 
     def _check_type(self, objects: list[Any], class_name: str, pointer: str) -> None:
         if any(getattr(each, "value", "") != FMAR + class_name for each in objects):
-            message = f"this is read as a {class_name} and nothing else"
+            message = f"this is read as {with_article(class_name)} and nothing else"
             self.reading.report(Fault("type-mismatch", Severity.REJECT, message, f"{pointer}/type", "type"))
 
     def _arranged(self, term: Term, values: list[Any], pointer: str) -> Any:
@@ -173,7 +181,8 @@ class Composer:
 
     def _ill_formed(self, term: Term, value: Any, pointer: str) -> None:
         shown = None if term.tier is Tier.PERSONAL else str(getattr(value, "value", ""))[:80]
-        message = f"{term.name} must be {FORMS[term.kind]}"
+        is_long = term.kind is TermKind.TEXT and len(getattr(value, "value", "")) > self.longest
+        message = f"{term.name} is longer than {self.longest} characters" if is_long else f"{term.name} must be {wanted(term)}"
         fault = Fault(term.code, Severity.REJECT, message, pointer, term.name, shown, "literal-ill-formed")
         self.reading.report(fault)
 

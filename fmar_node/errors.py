@@ -42,7 +42,7 @@ PROBLEMS: dict[str, Problem] = {
     "invalid-token": Problem("The access token was not accepted", "Get a new token; the detail says what was wrong with this one."),
     "invalid-dpop-proof": Problem("The DPoP proof was not accepted", "Make a new proof for this method and URL; the detail says what was wrong."),
     "invalid-client-certificate": Problem("The client certificate was not accepted", "Connect with one certificate that is in force, with a P-256, Ed25519 or RSA key; the detail says what was wrong."),
-    "invalid-client": Problem("The client was not accepted", "Sign a private_key_jwt assertion with a registered, unrevoked key, or connect with a certificate for one where the node takes certificates."),
+    "invalid-client": Problem("The client was not accepted", "Sign a private_key_jwt assertion with a registered, unrevoked key, or connect with a certificate for one where the node takes certificates. An agent says it (502) where the key in its profile is refused: it reads the profile again at the next request."),
     "invalid-grant-request": Problem("The token request is malformed", "Use grant_type=client_credentials with a private_key_jwt client assertion and a DPoP header."),
     "sign-in-failed": Problem("The sign-in did not hold", "Begin again at /signin; the detail says what was wrong."),
     "sign-in-choice": Problem("This person belongs to several organisations", "Begin again with organisation= one of those in choices."),
@@ -214,6 +214,12 @@ def by_name(name: str) -> type[FmarError]:
     return {kind.__name__: kind for kind in FmarError.__subclasses__()}[name]
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """So many of something, in words that agree: `1 entry`, `2 entries`."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+def counted(number: float, one: str, many: str = "") -> str:
+    """So many of something, in words that agree: `1 entry`, `2 entries`, `0.5 seconds`."""
+    shown = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{shown} {one if number == 1 else many or one + 's'}"
+
+
+def with_article(word: str) -> str:
+    """One of something, by how its name begins: `a User`, `an Asset`."""
+    return f"{'an' if word[:1] in 'AEIO' else 'a'} {word}"

@@ -19,8 +19,8 @@ from typing import Any
 
 import pyoxigraph as ox
 
-from fmar_node.composition import CODE_TEXT, FORMS, MOST_DIGITS, Composer, Reading, escaped, unknown_term
-from fmar_node.errors import Fault, FmarError, Invalid, Malformed, Severity, TooLarge
+from fmar_node.composition import CODE_TEXT, MOST_DIGITS, Composer, Reading, escaped, unknown_term, wanted
+from fmar_node.errors import Fault, FmarError, Invalid, Malformed, Severity, TooLarge, with_article
 from fmar_node.limits import STRINGS, check_json_nesting, check_size, check_xml
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import CODES, CONTEXT, FMAR, RDF_TYPE, XSD, Term, TermKind, Vocabulary
@@ -40,6 +40,9 @@ OPENING, CLOSING = (b"[", b"{"), (b"]", b"}")
 MARKS = re.compile(STRINGS.pattern + rb"|[\[\]{},]", re.DOTALL)
 """What the elements of an array are told apart by: strings whole, brackets and commas."""
 
+LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
+LABELS_STAY = "a document with labels is not taken back: send what the record says without ?profile=labelled"
+
 IRI_TEXT = re.compile(r"[^\x00-\x20<>\"{}|\\^`]{1,512}")
 
 
@@ -54,12 +57,22 @@ def read(body: bytes, media_type: str, class_name: str, iri: str, vocabulary: Vo
     check_size(body, settings.body_bytes)
     if media_type in JSON_TYPES:
         tree = read_json(body, settings)
+        if "@included" in tree:
+            raise Invalid("keyword-not-supported", f"@included: {LABELS_STAY}")
         _check_context(tree)
         return read_tree(tree, class_name, iri, vocabulary, settings)
     reading = Reading(pointers={iri: ""})
-    triples = _named(parse_rdf(body, RDF_TYPES[media_type], iri), class_name, iri, vocabulary, settings.parts)
+    given = parse_rdf(body, RDF_TYPES[media_type], iri)
+    if any(triple.predicate.value == LABEL and _is_word(triple.subject) for triple in given):
+        raise Invalid("validation-failed", LABELS_STAY, (Fault("foreign-subject", Severity.REJECT, LABELS_STAY, "", "id"),))
+    triples = _named(given, class_name, iri, vocabulary, settings.parts)
     reading.document = Composer(vocabulary, settings.literal_chars, iri, reading).record(triples, class_name)
     return reading
+
+
+def _is_word(subject: Any) -> bool:
+    """Whether a subject is a term or a code."""
+    return isinstance(subject, ox.NamedNode) and subject.value.startswith((FMAR, CODES))
 
 
 def read_tree(tree: Mapping[str, Any], class_name: str, iri: str, vocabulary: Vocabulary, settings: Settings) -> Reading:
@@ -206,7 +219,7 @@ class _Keys:
         elif key in ("type", "@type"):
             names = value if isinstance(value, list) else [value]
             if any(name not in (class_name, FMAR + class_name, f"fmar:{class_name}") for name in names):
-                self._report("type-mismatch", here, "type", f"this is read as a {class_name}, not as {str(value)[:60]}")
+                self._report("type-mismatch", here, "type", f"this is read as {with_article(class_name)}, not as {str(value)[:60]}")
         elif subject != self.iri:
             self._report("unknown-term", here, key, "a part has no @context of its own")
 
@@ -246,7 +259,7 @@ class _Keys:
         if value is not None and term.kind in (TermKind.CODE, TermKind.RECORD):
             value = self._reference(term, value)
         if value is None:
-            self._report(term.code, here, term.name, f"{term.name} must be {FORMS[term.kind]}")
+            self._report(term.code, here, term.name, f"{term.name} must be {wanted(term)}")
         return value
 
     def _only_member(self, term: Term, value: Mapping[str, Any]) -> Any:

@@ -17,8 +17,9 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from fmar_node import frames, jsonld, logs, representation
+from fmar_node.cim.draft import ILL_FORMED
 from fmar_node.cim.table import MEANT
-from fmar_node.cim.translation import ILL_FORMED, Translated, translated
+from fmar_node.cim.translation import Translated, translated
 from fmar_node.composition import Reading, in_order, moved
 from fmar_node.errors import Fault, FmarError, Invalid, Severity
 from fmar_node.kinds import KINDS, Action, Kind
@@ -123,9 +124,17 @@ def _judged(reading: Reading, paper: Paper, vocabulary: Vocabulary, shapes: Shap
     excused = {fault.pointer for fault in faults} | {f"/{name}" for name in reading.meant}
     judged = shapes.faults(representation.triples(document, vocabulary), kind.name, reading.pointers)
     judged += kind.plain_checks(document, vocabulary, settings)
-    faults += [fault for fault in judged if fault.pointer not in excused and not _stays_valid(fault, document, paper.previous, vocabulary)]
+    faults += [_hinted(fault, vocabulary) for fault in judged if fault.pointer not in excused and not _stays_valid(fault, document, paper.previous, vocabulary)]
     faults += [_spelt(name, value) for name, value in spelt.items()]
     return Judgement(document, tuple(faults))
+
+
+def _hinted(fault: Fault, vocabulary: Vocabulary) -> Fault:
+    """A fault of a code with the code that was most likely meant, and where the list is."""
+    term = vocabulary.terms.get(fault.field)
+    if term is None or term.kind is not TermKind.CODE or not fault.constraint.endswith("-code"):
+        return fault
+    return replace(fault, message=fault.message + vocabulary.code_hint(term.scheme, fault.value or ""))
 
 
 def _stays_valid(fault: Fault, document: Document, previous: Document | None, vocabulary: Vocabulary) -> bool:
@@ -177,7 +186,7 @@ def _judge_note(paper: Paper, kind: Kind, action: Action, vocabulary: Vocabulary
         elif term.kind is TermKind.CODE:
             code = vocabulary.schemes[term.scheme].codes.get(value)
             if code is None or not code.is_active:
-                message = f"{name} is not an active code of {term.scheme}"
+                message = f"{name} is not an active code of {term.scheme}{vocabulary.code_hint(term.scheme, str(value))}"
                 faults.append(Fault(term.code, Severity.REJECT, message, f"/{name}", name, str(value)[:80]))
     return Judgement(note, tuple(faults))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
 from fmar_node.access.caller import Caller
-from fmar_node.errors import Forbidden, Malformed, NotAcceptable, Unavailable
+from fmar_node.errors import Forbidden, Malformed, NotAcceptable, Unavailable, counted, with_article
 from fmar_node.settings import Settings
 from fmar_node.store.gate import Admitted, admit
 from fmar_node.store.pool import Answer, Query, QueryPool
@@ -82,7 +82,7 @@ def chosen(form: str, accept: Sequence[str] | None) -> str:
     for name in offered if accept is None else accept:
         if name in offered:
             return name
-    raise NotAcceptable("not-acceptable", f"a {form} query is answered as {', '.join(offered)}")
+    raise NotAcceptable("not-acceptable", f"{with_article(form)} query is answered as {', '.join(offered)}")
 
 
 async def ask(pool: QueryPool, settings: Settings, question: Question, caller: Caller, want: Want) -> Answer:
@@ -97,7 +97,7 @@ async def ask(pool: QueryPool, settings: Settings, question: Question, caller: C
     default, named = dataset(question, admitted, caller, settings.base_url)
     seconds = settings.query_seconds_default if question.seconds is None else question.seconds
     if not 0 < seconds <= settings.query_seconds:
-        raise Malformed("malformed-request", f"timeout is more than 0 and at most {settings.query_seconds:g} seconds")
+        raise Malformed("malformed-request", f"timeout is more than 0 and at most {counted(settings.query_seconds, 'second')}")
     await fresh_enough(pool, settings, max(question.min_index, caller.since), want)
     query = Query(
         admitted.text, tuple(default), tuple(named), media_type, seconds, caller.organisation or "anonymous",

@@ -18,6 +18,7 @@ from typing import Any
 import pyoxigraph as ox
 
 from fmar_node.expanded import with_types
+from fmar_node.jsonld import LABEL
 from fmar_node.vocabulary import CODES, CONTEXT, FMAR, RDF_TYPE, XSD, Document, Term, TermKind, Vocabulary
 
 LD_JSON, JSON = "application/ld+json", "application/json"
@@ -29,7 +30,6 @@ RDF_FORMATS = {
 }
 FORMATS = (LD_JSON, JSON, *RDF_FORMATS)
 PROFILES = "https://w3id.org/fmar/profile/"
-LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
 PREFIXES = {
     "fmar": FMAR,
     "xsd": XSD,

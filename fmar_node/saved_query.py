@@ -120,13 +120,13 @@ def head_of(text: str) -> Head:
     """Reads a file's head."""
     lines = text.removeprefix("\ufeff").splitlines()
     comments = list(itertools.takewhile(lambda line: not line.strip() or line.lstrip().startswith("#"), lines))
-    told = [(found[1], found[2].strip()) for line in comments if (found := HEAD.fullmatch(line.strip()))]
-    said = {name: value for name, value in told if name in ABOUT_ALL}
-    named = [(name, PARAMETER.fullmatch(value)) for name, value in told if name not in ABOUT_ALL]
-    wrong = [f"it says twice what its {name} is" for name in ABOUT_ALL if sum(each == name for each, _ in told) > 1]
+    told = [(number, found[1], found[2].strip()) for number, line in enumerate(comments, 1) if (found := HEAD.fullmatch(line.strip()))]
+    said = {name: value for _, name, value in told if name in ABOUT_ALL}
+    named = [(number, name, PARAMETER.fullmatch(value)) for number, name, value in told if name not in ABOUT_ALL]
+    wrong = [f"it says twice what its {name} is" for name in ABOUT_ALL if sum(each == name for _, each, _ in told) > 1]
     form = "text, iri, date, integer, decimal or code and a list, then optional, then what it is"
-    wrong += [f"{name} is no parameter: {form}" for name, found in named if not found]
-    parameters = [_parameter(name, found) for name, found in named if found]
+    wrong += [f"line {number} does not say what the parameter {name} is: {form}" for number, name, found in named if not found]
+    parameters = [_parameter(name, found) for _, name, found in named if found]
     readers = tuple(said.get("for", "").replace(",", " ").split())
     query = "\n".join([*(line for line in comments if not HEAD.fullmatch(line.strip())), *lines[len(comments) :]])
     return Head(said.get("title", ""), said.get("about", ""), readers, tuple(parameters), tuple(wrong), query.strip() + "\n")

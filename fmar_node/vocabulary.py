@@ -167,6 +167,14 @@ class Vocabulary:
         near = difflib.get_close_matches(wrong.lower(), known, n=1, cutoff=0.6)
         return known[near[0]] if near else None
 
+    def code_hint(self, scheme: str, wrong: str) -> str:
+        """What to do about a text that is no active code of a list: the code that was most likely meant, by its notation or label, and where they are."""
+        active = [code for code in self.schemes[scheme].codes.values() if code.is_active]
+        known = {name.lower(): code.notation for code in active for name in (code.label, code.notation)}
+        text = wrong.rsplit("#", 1)[-1].lower()
+        near = difflib.get_close_matches(text, known, n=1, cutoff=0.6) or [name for name in known if len(text) > 2 and text in name.split()]
+        return f"; did you mean {known[near[0]]}? Codes are listed at /codes/{scheme}" if near else f"; codes are listed at /codes/{scheme}"
+
 
 @cache
 def _packaged() -> Vocabulary:

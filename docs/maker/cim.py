@@ -64,7 +64,7 @@ def profile() -> str:
 
 def _nodes(record: t.Table) -> Iterator[list[str]]:
     for node in record.nodes:
-        says = ", ".join(f"{code(t.local(name))} {code(t.local(value) if '/' in value else value)}" for name, value in node.fixed)
+        says = ", ".join(f"{code('fmar:direction' if name == t.DIRECTION else t.local(name))} {code(t.local(value) if '/' in value else value)}" for name, value in node.fixed)
         classes = "by category" if node.name == "unit" else ", ".join(map(code, node.classes))
         yield [node.name, classes, code(node.link), code(node.inverse), says]
 

@@ -17,6 +17,9 @@ from fmar_node.composition import Reading
 from fmar_node.errors import Fault, Severity
 from fmar_node.vocabulary import TermKind, Vocabulary
 
+ILL_FORMED = "literal-ill-formed"
+"""Of a value that the shapes may have a better word for: theirs goes before it."""
+
 
 @dataclass(slots=True)
 class Draft:

@@ -81,6 +81,12 @@ def lexicon_of(context: Any, is_meant: bool) -> Lexicon | None:
     return _beside_ours(words) if t.CONTEXT in given else _of_its_own(words)
 
 
+def spaces_in(context: Any) -> set[str]:
+    """The IRIs that a context gives names to."""
+    given = context if isinstance(context, list) else [context]
+    return {value for each in given if isinstance(each, dict) for value in each.values() if isinstance(value, str) and value.endswith(("#", "/"))}
+
+
 def _beside_ours(words: Mapping[str, str]) -> Lexicon | None:
     """Our context, and prefixes beside those that it has."""
     new = {key: value for key, value in words.items() if OURS.get(key) != value}

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 
 from fmar_node.cim import table as t
-from fmar_node.cim.draft import Draft
+from fmar_node.cim.draft import ILL_FORMED, Draft
 from fmar_node.cim.sent import Nodes, Sent
 from fmar_node.errors import Fault, Invalid, Severity
 
@@ -166,9 +166,10 @@ class Match:
         return True
 
     def _report_direction(self, sent: Sent, fitting: list[t.Node]) -> bool:
-        if t.DIRECTION in sent.says or not any(name == t.DIRECTION for node in fitting for name, _ in node.fixed):
+        directions = {said for node in fitting for name, said in node.fixed if name == t.DIRECTION}
+        if not directions or (len(given := sent.says.get(t.DIRECTION, [])) == 1 and given[0].raw in directions):
             return False
-        self.draft.fault("cim-direction", f"fmar:direction says which {_shown(sent)} this is: IMPORT or EXPORT", sent.place(t.DIRECTION), t.DIRECTION)
+        self.draft.fault(ILL_FORMED if given else "cim-direction", f"fmar:direction says which {_shown(sent)} this is: IMPORT or EXPORT", sent.place(t.DIRECTION), t.DIRECTION)
         names = {node.name for node in fitting}
         self.draft.meant |= {row.term for row in self.table.rows if row.node in names} | {name.term for name in self.table.names if name.node in names}
         return True

@@ -16,7 +16,7 @@ from typing import Any
 import pyoxigraph as ox
 
 from fmar_node.cim import table as t
-from fmar_node.cim.lexicon import OUR_WORDS, lexicon_of
+from fmar_node.cim.lexicon import NEIGHBOURS, OUR_WORDS, lexicon_of, spaces_in
 from fmar_node.composition import Reading, escaped
 from fmar_node.errors import Fault, Invalid, Severity
 from fmar_node.jsonld import JSON_TYPES, RDF_TYPES, parse_rdf, read_json
@@ -25,6 +25,8 @@ from fmar_node.vocabulary import CODES, FMAR, RDF_TYPE, XSD, TermKind, Vocabular
 
 MARK = re.compile(rb"context\\?/cim-v1|cim\.ucaiug\.io|iec\.ch|cim4\.eu|entsoe\.eu")
 """What a document has somewhere that is written in CIM."""
+CIM_LIKE = re.compile(r"https?://(?:cim\.ucaiug\.io|iec\.ch/TC57|cim4\.eu|entsoe\.eu)/", re.IGNORECASE)
+"""How a namespace of CIM begins, whatever version it is of."""
 NODES_FOR_PART = 4
 """A part may become so many nodes at most: a name, its type, the type's authority."""
 CODED = MappingProxyType({t.DIRECTION: f"{CODES}Direction#", t.STATE: "", t.ROLE_TYPE: ""})
@@ -83,6 +85,8 @@ class Source:
     def _of_json(self, tree: Mapping[str, Any], is_meant: bool) -> Nodes | None:
         lexicon = lexicon_of(tree.get("@context"), is_meant)
         if lexicon is None:
+            if odd := _not_understood(spaces_in(tree.get("@context"))):
+                raise Invalid("context-not-supported", odd)
             return None
         self.lexicon = lexicon
         said = {key: value for key, value in tree.items() if key != "@context"}
@@ -162,6 +166,8 @@ class Source:
         found = list(dict.fromkeys(triples))
         names = {t.named(each.value) for triple in found for each in (triple.predicate, triple.object) if isinstance(each, ox.NamedNode)}
         if not any(t.iri(name) != name for name in names):
+            if odd := _not_understood({re.split(r"(?<=[#/])[^#/]*$", name)[0] for name in names}):
+                raise Invalid("validation-failed", odd, (Fault("unknown-term", Severity.REJECT, odd, "", "type"),))
             return None
         pointers = self._pointers(found)
         for triple in found:
@@ -195,6 +201,12 @@ class Source:
         if self._is_node(name):
             return Value(None, here, _label(value))
         return Value(t.named(value.value) if name in CODED and isinstance(value, ox.NamedNode) else {"@id": _label(value)}, here)
+
+
+def _not_understood(spaces: Iterable[str]) -> str:
+    """Of namespaces that look like CIM's, which one is not understood, and which ones are; empty where there is none such."""
+    odd = sorted(each for each in spaces if CIM_LIKE.match(each) and each not in NEIGHBOURS)
+    return f"the namespace {odd[0][:100]} is not understood; of CIM these are: {', '.join(t.ALIASES)}" if odd else ""
 
 
 def _texts(value: Any, here: str) -> list[str]:

@@ -11,20 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from fmar_node.cim import table as t
-from fmar_node.cim.draft import Draft, code_in
+from fmar_node.cim.draft import ILL_FORMED, Draft, code_in
 from fmar_node.cim.evidence import Evidence, evidence, typed
 from fmar_node.cim.match import Match
 from fmar_node.cim.naming import Naming
 from fmar_node.cim.own import OwnTerms
 from fmar_node.cim.sent import Nodes, Sent, Source, Value
 from fmar_node.composition import Reading, moved
-from fmar_node.errors import Fault, Invalid
+from fmar_node.errors import Fault, Invalid, with_article
 from fmar_node.jsonld import read_tree
 from fmar_node.limits import check_size
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import FMAR, Document, Vocabulary
 
-ILL_FORMED = "literal-ill-formed"
 FORMS = {"string": "one text", "decimal": "one decimal number", "dateTime": "midnight UTC of a day, nor a day"}
 
 
@@ -158,7 +157,7 @@ class _Translation:
         known = t.UNITS.get((category, kind if category == "OTHER" else ""))
         if known is not None and known != class_:
             named = " or ".join(sorted({pair[0] for pair in pairs}))
-            message = f"a {class_} is the unit of the category {named}; that of {category} is a {known}"
+            message = f"{with_article(class_)} is the unit of the category {named}; that of {category} is {with_article(known)}"
             self.draft.fault("cim-unit", message, place, "assetCategory")
         elif not category and len({pair[0] for pair in pairs}) == 1:
             self.draft.collect("assetCategory", pairs[0][0], place)

@@ -5,7 +5,8 @@ Rules kept here:
   its own name at 127.0.0.1 (DNS rebinding), or that calls from another origin, is refused;
 - methods, paths, queries, headers and bodies pass as they are, streamed in both directions; only what
   belongs to one connection (RFC 9110, section 7.6.1) stays behind, and the tool's own credential;
-- in answers, only the node's origin in Location and Link becomes the agent's, so that tools follow them here.
+- in answers, only the node's origin in Location, Content-Location and Link becomes the agent's, so that tools follow them here;
+- where the token endpoint refuses its key, the profile is read again: a key that was rotated meanwhile is used at once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import logging
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -23,7 +25,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fmar_node.client import AsyncClient, CredentialError, Profile, client_options, is_loopback
+from fmar_node.client import AsyncClient, CredentialError, FmarAuth, Profile, client_options, is_loopback
 from fmar_node.errors import PROBLEMS, BrokenOff
 from fmar_node.logs import is_news
 
@@ -31,7 +33,9 @@ ADDRESS = "127.0.0.1"
 CONNECTION_HEADERS = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade".split()
 )
+ADDRESSING = frozenset({b"location", b"content-location", b"link"})
 OWN_HEADERS = frozenset({b"host", b"authorization", b"dpop", b"expect"})
+READ_AGAIN = "the agent reads the key of its profile again at the next request: replace it there, as fmar key rotate and fmar participant rekey do"
 REPEATABLE_BYTES = 1_048_576  # a body up to this size is held, so that it can be sent again when a token was refused
 PATIENCE = 2.0  # seconds for which a node that does not answer is asked again, before the tool is told
 POOL = httpx.Limits(max_connections=100, max_keepalive_connections=20)
@@ -40,11 +44,12 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Agent:
-    """An ASGI application that speaks to one node as one participant."""
+    """An ASGI application that speaks to one node as one participant, whose profile `read` reads."""
 
-    def __init__(self, profile: Profile, client: httpx.AsyncClient) -> None:
+    def __init__(self, profile: Profile, client: httpx.AsyncClient, read: Callable[[], Profile]) -> None:
         self._profile = profile
         self._client = client
+        self._read = read
         origins = {_origin(url) for url in (profile.node, profile.issuer)}
         self._node_origin = re.compile(rb"(?:%s)(?=[/?#>]|$)" % b"|".join(re.escape(each) for each in sorted(origins)))
 
@@ -54,11 +59,11 @@ class Agent:
             await self._problem("agent-refused", 403, refusal)(scope, receive, send)
             return
         try:
-            answer = await self._client.send(await self._outward(request), stream=True)
+            answer = await self._answer(await self._outward(request))
         except ClientDisconnect:
             return
         except CredentialError as error:
-            await self._problem("invalid-client", 502, f"the node refused this agent's credential: {error}")(scope, receive, send)
+            await self._problem("invalid-client", 502, f"the node refused this agent's credential: {error}; {READ_AGAIN}")(scope, receive, send)
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             await self._problem("node-unreachable", 502, f"{self._profile.node}: {reason}")(scope, receive, send)
@@ -67,6 +72,27 @@ class Agent:
                 await self._inward(request, answer)(scope, receive, send)
             finally:
                 await answer.aclose()
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        """The node's answer; where the key was refused and the profile has another one by now, with that. No token, so nothing was sent of the request."""
+        try:
+            return await self._client.send(request, stream=True)
+        except CredentialError as error:
+            if error.word != "invalid_client" or not self._has_new_key():
+                raise
+            return await self._client.send(request, stream=True)
+
+    def _has_new_key(self) -> bool:
+        """Whether the profile has got another key than the one in use, which is used from now on."""
+        try:
+            key = self._read().key
+        except (OSError, ValueError):  # it is being written, or gone
+            return False
+        if key == self._profile.key:
+            return False
+        self._profile = replace(self._profile, key=key)
+        self._client.auth = FmarAuth(self._profile)
+        return True
 
     async def _outward(self, request: Request) -> httpx.Request:
         """The tool's request, addressed to the node."""
@@ -81,7 +107,7 @@ class Agent:
         here = _origin(f"http://{request.headers['host']}")
         response = StreamingResponse(_whole(answer), answer.status_code)
         response.raw_headers = [
-            (name, self._node_origin.sub(lambda _: here, value) if name.lower() in (b"location", b"link") else value)
+            (name, self._node_origin.sub(lambda _: here, value) if name.lower() in ADDRESSING else value)
             for name, value in _passing(answer.headers.raw, frozenset())
         ]
         return response
@@ -148,10 +174,10 @@ def _host(url: str) -> str:
     return parsed.host if parsed.scheme in ("http", "https") and not parsed.userinfo else ""
 
 
-def agent_app(profile: Profile, on_ready: Callable[[], None] = lambda: None) -> ASGIApp:
-    """The agent as an ASGI application, with the life of its connections; `on_ready` is called once it serves."""
+def agent_app(profile: Profile, on_ready: Callable[[], None] = lambda: None, read: Callable[[], Profile] | None = None) -> ASGIApp:
+    """The agent as an ASGI application, with the life of its connections; `on_ready` is called once it serves, `read` reads the profile again."""
     client = AsyncClient(**client_options(profile), patience=PATIENCE, limits=POOL, follow_redirects=False)
-    agent = Agent(profile, client)
+    agent = Agent(profile, client, read or (lambda: profile))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -172,7 +198,7 @@ async def _live(client: httpx.AsyncClient, on_ready: Callable[[], None], receive
     await send({"type": "lifespan.shutdown.complete"})
 
 
-def serve_agent(profile: Profile, port: int, on_ready: Callable[[str], None]) -> None:
+def serve_agent(profile: Profile, port: int, on_ready: Callable[[str], None], read: Callable[[], Profile] | None = None) -> None:
     """Serve on 127.0.0.1 until stopped by SIGINT or SIGTERM; port 0 takes any free one.
 
     `on_ready` gets the agent's address (`http://127.0.0.1:8090`) when it listens. OSError where the port is taken.
@@ -182,7 +208,7 @@ def serve_agent(profile: Profile, port: int, on_ready: Callable[[str], None]) ->
         listener.bind((ADDRESS, port))
         listener.listen()
         address = f"http://{ADDRESS}:{listener.getsockname()[1]}"
-        uvicorn.Server(_config(agent_app(profile, lambda: on_ready(address)))).run([listener])
+        uvicorn.Server(_config(agent_app(profile, lambda: on_ready(address), read))).run([listener])
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,6 +28,11 @@ out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() el
 err = Console(stderr=True, highlight=False, emoji=False, width=None if sys.stderr.isatty() else WIDE)
 
 
+DATA_FOLDERS = (Path(".fmar-demo"), Path("fmar-data"))
+"""Where names of participants are looked up without `--data`: in the first of these that there is."""
+DATA_HELP = "The node's data folder, for participants by name (default: .fmar-demo where there is one, otherwise fmar-data)."
+ENOUGH = 141
+"""The status of a command whose output was not read to its end: that of one that SIGPIPE ends."""
 PATIENCE = 3.0
 """Seconds for which a command waits for a node that does not answer, as while it starts again."""
 NO_HINT = frozenset({"malformed-request", "internal-error", "storage-full", "unavailable"})
@@ -77,7 +84,8 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
-            command(*arguments, **options)
+            with _read_or_not():
+                command(*arguments, **options)
         except FmarError as error:
             for fault in error.faults:
                 err.print(f"  {fault.code}  {escaped(fault.pointer or '/')}  {escaped(fault.message)}")
@@ -99,6 +107,17 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
             fail(f"{type(error).__name__}: {error}", "this was not foreseen; please report it with what you did")
 
     return guarded
+
+
+@contextmanager
+def _read_or_not() -> Iterator[None]:
+    """Ends the command without a word where whoever reads its output has read enough, as head does."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(ENOUGH) from None
 
 
 def _unanswered(error: httpx.HTTPError) -> tuple[str, str]:
@@ -126,16 +145,31 @@ def show_problem(problem: dict[str, Any]) -> None:
             table.add_row(*(escaped(str(error.get(column, ""))) for column in ("severity", "code", "pointer", "message")))
         err.print(table)
     if (code := problem.get("code")) in PROBLEMS and code not in NO_HINT:
-        err.print(f"[dim]hint:[/] {escaped(PROBLEMS[code].remedy)}", soft_wrap=True)
+        remedy = _mending(errors) if code == "validation-failed" and errors else PROBLEMS[code].remedy
+        err.print(f"[dim]hint:[/] {escaped(remedy)}", soft_wrap=True)
+
+
+def _mending(errors: list[dict[str, Any]]) -> str:
+    """What to do about the faults of a document, by their severities."""
+    severities = {error.get("severity") for error in errors}
+    what = {"R": "mend each of severity R", "J": "give a justification for each of severity J, by its code"}
+    return "; ".join(said for severity, said in what.items() if severity in severities)
+
+
+def data_folder(given: Path | None = None) -> Path:
+    """The data folder that names are looked up in: the one that is given, otherwise the demo's where it is here, otherwise fmar-data."""
+    return given or next((folder for folder in DATA_FOLDERS if folder.exists()), DATA_FOLDERS[-1])
 
 
 def profile_folder(name: str, data: Path | None = None) -> Path:
-    """A profile's folder, or the one of that name in a node's data folder (the demo's where none is given)."""
-    return _found(name, data) or fail(f"no profile {name!r}", "give a profile's folder, or --data DIR and a participant's name")
+    """A profile's folder, or the one of that name beside a node's data folder."""
+    hint = "give a profile's folder, or --data DIR and a participant's name"
+    return found_profile(name, data) or fail(f"no profile {name!r}, neither a folder nor a participant beside {data_folder(data)}", hint)
 
 
-def _found(name: str, data: Path | None) -> Path | None:
-    places = (Path(name), (data or Path(".fmar-demo")) / "participants" / name)
+def found_profile(name: str, data: Path | None = None) -> Path | None:
+    """The folder of a profile, where there is one: that folder, or the one of that name beside a node's data folder."""
+    places = (Path(name), data_folder(data) / "participants" / name)
     return next((folder for folder in places if (folder / "profile.json").exists()), None)
 
 
@@ -157,7 +191,7 @@ def organisation_of(name: str, data: Path | None = None) -> str:
     """The IRI of an organisation: as it was given, or that of the participant of this name beside a data folder."""
     if name.startswith(("http:", "https:")):
         return name
-    folder = _found(name, data) or fail(f"there is no organisation {name!r}", "give its IRI, or --data DIR and a participant's name")
+    folder = found_profile(name, data) or fail(f"there is no organisation {name!r} beside {data_folder(data)}", "give its IRI, or --data DIR and a participant's name")
     said = json.loads((folder / "profile.json").read_text("utf-8"))
     return str(said.get("organisation", "")) or fail(f"{folder / 'profile.json'} has no organisation", "it is damaged; give the organisation's IRI")
 

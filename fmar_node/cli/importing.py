@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.progress import Progress
 
-from fmar_node.cli.console import client_of, err, out, told
+from fmar_node.cli.console import DATA_HELP, client_of, err, out, told
 
 if TYPE_CHECKING:
     from fmar_node.imports.report import Report
@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 def import_ecr(
     file: Path = typer.Argument(..., exists=True, dir_okay=False, help="An Embedded Capacity Register as its publisher has it (CSV)."),
     as_: str = typer.Option(..., "--as", help="A profile folder, or a participant's name beside --data."),
-    data: Path | None = typer.Option(None, "--data", help="A node's data folder, for profiles by name."),
+    data: Path | None = typer.Option(None, "--data", help=DATA_HELP),
     limit: int = typer.Option(0, min=0, help="Only so many rows (default: all)."),
     dry_run: bool = typer.Option(False, help="Judge only, write nothing."),
     as_json: bool = typer.Option(False, "--json", help="One line per row, then a summary."),

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import typer
 
 from fmar_node import logs
-from fmar_node.cli.console import escaped, fail, organisation_of, out, print_json, told
+from fmar_node.cli.console import DATA_HELP, data_folder, escaped, fail, organisation_of, out, print_json, told
 from fmar_node.errors import FmarError
 from fmar_node.folder import PUT_BACK, Folder
 from fmar_node.launch import lasting
@@ -144,7 +144,7 @@ def check(data: Path = DATA, as_json: bool = JSON) -> None:
 
 @told
 def security_log(
-    data: Path = DATA,
+    data: Path | None = typer.Option(None, "--data", help=DATA_HELP),
     since: str = typer.Option("", "--from", help="From this instant or day on, as in 2026-11-22T09:30:00Z."),
     until: str = typer.Option("", "--to", help="Before this instant or day."),
     event: str = typer.Option("", help="One kind of event: read, write, query, token, sign-in, log-read, refused."),
@@ -158,7 +158,7 @@ def security_log(
 
     if event and event not in EVENTS:
         fail(f"there is no event {event!r}", f"events are {', '.join(EVENTS)}")
-    folder = Folder(data)
+    folder = Folder(data_folder(data))
     folder.check_made()
     first, last = (parse_stamp(text) if text else None for text in (since, until))
     whose = _uuid_of(organisation, data) if organisation else ""
@@ -179,7 +179,7 @@ def security_log(
         out.print(escaped(f"{line['time']} {line['event']:8} {line.get('outcome', ''):7} {line.get('route', '-')} {what} {by} {who}"), soft_wrap=True)
 
 
-def _uuid_of(organisation: str, data: Path) -> str:
+def _uuid_of(organisation: str, data: Path | None) -> str:
     from fmar_node.identity import is_uuid
     from fmar_node.record import uuid_of
 

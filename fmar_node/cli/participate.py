@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ import typer
 from rich.table import Table
 
 from fmar_node.cli.console import (
+    DATA_HELP,
     Refused,
     answered,
     client_of,
+    data_folder,
     err,
     escaped,
     fail,
+    found_profile,
     media_type_of,
     organisation_of,
     out,
@@ -35,12 +39,12 @@ from fmar_node.cli.keep import rotate_journal, rotate_signing
 from fmar_node.client import Profile, connect, is_loopback, new_key, public_part, thumbprint
 
 AS = typer.Option(..., "--as", help="A profile folder, or a participant's name beside --data.")
-DATA = typer.Option(None, "--data", help="A node's data folder, for profiles by name.")
+DATA = typer.Option(None, "--data", help=DATA_HELP)
 NODE = typer.Option("", "--node", help="The node's URL (default: the profile's).")
 FOR = typer.Option("", "--for", help="The organisation that you act for and that has granted it: its IRI, or its name beside --data.")
 JSON = typer.Option(False, "--json", help="Print JSON.")
+WHOSE = typer.Option("", "--organisation", help="Whose application it is: an IRI, or a name beside --data (default: what the profile of the application's name beside --data says).")
 REASON = typer.Option("", "--reason", help="Why it is approved although the companies register does not agree.")
-NODE_DATA = typer.Option(Path("fmar-data"), "--data", help="The node's data folder: operator's credential in, new profile out.")
 IDENTITY_SECONDS = 15.0
 """How long `participant add` waits for the companies register."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -82,7 +86,7 @@ def add_participant(
     area: list[str] = typer.Option([], help="Licence area of a DSO, e.g. UKPN_EPN; repeat for several."),
     document: Path | None = typer.Option(None, help="A whole organisation document instead of the options above."),
     reason: str = REASON,
-    data: Path = NODE_DATA,
+    data: Path | None = DATA,
 ) -> None:
     """Register and approve an organisation as the operator, and give it an application key."""
     _check_name(name)
@@ -92,7 +96,7 @@ def add_participant(
     if unknown:
         fail(f"no role {unknown[0]!r}", f"roles are {', '.join(ROLES)}")
     described = json.loads(document.read_text("utf-8")) if document else organisation(legal_name or name, role, area, registration_number, type_)
-    folder = data / "participants" / name
+    folder = data_folder(data) / "participants" / name
     _tell_onboarded(name, onboard(profile_of("operator", data), name, described, folder, reason), folder)
 
 
@@ -101,11 +105,11 @@ def approve_participant(
     name: str = typer.Argument(..., help="A short name: the profile's folder and the client id."),
     organisation_iri: str = typer.Option(..., "--organisation", help="The organisation that has been registered and waits for approval."),
     reason: str = REASON,
-    data: Path = NODE_DATA,
+    data: Path | None = DATA,
 ) -> None:
     """Approve an organisation that `participant add` has registered and left waiting, and give it an application key."""
     _check_name(name)
-    operator, folder = profile_of("operator", data), data / "participants" / name
+    operator, folder = profile_of("operator", data), data_folder(data) / "participants" / name
     _check_free(folder)
     with connect(operator) as client:
         profile = admit(client, operator, name, organisation_iri, folder, reason)
@@ -115,17 +119,15 @@ def approve_participant(
 @told
 def rekey_participant(
     name: str = typer.Argument(..., help="The application: its client id, and the name of its profile."),
-    organisation_iri: str = typer.Option("", "--organisation", help="Whose application it is, an IRI (default: what the profile of this name beside --data says)."),
-    data: Path = NODE_DATA,
+    organisation: str = WHOSE,
+    data: Path | None = DATA,
 ) -> None:
     """Give an application a new key as the operator, where its own is lost, stolen or revoked; its older keys are revoked, its profile is written anew."""
     _check_name(name)
-    operator, folder = profile_of("operator", data), data / "participants" / name
+    operator, folder = profile_of("operator", data), data_folder(data) / "participants" / name
     if name == operator.client_id:
-        fail("this is the key that you act with", f"fmar key rotate --as {name} --data {data}")
-    if not organisation_iri and not (folder / "profile.json").exists():
-        fail(f"there is no participant {name!r} beside {data}", "give --organisation, the IRI of the organisation whose application it is")
-    iri = organisation_iri or organisation_of(str(folder))
+        fail("this is the key that you act with", f"fmar key rotate --as {name} --data {data_folder(data)}")
+    iri = _organisation_of_application(name, organisation, data)
     with connect(operator) as client:
         keys = answered(client.get(iri)).json().get("applicationKey", ())
         if any((key["clientId"], key["keyStatus"]) == (name, "ACTIVE") for key in keys):
@@ -255,21 +257,29 @@ def public_key(as_: str = AS, data: Path | None = DATA) -> None:
 def revoke_key(
     client_id: str = typer.Argument(..., help="The application."),
     key_id: str = typer.Option("", help="One key (default: all keys of the application)."),
-    organisation_iri: str = typer.Option("", "--organisation", help="The organisation, an IRI (default: that of the participant of this name beside --data, or your own)."),
+    organisation: str = WHOSE,
     as_: str = AS,
     data: Path | None = DATA,
 ) -> None:
     """Revoke an application's key; it is refused from the next request on."""
     profile = profile_of(as_, data)
-    known = data / "participants" / client_id / "profile.json" if data else None
-    if not organisation_iri and known and known.exists():
-        organisation_iri = str(json.loads(known.read_text("utf-8")).get("organisation", ""))
-    elif not organisation_iri and known and client_id != profile.client_id:
-        fail(f"there is no participant {client_id!r} beside {data}", "give --organisation, the IRI of the organisation whose application it is")
+    is_own = client_id == profile.client_id and not organisation
+    iri = profile.organisation if is_own else _organisation_of_application(client_id, organisation, data)
     note = {"clientId": client_id, **({"keyId": key_id} if key_id else {})}
     with connect(profile) as client:
-        answered(client.post(f"{organisation_iri or profile.organisation}/key-revocation", json=note, headers=LD_JSON))
+        made = client.post(f"{iri}/key-revocation", json=note, headers=LD_JSON)
+    if not made.is_success and any(fault["code"] == "ORGANISATION-KEY-5" for fault in made.json().get("errors", ())):
+        fail(f"{iri} has no active key {key_id or 'at all'} of {client_id}", "fmar get and that IRI shows its applicationKey; where it is another organisation's application, give --organisation")
+    answered(made)
     out.print(f"revoked {key_id or 'all keys'} of {client_id}")
+
+
+def _organisation_of_application(client_id: str, organisation: str, data: Path | None) -> str:
+    """The IRI of the organisation whose application it is: the one that is named, otherwise that of the participant of this name."""
+    folder = None if organisation else found_profile(client_id, data)
+    if not organisation and folder is None:
+        fail(f"there is no participant {client_id!r} beside {data_folder(data)}", "give --organisation, the IRI or the name of the organisation whose application it is")
+    return organisation_of(organisation or str(folder), data)
 
 
 @told
@@ -335,7 +345,7 @@ def get(
     data: Path | None = DATA,
     for_: str = FOR,
     accept: str = typer.Option("application/ld+json", help="The media type to ask for."),
-    profile: str = typer.Option("", help="The profile to ask for: fmar or cim."),
+    profile: str = typer.Option("", help="The profile to ask for: fmar, cim or labelled."),
     at: str = typer.Option("", help="As it stood at this time."),
     version: int | None = typer.Option(None, help="This version."),
 ) -> None:
@@ -387,6 +397,8 @@ def _value(given: str) -> tuple[str, str]:
 def _sparql(text: str) -> str:
     if text == "-":
         return sys.stdin.read()
+    if not _is_file(text) and not re.search(r"[\s{]", text):
+        fail(f"there is no file {text}", "a query is a text of SPARQL, a file that holds one, or - for standard input")
     return Path(text).read_text("utf-8") if _is_file(text) else text
 
 
@@ -429,14 +441,16 @@ def export(
     data: Path | None = DATA,
     for_: str = FOR,
     format_: str = typer.Option("ndjson", "--format", help="ndjson, csv, nq or ttl."),
+    profile: str = typer.Option("", help="The profile to ask for: fmar, cim or labelled."),
     output: Path | None = typer.Option(None, "--output", "-o", help="A file (default: standard output)."),
 ) -> None:
     """Everything that you manage, streamed."""
-    with client_of(as_, data, for_) as client, client.stream("GET", "/assets/export", params={"format": format_}) as response:
+    params = {"format": format_, **({"profile": profile} if profile else {})}
+    with client_of(as_, data, for_) as client, client.stream("GET", "/assets/export", params=params) as response:
         if not response.is_success:
             response.read()
             answered(response)
-        with output.open("wb") if output else sys.stdout.buffer as sink:
+        with output.open("wb") if output else nullcontext(sys.stdout.buffer) as sink:
             for chunk in response.iter_bytes():
                 sink.write(chunk)
 
@@ -451,9 +465,10 @@ def agent(
     """A loopback proxy that adds your credential, so that any plain HTTP or SPARQL tool can use the node."""
     from fmar_node.cli.agent import serve_agent
 
-    profile = profile_of(as_, data)
+    folder, profile = profile_folder(as_, data), profile_of(as_, data)
     profile = profile.acting_for(organisation_of(for_, data)) if for_ else profile
+    said = f"{profile.client_id} at {profile.node} through"
     try:
-        serve_agent(profile, port, lambda address: out.print(f"{profile.client_id} at {profile.node} through {address}  (Ctrl-C ends)"))
+        serve_agent(profile, port, lambda address: out.print(f"{said} {address}  (Ctrl-C ends)"), lambda: Profile.load(folder))
     except OSError as error:
         fail(f"the agent cannot listen on port {port}: {error.strerror or error}", "--port takes another one; 0 is any free one")

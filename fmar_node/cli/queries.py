@@ -9,9 +9,14 @@ import httpx
 import typer
 from rich.table import Table
 
+from fmar_node.checks.saved_query import sense
 from fmar_node.cli.console import answered, client_of, escaped, fail, out, print_json, profile_of, told
 from fmar_node.cli.participate import AS, DATA, JSON, LD_JSON, NODE, anonymous
 from fmar_node.saved_query import EVERYONE, head_of
+from fmar_node.settings import Settings
+from fmar_node.vocabulary import Vocabulary
+
+TEXTS = ("queryName", "queryTitle", "queryDescription", "queryText")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -68,6 +73,9 @@ def publish(
         record = known.get("record") if known.get("publisher") == profile_of(as_, data).organisation else None
         if record:
             current = answered(client.get(record))
+            if _compared(current.json()) == _compared(document):
+                out.print(f"unchanged {document['queryName']}: {record}", soft_wrap=True)
+                return
             made = answered(client.put(record, json=document, headers=LD_JSON | {"If-Match": current.headers["ETag"]}, params=params))
         else:
             made = answered(client.post("/queries", json=document, headers=LD_JSON, params=params))
@@ -82,7 +90,9 @@ def document_of(name: str, text: str) -> dict[str, Any]:
     """The record that a file with a head is published as."""
     head = head_of(text)
     if head.wrong:
-        fail("; ".join(head.wrong), "docs/guides/dso-analyst.md has an example")
+        missing = [f"it has no {what}" for what, said in (("title", head.title), ("about", head.about)) if not said]
+        others = [fault.message for fault in sense(name, head.text, head.parameters, Vocabulary.load(), Settings())]
+        fail("; ".join([*head.wrong, *missing, *others]), "docs/guides/dso-analyst.md has an example")
     named = {"queryName": name, "queryTitle": head.title, "queryDescription": head.about, "queryText": head.text}
     parameters = [
         {
@@ -96,6 +106,13 @@ def document_of(name: str, text: str) -> dict[str, Any]:
         "audienceOrganisation": [each for each in head.readers if ":" in each],
     }
     return _filled({"type": "SavedQuery", **named, "parameter": [_filled(each) for each in parameters], **audience})
+
+
+def _compared(document: dict[str, Any]) -> dict[str, Any]:
+    """What a file says of a query, without the ids of its parts and the order of its lists."""
+    plain = {term: document.get(term) for term in TEXTS}
+    parts = [sorted((term, value) for term, value in each.items() if term not in ("id", "type")) for each in document.get("parameter", ())]
+    return {**plain, "parameter": sorted(parts), "readers": sorted(_readers(document))}
 
 
 def _filled(document: dict[str, Any]) -> dict[str, Any]:
@@ -116,8 +133,13 @@ def _named(client: httpx.Client, name: str) -> dict[str, Any]:
 def withdraw(name: str = typer.Argument(..., help="What it is called in its URL."), as_: str = AS, data: Path | None = DATA) -> None:
     """Take a published query back; it is not answered any more from the next request on."""
     with client_of(as_, data) as client:
-        record = _named(client, name).get("record")
-        if not record:
+        known = _named(client, name)
+        if not known:
             fail(f"no published query {name!r}", "fmar queries list --as ... has those that you may ask")
-        answered(client.post(f"{record}/withdrawal"))
+        if not known.get("record"):
+            fail(f"{name} is no published query: it is part of the node, or a file of its operator", "your own have publisher and record in fmar queries list --json")
+        made = client.post(f"{known['record']}/withdrawal")
+        if not made.is_success and known["publisher"] != profile_of(as_, data).organisation:
+            fail(f"{name} is published by {known['publisher']}, and yours to ask, not to withdraw", "its publisher withdraws it, or the node's operator")
+        answered(made)
     out.print(f"withdrew {escaped(name)}")

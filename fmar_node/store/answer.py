@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from fmar_node import frames
-from fmar_node.errors import FmarError, Malformed, NotAcceptable, TooLarge, Unavailable
+from fmar_node.errors import FmarError, Malformed, NotAcceptable, TooLarge, Unavailable, counted
 from fmar_node.process import End
 from fmar_node.settings import Settings
 from fmar_node.store.crew import Worker
@@ -175,9 +175,9 @@ class Delivery(AsyncIterator[bytes]):
     def _reason(self) -> FmarError:
         match self.end.reason:
             case "timeout":
-                return Unavailable("query-timeout", f"stopped after {min(self.query.seconds, self.settings.query_seconds):g} seconds")
+                return Unavailable("query-timeout", f"stopped after {counted(min(self.query.seconds, self.settings.query_seconds), 'second')}")
             case "overdue":
-                return Unavailable("query-timeout", f"the result was not taken within {self.settings.query_delivery_seconds:g} seconds")
+                return Unavailable("query-timeout", f"the result was not taken within {counted(self.settings.query_delivery_seconds, 'second')}")
             case "out-of-memory":
                 return Unavailable("query-out-of-memory", f"the limit is {self.settings.worker_memory_bytes} bytes")
         return Unavailable("query-failed", "the engine gave up on this query")

@@ -271,7 +271,7 @@ class LiveNode:
         who = self.desk.verifier.verify(method, f"{self.desk.base}{path}", values["authorization"], values["dpop"])
         if path == "/moved":
             links = f'<{self.desk.base}/assets/2>; rel="next", <{self.desk.base}0/x>; rel="other"'
-            return 201, {"Location": f"{self.desk.base}/assets/1", "Link": links}, self.desk.base.encode()
+            return 201, {"Location": f"{self.desk.base}/assets/1", "Content-Location": f"{self.desk.base}/assets/3", "Link": links}, self.desk.base.encode()
         said = {"method": method, "path": path, "query": query.decode(), "body": body.decode("latin-1"),
                 "organisation": who.organisation if who else None}  # fmt: skip
         return 200, {"Content-Type": "application/json", "Fmar-Journal-Index": "7"}, json.dumps(said).encode()

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from fmar_node.cli.agent import agent_app
-from fmar_node.client import Profile
+from fmar_node.client import Profile, new_key
 
 from .conftest import ORGANISATION, LiveNode, Served
 
@@ -111,11 +111,12 @@ def test_an_answer_streams_while_it_is_made(agent: str, live: LiveNode) -> None:
     assert (first, rest) == (b"first\n", b"last\n")
 
 
-def test_only_location_and_link_are_rewritten(agent: str, live: LiveNode) -> None:
+def test_only_the_headers_that_are_addresses_are_rewritten(agent: str, live: LiveNode) -> None:
     answer = httpx.get(f"{agent}/moved")
 
     base = live.desk.base
     assert answer.headers["Location"] == f"{agent}/assets/1"
+    assert answer.headers["Content-Location"] == f"{agent}/assets/3"
     assert answer.headers["Link"] == f'<{agent}/assets/2>; rel="next", <{base}0/x>; rel="other"'
     assert answer.text == base
 
@@ -187,7 +188,21 @@ def test_a_refused_credential_is_a_502_with_the_reason(agent: str, live: LiveNod
     answer = httpx.get(f"{agent}/assets")
 
     assert (answer.status_code, answer.json()["type"]) == (502, f"{live.desk.base}/problems/invalid-client")
-    assert "revoked" in answer.json()["detail"]
+    assert "revoked" in answer.json()["detail"] and "fmar key rotate" in answer.json()["detail"]
+
+
+def test_a_key_that_was_rotated_meanwhile_is_read_from_the_profile(profile: Profile, live: LiveNode) -> None:
+    fresh = replace(profile, key=new_key())
+    served = Served("on")
+    served.start(agent_app(profile, read=lambda: fresh))
+    assert httpx.get(f"{served.address}/assets").status_code == 200
+    live.desk.directory.register("app-a", fresh.key)
+    live.desk.directory.revoke(live.desk.key)
+
+    answers = [httpx.post(f"{served.address}/assets", content=content) for content in (b"once", (each for each in (b"in ", b"parts")))]
+    served.stop()
+
+    assert [answer.json()["body"] for answer in answers] == ["once", "in parts"]
 
 
 def test_the_agent_serves_on_loopback_until_it_is_stopped(live: LiveNode, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -135,6 +136,34 @@ def test_any_other_context_is_not_supported(context: Any) -> None:
         judged({**asset(), "@context": context})
 
     assert refusal.value.code == "context-not-supported"
+
+
+@pytest.mark.parametrize("space", ["http://iec.ch/TC57/CIM200#", "https://cim.ucaiug.io/CIM102#"])
+def test_a_namespace_of_cim_that_is_not_understood_is_told_with_those_that_are(space: str) -> None:
+    with pytest.raises(Invalid) as in_xml:
+        judged(re.sub(r'xmlns:cim="[^"]+"', f'xmlns:cim="{space}"', CIMXML), RDF_XML)
+    with pytest.raises(Invalid) as in_json:
+        judged({"@context": {"cim": space}, "@type": "cim:Asset"})
+
+    assert ([fault.code for fault in in_xml.value.faults], in_json.value.code) == (["unknown-term"], "context-not-supported")
+    for refusal in (in_xml, in_json):
+        assert refusal.value.detail.startswith(f"the namespace {space} is not understood; of CIM these are: ") and t.CIM100 in refusal.value.detail
+
+
+def test_a_direction_that_is_none_is_one_fault() -> None:
+    point = {**usage_point("IMPORT", mpan(5)), "direction": "IN"}
+
+    faults = wrong(judged(with_unit(**{POINTS: [point]})))
+
+    assert faults == [("UsagePoint.direction-code", f"{UNIT}/{POINTS}/0/direction")]
+
+
+def test_cim_without_a_context_is_told_how_it_is_read() -> None:
+    tree = {key: value for key, value in asset().items() if key != "@context"}
+
+    messages = [fault.message for fault in judged(tree).faults if fault.code == "unknown-term"]
+
+    assert messages and all(message.endswith("names of CIM are understood with ?profile=cim, or with an @context of CIM") for message in messages)
 
 
 def test_cimxml_is_understood_without_types_and_from_the_other_end_of_each_association() -> None:
@@ -285,7 +314,7 @@ FAULTY: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "a second unit": (broken(lambda tree: tree["Asset.PowerSystemResources"].append(unit(**{POINTS: None}))), [("cim-twice", "/Asset.PowerSystemResources/2")]),
     "a second meter point of a direction": (with_unit(**{POINTS: [usage_point("IMPORT", mpan(5)), usage_point("IMPORT", mpan(6))]}), [("cim-twice", f"{UNIT}/{POINTS}/1")]),
     "a meter point of no direction": (with_unit(**{POINTS: [usage_point("IMPORT", mpan(5)), {"type": "UsagePoint", "IdentifiedObject.Names": [name("MPAN", mpan(6))]}]}), [("cim-direction", f"{UNIT}/{POINTS}/1/direction")]),
-    "a meter point of another direction": (with_unit(**{POINTS: [usage_point("IMPORT", mpan(5)), usage_point("SIDEWAYS", mpan(6))]}), [("UsagePoint.direction-code", f"{UNIT}/{POINTS}/1/direction"), ("cim-node", f"{UNIT}/{POINTS}/1")]),
+    "a meter point of another direction": (with_unit(**{POINTS: [usage_point("IMPORT", mpan(5)), usage_point("SIDEWAYS", mpan(6))]}), [("UsagePoint.direction-code", f"{UNIT}/{POINTS}/1/direction")]),
     "a check digit": (with_unit(**{POINTS: [usage_point("IMPORT", "1000000000058")]}), [("A20-check-digit", f"{POINT}/IdentifiedObject.Names/0/Name.name")]),
     "a meter point as a number": (with_unit(**{POINTS: [usage_point("IMPORT", 1000000000059)]}), [("Name.name-form", f"{POINT}/IdentifiedObject.Names/0/Name.name")]),
     "an alias of a meter point": (with_unit(**{POINTS: [{**usage_point("IMPORT", mpan(5)), "IdentifiedObject.Names": [name("MPAN", mpan(5)), name("ECR", "x")]}]}), [("cim-name-type", f"{POINT}/IdentifiedObject.Names/1/Name.NameType/NameType.name")]),

@@ -285,6 +285,27 @@ def test_an_operator_revokes_all_keys_of_another_application(live: Live) -> None
     failed(here("lookup", "1012345678901", *as_(live, "leaver")), "no token from")
 
 
+def test_an_application_is_found_as_other_names_are_and_never_taken_for_ones_own(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    succeeded(here("participant", "add", "second", "--role", "fsp", "--data", live.folder))
+    (tmp_path / ".fmar-demo").symlink_to(live.folder)
+    monkeypatch.chdir(tmp_path)
+
+    assert succeeded(here("key", "revoke", "second", "--as", "operator")) == "revoked all keys of second\n"
+    failed(here("key", "revoke", "second", "--organisation", "second", "--as", "operator"), Profile.load(live.folder / "participants" / "second").organisation, "has no active key at all of second")
+    failed(here("key", "revoke", "nobody", "--as", "operator"), "there is no participant 'nobody' beside .fmar-demo", "--organisation")
+
+
+@pytest.mark.parametrize(("there", "used"), [((".fmar-demo", "fmar-data"), ".fmar-demo"), (("fmar-data",), "fmar-data"), ((), "fmar-data")])
+def test_names_are_looked_up_beside_one_folder_by_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...], used: str) -> None:
+    for name in there:
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    for command in (["export", "--as", "nobody"], ["key", "revoke", "nobody", "--as", "nobody"], ["participant", "rekey", "nobody"]):
+        failed(here(*command), f"beside {used}")
+    assert used in here("security-log").stderr
+
+
 def test_a_participant_without_a_key_is_given_one_and_the_journal_says_by_whom(live: Live) -> None:
     """Of all that it had only the new one works."""
     succeeded(here("participant", "add", "robbed", "--role", "fsp", "--data", live.folder))
@@ -625,7 +646,7 @@ def test_the_example_is_published_and_asked(live: Live, question: str) -> None:
     (["query"], "what is asked?"), (["query", "ASK {}", "--saved", "portfolio"], "what is asked?"), (["query", "ASK {}", "--param", "a=b"], "what is asked?"),
     (["query", "--saved", "portfolio", "--param", "category"], "gives no value"), (["query", "--saved", "../sparql"], "404 not-found"),
     (["query", "--saved", "portfolio", "--param", "category=X", "--param", "catgory=BESS"], "did you mean category?"),
-    (["queries", "withdraw", "portfolio"], "no published query 'portfolio'"),
+    (["queries", "withdraw", "portfolio"], "part of the node"),
 ])  # fmt: skip
 def test_a_saved_query_that_is_not_asked_right_says_why(live: Live, arguments: list[str], said: str) -> None:
     done = here(*arguments, *as_(live))
@@ -642,6 +663,45 @@ def test_a_file_that_cannot_be_published_says_everything(live: Live, tmp_path: P
     assert done.returncode == 1
     for said in ("/queryName", "queryDescription is missing", "there is no code list Nothing", "area is no variable of its result"):
         assert said in done.stderr
+
+
+def test_all_that_is_wrong_with_a_head_is_said_at_once_and_by_line(live: Live, tmp_path: Path) -> None:
+    file = written(tmp_path, "q.rq", "")
+    file.write_text("# title: T\n# area: codes DNOCode\n# least: number\n# day: date\nSELECT ?x { ?x a ?x }", "utf-8")
+
+    failed(here("queries", "publish", file, *as_(live)), "line 2 does not say what the parameter area is", "line 3 does not say", "it has no about", "day is no variable")
+
+
+def test_a_query_is_published_once_and_withdrawn_by_whoever_may(live: Live, tmp_path: Path) -> None:
+    file = tmp_path / "again.rq"
+    file.write_text(PUBLISHED, "utf-8")
+    succeeded(here("queries", "publish", file, *as_(live)))
+
+    assert succeeded(here("queries", "publish", file, *as_(live))).startswith("unchanged again: ")
+    failed(here("queries", "withdraw", "again", *as_(live, "fsp-b")), live.profiles["fsp-a"].organisation, "not to withdraw")
+    failed(here("queries", "withdraw", "portfolio", *as_(live)), "part of the node")
+    succeeded(here("queries", "withdraw", "again", *as_(live)))
+
+
+def test_a_query_file_that_is_not_there_is_told(live: Live) -> None:
+    failed(here("query", "absent/question.rq", *as_(live)), "there is no file absent/question.rq")
+
+
+@pytest.mark.parametrize("arguments", [["queries", "list", "--json"], ["export"], ["query", "SELECT * { ?s ?p ?o } LIMIT 5000", "--format", "csv"]], ids=lambda each: each[0])
+def test_output_that_is_not_read_to_its_end_ends_the_command_quietly(live: Live, arguments: list[str]) -> None:
+    live.register()
+    with subprocess.Popen([*COMMAND, *arguments, *map(str, as_(live))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None and run.stderr is not None
+        run.stdout.close()
+        said = run.stderr.read()
+
+    assert (said, run.returncode) == ("", 141)
+
+
+def test_an_export_may_be_in_cim(live: Live) -> None:
+    live.register()
+
+    assert '"Asset.PowerSystemResources"' in succeeded(here("export", "--profile", "cim", *as_(live)))
 
 
 def test_export_streams_to_a_file(live: Live, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pyoxigraph as ox
+import pytest
 from pyld import jsonld as pyld
 
 from fmar_node.vocabulary import packaged
@@ -51,6 +52,17 @@ def test_labels_have_a_tag_of_their_own_and_their_address_is_told(live: Live) ->
 
     assert told.headers["ETag"] != plain.headers["ETag"] and (again.status_code, changed.status_code) == (304, 200)
     assert f'<{iri}?profile=labelled>; rel="alternate"' in plain.headers["Link"] and told.headers["Content-Location"] == f"{iri}?profile=labelled"
+
+
+@pytest.mark.parametrize("short", ["jsonld", "turtle"])
+def test_a_document_with_labels_is_not_taken_back_and_that_is_one_fault(live: Live, short: str) -> None:
+    client = live.client("fsp-a")
+    told = client.get(live.register().headers["Location"], params={"profile": "labelled", "format": short})
+
+    refused = client.put(told.headers["Content-Location"].partition("?")[0], content=told.content, headers={"Content-Type": told.headers["Content-Type"], "If-Match": told.headers["ETag"]})
+
+    assert refused.status_code == 422 and len(refused.json().get("errors", ())) <= 1
+    assert "a document with labels is not taken back" in refused.json()["detail"]
 
 
 def by_pyld(document: dict[str, Any]) -> set[str]:

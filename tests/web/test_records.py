@@ -1049,3 +1049,31 @@ def test_patches_at_once_under_a_star_lose_nothing(live: Live) -> None:
     kept = [change for change, answer in zip(changes, answers, strict=True) if answer.status_code == 200]
     assert {answer.status_code for answer in answers} <= {200, 412}
     assert kept and all(record[name] == value for change in kept for name, value in change.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"assetCategory": "bess"}, "did you mean BESS? Codes are listed at /codes/AssetCategory"),
+        ({"assetCategory": "BATTERY"}, "did you mean BESS? Codes are listed at /codes/AssetCategory"),
+        ({"assetCategory": "a battery"}, "a code of the list at /codes/AssetCategory"),
+        ({"assetName": "x" * 100_000}, "assetName is longer than"),
+        ({"ratedCapacity": "1e300"}, "of at most 15 digits"),
+    ],
+    ids=["small letters", "another word", "no code at all", "over-long text", "beyond all bounds"],
+)
+def test_a_wrong_value_is_told_what_would_be_right(live: Live, changes: dict[str, Any], said: str) -> None:
+    body = json.dumps(live.battery(**changes)).replace('"1e300"', "1e300")
+
+    errors = live.client("fsp-a").post("/assets", content=body, headers={"Content-Type": "application/ld+json"}).json()["errors"]
+
+    (term,) = changes
+    assert [said in error["message"] for error in errors if error["field"] == term] == [True]
+
+
+def test_a_wrong_code_of_a_note_is_told_what_was_meant(live: Live) -> None:
+    made = live.register()
+
+    refused = live.client("fsp-a").post(f"{made.headers['Location']}/deregistration", json={"deregistrationReason": "DECOMMISION"}, headers={"Content-Type": "application/ld+json"})
+
+    assert "did you mean DECOMMISSIONED? Codes are listed at /codes/DeregistrationReason" in refused.text
