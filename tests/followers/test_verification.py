@@ -51,7 +51,7 @@ def follower(market: Market, server: CompaniesServer, **given: Any) -> Verificat
         desk = Desk(market.register, market, market, vocabulary(), market.house)
         return await submit(desk, submission, today(market.clock))
 
-    return Verification(register, CompaniesRegister(settings, market.clock), enter, settings)
+    return Verification(register, [CompaniesRegister(settings, market.clock)], enter, settings, market.clock)
 
 
 @asynccontextmanager
