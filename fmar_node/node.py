@@ -33,7 +33,7 @@ from fmar_node.clock import Clock, SystemClock, today
 from fmar_node.drafting import Submission
 from fmar_node.errors import FmarError, Unauthenticated
 from fmar_node.folder import Folder
-from fmar_node.followers.verification import INQUIRIES, Verification
+from fmar_node.followers.verification import INQUIRIES, Verification, clients
 from fmar_node.journal.register import Register, connect
 from fmar_node.links import JudgePool, WriterLink
 from fmar_node.people import Accounts
@@ -42,7 +42,6 @@ from fmar_node.read import Reader
 from fmar_node.saved_query import SavedQueries, house_of
 from fmar_node.security_log import SecurityLog
 from fmar_node.settings import Settings
-from fmar_node.sources.clients import clients
 from fmar_node.store.pool import Answer, QueryPool
 from fmar_node.submit import Desk, Outcome, submit
 from fmar_node.vocabulary import Vocabulary

@@ -23,13 +23,19 @@ from datetime import timedelta
 from fmar_node.access.caller import node_itself
 from fmar_node.clock import Clock, stamp
 from fmar_node.drafting import Submission
-from fmar_node.errors import FmarError, Stale
+from fmar_node.errors import FmarError, Malformed, Stale
+from fmar_node.folder import Folder, is_open, readable
 from fmar_node.journal.register import Register, Window
 from fmar_node.kinds import KINDS
 from fmar_node.kinds.inquiry import VERIFICATION
 from fmar_node.record import Version
 from fmar_node.representation import LD_JSON, fingerprint, json_bytes
 from fmar_node.settings import Settings
+from fmar_node.sources.asker import key_in
+from fmar_node.sources.companies_register import CompaniesRegister
+from fmar_node.sources.mcs import CertificateRegister
+from fmar_node.sources.meter_point import MeterPointService
+from fmar_node.sources.oem import SerialRegister
 from fmar_node.sources.source import ExternalSource, Finding, SourceUnavailable
 from fmar_node.vocabulary import Document
 
@@ -39,6 +45,7 @@ LOOK_SECONDS = 30.0
 COUNT_SECONDS = 600.0
 """The assets that are overdue are counted so often."""
 PAGE = 100
+CLIENTS = (CompaniesRegister, MeterPointService, CertificateRegister, SerialRegister)
 INQUIRIES = {kind.plural: kind.inquiry for kind in KINDS.values() if kind.inquiry}
 Submit = Callable[[Submission], Awaitable[object]]
 Key = tuple[str, str]
@@ -275,6 +282,20 @@ class Verification:
         if found != self.overdue and any(found.values()):
             log.warning("assets have waited for their validation for too long: %s unanswered, %s queried", *found.values())
         self.overdue, self.count_at = found, time.monotonic() + COUNT_SECONDS
+
+
+def clients(settings: Settings, folder: Folder, clock: Clock) -> list[ExternalSource]:
+    """Of the sources that are configured; Malformed where one cannot be asked as the settings say."""
+    return [client(settings, clock, _key(client.name, settings, folder)) for client in CLIENTS if client.name in settings.sources]
+
+
+def _key(source: str, settings: Settings, folder: Folder) -> str:
+    if not (given := settings.source_key_file(source)):
+        return ""
+    file = folder.root / given
+    if file.exists() and is_open(file):
+        raise Malformed("malformed-request", "{}; {}".format(*readable(file)))
+    return key_in(file, f"{source.lower()}_key_file")
 
 
 def waiting(register: Register, kind: str) -> Iterator[Version]:

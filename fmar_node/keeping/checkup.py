@@ -24,6 +24,7 @@ from fmar_node.client import Profile
 from fmar_node.clock import Clock, SystemClock, parse_stamp
 from fmar_node.errors import FmarError, counted
 from fmar_node.folder import PUT_BACK, Folder, is_open, readable
+from fmar_node.followers.verification import clients
 from fmar_node.followers.projector import Projector
 from fmar_node.foundation import OPERATOR_CLIENT
 from fmar_node.journal.checkpoint import origin_of
@@ -39,7 +40,6 @@ from fmar_node.kinds.erasure import ERASURE
 from fmar_node.kinds.saved_query import name_of
 from fmar_node.saved_query import broken_files, files_of
 from fmar_node.settings import Settings
-from fmar_node.sources.clients import clients
 from fmar_node.store.graph import Graph
 from fmar_node.vitals import bytes_of
 from fmar_node.vocabulary import Vocabulary

@@ -105,6 +105,9 @@ class NodeMetrics(Collector):
         yield labelled("fmar_build", "The version that runs", "version", {__version__: 1.0})
         if self.node.is_ready:
             yield from self._journal()
+        if self.node.verification:
+            meaning = "Assets that have waited for an answer, or been queried, for longer than validation_seconds"
+            yield labelled("fmar_assets_overdue", meaning, "state", self.node.verification.overdue)
         yield from self._writer()
         yield from self._judges()
         yield from self._queries()
