@@ -24,8 +24,8 @@ from fmar_node.client import Profile
 from fmar_node.clock import Clock, SystemClock, parse_stamp
 from fmar_node.errors import FmarError, counted
 from fmar_node.folder import PUT_BACK, Folder, is_open, readable
-from fmar_node.followers.verification import clients
 from fmar_node.followers.projector import Projector
+from fmar_node.followers.verification import clients
 from fmar_node.foundation import OPERATOR_CLIENT
 from fmar_node.journal.checkpoint import origin_of
 from fmar_node.journal.journal import origin_in
