@@ -45,6 +45,7 @@ LOOK_SECONDS = 30.0
 COUNT_SECONDS = 600.0
 """The assets that are overdue are counted so often."""
 PAGE = 100
+NONE_OVERDUE = {"PENDING_VALIDATION": 0, "QUERY": 0}
 CLIENTS = (CompaniesRegister, MeterPointService, CertificateRegister, SerialRegister)
 INQUIRIES = {kind.plural: kind.inquiry for kind in KINDS.values() if kind.inquiry}
 Submit = Callable[[Submission], Awaitable[object]]
@@ -138,7 +139,7 @@ class Verification:
         """The newest entry of the journal that was looked at."""
         self.queue = Queue()
         self.troubles: dict[Key, Trouble] = {}
-        self.overdue: dict[str, int] = {}
+        self.overdue = NONE_OVERDUE
         """How many assets have waited, or been queried, for longer than they should: by state."""
         self.count_at = 0.0
 
