@@ -33,7 +33,7 @@ from fmar_node.clock import Clock, SystemClock, today
 from fmar_node.drafting import Submission
 from fmar_node.errors import FmarError, Unauthenticated
 from fmar_node.folder import Folder
-from fmar_node.followers.verification import Verification, source_of
+from fmar_node.followers.verification import INQUIRIES, Verification, clients
 from fmar_node.journal.register import Register, connect
 from fmar_node.links import JudgePool, WriterLink
 from fmar_node.people import Accounts
@@ -117,7 +117,7 @@ class Node:
         self.refusal: Exception | None = None
         """Why it did not start."""
         self.starting: asyncio.Task[None] | None = None
-        self.source = source_of(settings, folder, self.clock)
+        self.sources = clients(settings, folder, self.clock)
         self.verification: Verification | None = None
         self.verifying: asyncio.Task[None] | None = None
         self.level_at = 0
@@ -184,10 +184,10 @@ class Node:
         self.people = Accounts(self.register, self.submit, settings.base_url, self.clock)
 
     def _begin_verification(self) -> None:
-        if self.source is None:
+        if not self.sources:
             return
         register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.folder.lookup_key())
-        self.verification = Verification(register, self.source, self.submit, self.settings)
+        self.verification = Verification(register, self.sources, self.submit, self.settings, self.clock)
         self.verifying = asyncio.create_task(self.verification.run())
 
     async def _end_verification(self) -> None:
@@ -250,7 +250,7 @@ class Node:
         """The write path (`fmar_node.submit`)."""
         desk = Desk(self.register, self.judges, self.writer, self.vocabulary, self.house)
         outcome = await submit(desk, submission, self.today, dry_run=dry_run)
-        if self.verification is not None and submission.kind == "organisations":
+        if self.verification is not None and submission.kind in INQUIRIES:
             self.verification.wake()
         return outcome
 

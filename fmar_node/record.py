@@ -85,6 +85,11 @@ def state_in(document: Document) -> str:
     return next((str(document[term]) for term in STATUS_TERMS if term in document), "")
 
 
+def alias_in(document: Document, scheme: str) -> str:
+    """The first identifier of a scheme that a record is known by; empty where there is none."""
+    return next((str(alias["value"]) for alias in document.get("alias", ()) if alias.get("scheme") == scheme and "value" in alias), "")
+
+
 def uuid_of(iri: str) -> str:
     """The UUID at the end of a record's IRI."""
     return iri.rsplit("/", 1)[-1]

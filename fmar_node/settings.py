@@ -19,8 +19,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from fmar_node.errors import Malformed
 
-COMPANIES_REGISTER = "COMPANIES_REGISTER"
-"""The name of a source that a node may be set to ask; a code of EvidenceKind."""
+COMPANIES_REGISTER, METER_POINT, MCS, OEM = SOURCES = ("COMPANIES_REGISTER", "METER_POINT", "MCS", "OEM")
+"""The sources that a node may be set to ask, by two settings each; codes of EvidenceKind."""
 NOT_SETTINGS = frozenset({"FMAR_SUITES"})
 """FMAR_* names that mean something to others: where the tests find the public suites."""
 
@@ -196,6 +196,13 @@ class Settings(BaseModel):
     # external sources
     companies_register_url: str = Field("", description="where the companies register is asked who a British company is, e.g. `https://api.company-information.service.gov.uk`; none: it is not asked")
     companies_register_key_file: str = Field("", description="file with the key for the companies register (HTTP Basic), relative to the data folder, readable by its owner only")
+    meter_point_url: str = Field("", description="where the meter point service is asked about the MPANs of assets; none: it is not asked")
+    meter_point_key_file: str = Field("", description="file with the key for the meter point service, as `companies_register_key_file`")
+    mcs_url: str = Field("", description="where the register of MCS certificates is asked about the certificates of assets; none: it is not asked")
+    mcs_key_file: str = Field("", description="file with the key for the register of MCS certificates, as `companies_register_key_file`")
+    oem_url: str = Field("", description="where the register of makers' serial numbers is asked about assets; none: it is not asked")
+    oem_key_file: str = Field("", description="file with the key for the register of serial numbers, as `companies_register_key_file`")
+    validation_seconds: float = Field(1_209_600.0, gt=0, description="how long an asset may wait for an answer, or stand in QUERY, before `fmar_assets_overdue` counts it")
     source_seconds: float = Field(5.0, gt=0, description="longest time that an external source is given for one answer")
     source_bytes: int = Field(65_536, ge=1, description="largest answer of an external source")
     source_questions: int = Field(4, ge=1, description="questions to an external source that are under way at once")
@@ -227,7 +234,15 @@ class Settings(BaseModel):
     @property
     def sources(self) -> frozenset[str]:
         """The external sources that this node asks, as codes of EvidenceKind."""
-        return frozenset({COMPANIES_REGISTER} if self.companies_register_url else ())
+        return frozenset(name for name in SOURCES if self.source_url(name))
+
+    def source_url(self, name: str) -> str:
+        """Where a source is asked; empty where it is not."""
+        return str(getattr(self, f"{name.lower()}_url"))
+
+    def source_key_file(self, name: str) -> str:
+        """The file with the key for a source; empty where it needs none."""
+        return str(getattr(self, f"{name.lower()}_key_file"))
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

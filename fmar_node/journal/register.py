@@ -21,7 +21,7 @@ from fmar_node.journal.cipher import NO_SALT, PERSONAL, SubjectKey, decrypt
 from fmar_node.journal.entry import SALT_BYTES, SECTIONS, Entry, leaf_data
 from fmar_node.journal.handover import Handover
 from fmar_node.journal.tree import HASH_BYTES
-from fmar_node.record import Actor, Version, joined
+from fmar_node.record import STATUS_TERMS, Actor, Version, joined
 from fmar_node.vocabulary import Document, Term, Tier
 
 PLAIN_TIERS = (Tier.OPEN, Tier.OPERATIONAL, Tier.COMMERCIAL)
@@ -106,7 +106,7 @@ class Register:
         sql = VERSION + f"JOIN record r ON r.head = e.idx WHERE r.kind = ? AND r.id > ? AND ({clauses})"
         for term, value in equal.items():
             section = self.terms[term].tier.value
-            sql += f" AND json_extract(CAST(s.{section} AS TEXT), '$.{term}') = ?"
+            sql += " AND r.state = ?" if term in STATUS_TERMS else f" AND json_extract(CAST(s.{section} AS TEXT), '$.{term}') = ?"
             values = [*values, value]
         return list(self._many(sql + " ORDER BY r.id LIMIT ?", kind, after, *values, limit))
 
@@ -207,6 +207,11 @@ class Register:
         """How many records of each kind are in each state."""
         rows = self.connection.execute("SELECT kind, state, records FROM tally WHERE records > 0")
         return {(row[0], row[1]): row[2] for row in rows}
+
+    def unchanged_since(self, kind: str, state: str, time: str) -> int:
+        """How many records are in a state and have not changed since a time."""
+        sql = "SELECT count(*) FROM record r JOIN entry e ON e.idx = r.head WHERE r.kind = ? AND r.state = ? AND e.recorded_at < ?"
+        return int(self.connection.execute(sql, (kind, state, time)).fetchone()[0])
 
     def ended_before(self, time: str, most: int) -> list[tuple[str, str]]:
         """Kind and id of records that have been de-registered or withdrawn before a time and not been erased since; queries have nothing personal."""

@@ -25,7 +25,7 @@ from fmar_node.clock import Clock, SystemClock, parse_stamp
 from fmar_node.errors import FmarError, counted
 from fmar_node.folder import PUT_BACK, Folder, is_open, readable
 from fmar_node.followers.projector import Projector
-from fmar_node.followers.verification import source_of
+from fmar_node.followers.verification import clients
 from fmar_node.foundation import OPERATOR_CLIENT
 from fmar_node.journal.checkpoint import origin_of
 from fmar_node.journal.journal import origin_in
@@ -162,12 +162,13 @@ def _certificate(settings: Settings, folder: Folder, clock: Clock) -> Finding:
 def _sources(settings: Settings, folder: Folder, clock: Clock) -> Iterator[Finding]:
     """Whether the external sources could be asked; nobody is."""
     try:
-        source = source_of(settings, folder, clock)
+        sources = clients(settings, folder, clock)
     except FmarError as error:
         yield Finding("sources", False, error.detail, "mend what it says; the node does not start like this")
         return
-    if source is not None:
-        yield Finding("sources", True, f"the companies register is asked at {settings.companies_register_url}")
+    if sources:
+        asked = ", ".join(f"{source.name} at {settings.source_url(source.name)}" for source in sources)
+        yield Finding("sources", True, f"asked: {asked}")
 
 
 def _journal(folder: Folder) -> Finding:

@@ -16,12 +16,12 @@ from fmar_node.checks import mpan
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import ERASURE, erasure
 from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation, by_node
+from fmar_node.kinds.validation import INQUIRY, MAKERS_WORD, VALIDATION_ACTIONS, validated_anew
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
 LIVE = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY"})
 NOT_FINAL = LIVE | {"SUSPENDED_CONSENT_REVOKED", "SUSPENDED_ADMIN", "AWAITING_NEW_FSP"}
-VERIFIED_FIELDS = ("importMPAN", "exportMPAN", "serialNumber", "manufacturer", "assetModel", "assetCategory", "dnoConnection")
 NEAR = 5
 """Per cent of capacity within which an asset of the same MPAN and category is probably the same one (domain 5.1)."""
 
@@ -230,19 +230,6 @@ def registered(situation: Situation) -> Document:
     }
 
 
-def updated(situation: Situation) -> Document:
-    """A change of a verified field, or an answer to a query, sends the asset back to validation."""
-    document, previous = dict(situation.document), situation.previous
-    assert previous is not None
-    was = previous.document
-    touched = any(document.get(term) != was.get(term) for term in VERIFIED_FIELDS)
-    if was["validationStatus"] == "QUERY" or (was["validationStatus"] == "VERIFIED" and touched):
-        document["validationStatus"] = "PENDING_VALIDATION"
-        if document["standing"] == "LIVE":
-            document["registrationStatus"] = "PENDING_VALIDATION"
-    return document
-
-
 def deregistered(situation: Situation) -> Document:
     """The end of life: a status, never a deletion."""
     return {
@@ -294,8 +281,9 @@ ASSET = Kind(
     handles=handles,
     filters=(
         "assetCategory", "energySource", "demandTechType", "otherKind", "connectionStatus", "connectionType",
-        "dnoConnection", "gspGroup", "registrationStatus", "standing", "owner", "managedBy", "friendlyCode",
+        "dnoConnection", "gspGroup", "registrationStatus", "validationStatus", "standing", "owner", "managedBy", "friendlyCode",
     ),
+    inquiry=INQUIRY,
     actions={
         "register": Action(
             name="register",
@@ -318,10 +306,10 @@ ASSET = Kind(
             name="update",
             use_cases=("UC-02.04",),
             policies=(Policy("ASSET-UPDATE-1", "only the provider that manages the asset changes it", PROVIDER, MANAGING),),
-            rules=DOCUMENT_RULES,
+            rules=(*DOCUMENT_RULES, MAKERS_WORD),
             states=NOT_FINAL,
             state_rule="ASSET-UPDATE-2",
-            apply=updated,
+            apply=validated_anew,
             takes_document=True,
             permission=Permission.UPDATE,
             user_role=UserRole.EDITOR,
@@ -347,6 +335,7 @@ ASSET = Kind(
             apply=orphaned,
             is_nodes_own=True,
         ),
+        **VALIDATION_ACTIONS,
         ERASURE: erasure("ASSET", NOT_FINAL | {"DEREGISTERED"}),
     },
 )

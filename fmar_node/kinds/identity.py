@@ -12,12 +12,13 @@ from collections.abc import Iterable
 
 from fmar_node.access.caller import Role
 from fmar_node.errors import Fault, Severity
+from fmar_node.kinds.inquiry import VERIFICATION, Inquiry, facts
 from fmar_node.kinds.kind import Action, Policy, Rule, Situation, by_node
 from fmar_node.settings import COMPANIES_REGISTER
+from fmar_node.sources.source import Finding
 from fmar_node.vocabulary import Document
 
-VERIFICATION, EVIDENCE = "verification", "evidence"
-"""The names of the two actions, in the envelopes of their entries."""
+EVIDENCE = "evidence"
 IDENTITY = ("organisationLegalName", "organisationRegistrationNumber", "organisationType", "countryOfIncorporation")
 COMPARED = (*IDENTITY, "yearOfRegistration", "yearOfRegistrationBasis")
 """What a change of makes all earlier evidence worthless: the identity, and whatever else a source was asked about."""
@@ -33,6 +34,21 @@ def is_british_company(document: Document) -> bool:
         and document.get("countryOfIncorporation") == UNITED_KINGDOM
         and "organisationRegistrationNumber" in document
     )
+
+
+def wanted(document: Document, sources: frozenset[str]) -> frozenset[str] | None:
+    """The companies register, while it is waited for."""
+    is_waiting = document.get("identityStatus") == "PENDING" and document.get("organisationStatus") in NOT_LEFT
+    return frozenset({COMPANIES_REGISTER}) & sources or None if is_waiting else None
+
+
+def note(findings: list[Finding]) -> Document:
+    """What a finding makes of an identity."""
+    is_confirmed = all(finding.is_confirmed for finding in findings)
+    return {"identityStatus": "CONFIRMED" if is_confirmed else "QUERY", "identityEvidence": facts(findings)}
+
+
+INQUIRY = Inquiry(frozenset({COMPANIES_REGISTER}), ("identityStatus", "PENDING"), wanted, note)
 
 
 # -- rules

@@ -16,6 +16,7 @@ from typing import Protocol
 from fmar_node.access.caller import Caller, Permission, Role, UserRole
 from fmar_node.access.reveal import Relation, parties, standings
 from fmar_node.errors import Fault
+from fmar_node.kinds.inquiry import Inquiry
 from fmar_node.record import Version
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import Document, Vocabulary
@@ -260,5 +261,7 @@ class Kind:
     filters: tuple[str, ...] = ()
     awaits: Callable[[Document], tuple[str, str] | None] = lambda _: None
     """What happens to the record by the clock if nothing else does before: when (xsd:dateTime in UTC), and which action."""
+    inquiry: Inquiry | None = None
+    """What is asked outside about its records."""
     spelling: Callable[[Document], dict[str, object]] = lambda _: {}
     """The values that a document writes in another way than the register does, as the register writes them."""

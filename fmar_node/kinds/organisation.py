@@ -23,7 +23,15 @@ from fmar_node.access.reveal import Relation
 from fmar_node.errors import Fault, Severity
 from fmar_node.identity import new_record_id
 from fmar_node.kinds.erasure import ERASURE, erasure
-from fmar_node.kinds.identity import COMPANIES, IDENTITY_ACTIONS, UNITED_KINGDOM, WHO_IT_IS, asked, asked_anew
+from fmar_node.kinds.identity import (
+    COMPANIES,
+    IDENTITY_ACTIONS,
+    INQUIRY,
+    UNITED_KINGDOM,
+    WHO_IT_IS,
+    asked,
+    asked_anew,
+)
 from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Policy, Rule, Situation
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
@@ -387,6 +395,7 @@ ORGANISATION = Kind(
     handles=handles,
     filters=("organisationType", "organisationRoles", "organisationStatus", "licenceArea", "identityStatus"),
     spelling=spelling,
+    inquiry=INQUIRY,
     actions={
         "register": Action(
             "register",

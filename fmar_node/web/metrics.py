@@ -19,6 +19,7 @@ from starlette.responses import Response
 from fmar_node import __version__
 from fmar_node.certificate import Tls
 from fmar_node.errors import FmarError
+from fmar_node.followers.verification import NONE_OVERDUE
 from fmar_node.node import Node
 from fmar_node.vitals import Spread, free_bytes, resident_bytes
 from fmar_node.web.readiness import readiness
@@ -105,6 +106,8 @@ class NodeMetrics(Collector):
         yield labelled("fmar_build", "The version that runs", "version", {__version__: 1.0})
         if self.node.is_ready:
             yield from self._journal()
+        meaning = "Assets that have waited for an answer, or been queried, for longer than validation_seconds"
+        yield labelled("fmar_assets_overdue", meaning, "state", self.node.verification.overdue if self.node.verification else NONE_OVERDUE)
         yield from self._writer()
         yield from self._judges()
         yield from self._queries()

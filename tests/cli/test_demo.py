@@ -33,7 +33,7 @@ from tests.live import LD_JSON, free_port
 pytestmark = pytest.mark.timeout(300)
 READY = "(Ctrl-C ends it)"
 TITLES = [
-    "Register an asset", "Four mistakes in one document", "Justified, warned, filled", "One query, many windows",
+    "Register an asset", "Four mistakes in one document", "Justified, warned, filled", "Asked outside", "One query, many windows",
     "Credentials that do not hold", "Change, history, time travel", "Lookup and duplicates", "Leaving the register",
     "On behalf of another", "Keys that come and go", "A person signs in", "Proof", "Any tool",
 ]  # fmt: skip
@@ -118,6 +118,11 @@ def test_the_companies_register_has_confirmed_the_participants(first: Demo) -> N
     register.connection.close()
 
     assert (found.count("CONFIRMED"), found.count("PENDING"), found.count("QUERY")) == (8, 0, 0)
+
+
+def test_assets_are_verified_and_queried_in_the_tour(first: Demo) -> None:
+    for shown in (r"METER_POINT +importMPAN +AGREES", r"OEM +serialNumber +AGREES", r"MCS +postcode +DIFFERS +SE1 4QP"):
+        assert re.search(shown, first.output), shown
 
 
 def test_at_least_500_assets_are_registered(first: Demo) -> None:

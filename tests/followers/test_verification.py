@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
+from examples.servers.asset_sources import Sources
 from examples.servers.companies_register import Register as CompaniesServer
 from fmar_node.clock import today
 from fmar_node.drafting import Submission
 from fmar_node.errors import Unavailable
 from fmar_node.followers import verification
-from fmar_node.followers.verification import Trouble, Verification
+from fmar_node.followers.verification import CLIENTS, Trouble, Verification
 from fmar_node.journal.register import Register, connect
 from fmar_node.kinds import House
-from fmar_node.settings import COMPANIES_REGISTER, Settings
-from fmar_node.sources.companies_register import CompaniesRegister
+from fmar_node.settings import COMPANIES_REGISTER, MCS, METER_POINT, OEM, Settings
 from fmar_node.submit import Desk, submit
-from tests.market import LOOKUP_KEY, Market, organisation, vocabulary
+from tests.market import LOOKUP_KEY, Market, battery, mpan, organisation, vocabulary
 
 QUICK = {"source_pause_seconds": 0.05, "source_pause_seconds_most": 0.2, "source_seconds": 1.0}
 GIVE_UP = 10
@@ -43,15 +43,18 @@ def company(market: Market, number: str = "99000200", name: str = "Windmill Flex
     return market.submit(market.callers["operator"], "organisations", described).id
 
 
-def follower(market: Market, server: CompaniesServer, **given: Any) -> Verification:
-    settings = Settings(companies_register_url=server.url, **{**QUICK, **given})
+def follower(market: Market, server: CompaniesServer | Sources, **given: Any) -> Verification:
+    """Of all sources that the market's node asks."""
+    urls = {f"{source.lower()}_url": server.url for source in market.house.sources}
+    settings = Settings(**{**urls, **QUICK, **given})
+    sources = [client(settings, market.clock) for client in CLIENTS if client.name in market.house.sources]
     register = Register(connect(market.folder / "journal" / "journal.db"), vocabulary().terms, LOOKUP_KEY)
 
     async def enter(submission: Submission) -> object:
         desk = Desk(market.register, market, market, vocabulary(), market.house)
         return await submit(desk, submission, today(market.clock))
 
-    return Verification(register, CompaniesRegister(settings, market.clock), enter, settings)
+    return Verification(register, sources, enter, settings, market.clock)
 
 
 @asynccontextmanager
@@ -256,3 +259,151 @@ def test_whoever_has_left_or_is_evidenced_is_not_asked_about(asking: Market, ser
     follow(follower(asking, server), lambda: identity(asking, pending) == "CONFIRMED")
 
     assert server.asked == ["99000200"]
+
+
+# -- assets
+
+
+@pytest.fixture
+def sources() -> Iterator[Sources]:
+    with Sources(seconds=0.3) as running:
+        yield running
+
+
+@pytest.fixture
+def validating(market: Market) -> Market:
+    market.house = House(frozenset({METER_POINT, MCS, OEM}))
+    return market
+
+
+def asset(market: Market, number: int = 1, **changes: Any) -> str:
+    """A battery that all sources know, by the first two meter points of the recorded answers; or by others."""
+    known = {"importMPAN": mpan(2 * number - 1), "exportMPAN": mpan(2 * number), "postcode": "IP1 2AB", "alias": [{"scheme": "MCS", "value": "MCS-99-000018"}]}
+    return market.submit(market.callers["fsp-a"], "assets", battery(f"GP-BESS-{number:04}", **{**known, **changes})).id
+
+
+def validation(market: Market, id_: str) -> str:
+    found: str = market.current("assets", id_).document["validationStatus"]
+    return found
+
+
+def facts(market: Market, id_: str) -> dict[str, str]:
+    evidence = market.current("assets", id_).document.get("evidence", ())
+    return {f"{each['evidenceKind']} {each['evidenceField']}": each["evidenceOutcome"] for each in evidence}
+
+
+def test_an_asset_is_verified_in_one_entry(validating: Market, sources: Sources) -> None:
+    id_ = asset(validating)
+
+    follow(follower(validating, sources), lambda: validation(validating, id_) != "PENDING_VALIDATION")
+
+    version = validating.current("assets", id_)
+    assert (version.state, version.number, version.actor.application) == ("VERIFIED", 2, "MCS METER_POINT OEM")
+    assert set(facts(validating, id_).values()) == {"AGREES"}
+
+
+@pytest.mark.parametrize(("changes", "fact", "outcome"), [
+    ({"postcode": "IP1 2AC"}, "METER_POINT postcode", "DIFFERS"),
+    ({"exportMPAN": mpan(999)}, "METER_POINT exportMPAN", "NOT_FOUND"),
+    ({"alias": [{"scheme": "MCS", "value": "MCS-99-1"}]}, "MCS alias", "NOT_FOUND"),
+])  # fmt: skip
+def test_an_asset_that_a_source_has_otherwise_is_queried(validating: Market, sources: Sources, changes: dict[str, Any], fact: str, outcome: str) -> None:
+    id_ = asset(validating, **changes)
+
+    follow(follower(validating, sources), lambda: validation(validating, id_) == "QUERY")
+
+    assert facts(validating, id_)[fact] == outcome
+
+
+def test_many_assets_are_asked_about_few_at_a_time(validating: Market, sources: Sources) -> None:
+    sources.others = True
+    validating.house = House(frozenset({METER_POINT}))
+    made = [asset(validating, number, alias=None) for number in range(1, 13)]
+
+    follow(follower(validating, sources, source_questions=3), lambda: all(validation(validating, id_) == "VERIFIED" for id_ in made))
+
+    assert len(sources.asked) == 24
+
+
+@pytest.mark.parametrize("mode", ["down", "limited", "wrong", "garbled"])
+def test_what_one_source_has_answered_stays_while_another_gives_no_answer(validating: Market, sources: Sources, mode: str) -> None:
+    id_, sources.modes["meter-points"] = asset(validating), mode
+    seen: list[tuple[str, set[str]]] = []
+
+    async def following() -> None:
+        async with running(follower(validating, sources, source_cache_seconds=0)):
+            await until(lambda: [path for path, _ in sources.asked].count("meter-points") >= 4)
+            seen.append((validation(validating, id_), set(facts(validating, id_))))
+            sources.modes["meter-points"] = "up"
+            await until(lambda: validation(validating, id_) == "VERIFIED")
+
+    asyncio.run(following())
+
+    ((state, known),) = seen
+    assert (state, {fact.split()[0] for fact in known}) == ("PENDING_VALIDATION", {MCS, OEM})
+    assert [path for path, _ in sources.asked].count("certificates") == 1
+    assert validating.current("assets", id_).number == 3
+
+
+def test_a_source_that_is_down_does_not_hold_up_what_others_are_asked(validating: Market, sources: Sources) -> None:
+    sources.modes["meter-points"] = "down"
+    waiting = [asset(validating, number, alias=None, serialNumber=None) for number in range(3, 9)]
+    lucky = asset(validating, 9, importMPAN=None, exportMPAN=None, mpanUnknownReason="WITHHELD_BY_SOURCE", alias=None, justification=[
+        {"rule": rule, "text": "for a test"} for rule in ("A03", "A20", "A21", "X01")])  # fmt: skip
+
+    follow(follower(validating, sources, source_pause_seconds=30, source_pause_seconds_most=60), lambda: validation(validating, lucky) == "VERIFIED")
+
+    assert {validation(validating, id_) for id_ in waiting} == {"PENDING_VALIDATION"}
+
+
+def test_a_restart_loses_no_asset_and_asks_nobody_twice(validating: Market, sources: Sources) -> None:
+    id_, sources.modes["devices"] = asset(validating), "down"
+
+    follow(follower(validating, sources), lambda: len(facts(validating, id_)) > 0)
+    assert validation(validating, id_) == "PENDING_VALIDATION"
+    sources.modes["devices"] = "up"
+    follow(follower(validating, sources), lambda: validation(validating, id_) == "VERIFIED")
+
+    assert [path for path, _ in sources.asked].count("meter-points") == 2
+
+
+def test_an_asset_that_has_moved_on_meanwhile_is_asked_about_as_it_is(validating: Market, sources: Sources) -> None:
+    id_, sources.modes["meter-points"] = asset(validating, postcode="IP1 2AC"), "slow"
+
+    async def following() -> None:
+        async with running(follower(validating, sources)):
+            await until(lambda: len(sources.asked) == 4)
+            await asyncio.to_thread(validating.update, validating.callers["fsp-a"], "assets", id_, postcode="IP1 2AB")
+            await until(lambda: validation(validating, id_) != "PENDING_VALIDATION")
+
+    asyncio.run(following())
+
+    assert [version.state for version in validating.register.versions("assets", id_)] == ["PENDING_VALIDATION", "PENDING_VALIDATION", "VERIFIED"]
+    assert facts(validating, id_)["METER_POINT postcode"] == "AGREES"
+
+
+def test_who_mends_a_query_is_asked_about_again(validating: Market, sources: Sources) -> None:
+    id_ = asset(validating, postcode="IP1 2AC")
+
+    async def following() -> None:
+        async with running(follower(validating, sources)) as _:
+            await until(lambda: validation(validating, id_) == "QUERY")
+            await asyncio.to_thread(validating.update, validating.callers["fsp-a"], "assets", id_, postcode="IP1 2AB")
+
+    asyncio.run(following())
+    follow(follower(validating, sources), lambda: validation(validating, id_) == "VERIFIED")
+
+
+def test_what_waits_for_too_long_is_counted(validating: Market, sources: Sources, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(verification, "COUNT_SECONDS", 0.0)
+    sources.modes["devices"] = "down"
+    asset(validating, importMPAN=mpan(71), exportMPAN=mpan(72), alias=None)
+    queried = asset(validating, 2, postcode="IP1 2AC", alias=None, serialNumber=None)
+    follow(first := follower(validating, sources), lambda: validation(validating, queried) == "QUERY")
+    validating.clock.forward(days=15)
+
+    follow(later := follower(validating, sources), lambda: later.overdue == {"PENDING_VALIDATION": 1, "QUERY": 1})
+
+    assert first.overdue == {"PENDING_VALIDATION": 0, "QUERY": 0}
+    assert "assets have waited for their validation for too long: 1 unanswered, 1 queried" in caplog.text
+    assert "IP1 2A" not in caplog.text and mpan(71) not in caplog.text

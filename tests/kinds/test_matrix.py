@@ -29,6 +29,8 @@ ALLOWED = {
     ("assets", "register"): ({(FSP, ANY)}, Permission.REGISTER, EDITOR),
     ("assets", "update"): ({(FSP, MANAGER)}, Permission.UPDATE, EDITOR),
     ("assets", "deregistration"): ({(FSP, MANAGER)}, Permission.DEREGISTER, EDITOR),
+    ("assets", "acceptance"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("assets", "verification"): (NODE, None, ADMINISTRATOR),
     ("assets", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
     ("organisations", "register"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
     ("organisations", "update"): ({(OPERATOR, ANY), (EVERYBODY, SELF | APPLICANT)}, None, ADMINISTRATOR),

@@ -246,5 +246,5 @@ def test_the_policies_of_the_nodes_own_actions_have_names() -> None:
     own = {action.policies[0].code for kind in KINDS.values() for action in kind.actions.values() if action.is_nodes_own}
 
     assert own == {
-        "ASSET-ORPHAN-1", "USER-ACCEPT-1", "USER-EXPIRE-1", "USER-DEPART-1", "DELEGATION-ACTIVATE-1", "DELEGATION-EXPIRE-1", "DELEGATION-END-1", "SAVED-QUERY-END-1", "ORGANISATION-VERIFY-1",
+        "ASSET-ORPHAN-1", "ASSET-VERIFY-1", "USER-ACCEPT-1", "USER-EXPIRE-1", "USER-DEPART-1", "DELEGATION-ACTIVATE-1", "DELEGATION-EXPIRE-1", "DELEGATION-END-1", "SAVED-QUERY-END-1", "ORGANISATION-VERIFY-1",
     }  # fmt: skip

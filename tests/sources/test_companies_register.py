@@ -15,13 +15,12 @@ from examples.servers.companies_register import Register
 from fmar_node.clock import SetClock
 from fmar_node.errors import Malformed
 from fmar_node.settings import Settings
+from fmar_node.sources.asker import checked, key_in
 from fmar_node.sources.companies_register import (
     CompaniesRegister,
     Company,
-    checked,
     company_of,
     compared,
-    key_in,
     same_name,
 )
 from fmar_node.sources.source import Finding, Outcome, SourceUnavailable
@@ -249,7 +248,7 @@ def test_an_answer_is_used_again_for_a_while(server: Register, seconds: float, q
     async def asking() -> tuple[Finding, Finding]:
         source = client(server, source_cache_seconds=seconds)
         first = await source.ask(WINDMILL)
-        source.clock.forward(seconds=5)  # type: ignore[attr-defined]
+        source.asker.clock.forward(seconds=5)  # type: ignore[attr-defined]
         second = await source.ask({**WINDMILL, "organisationLegalName": "Other Ltd"})
         await source.close()
         return first, second
@@ -285,12 +284,12 @@ def test_no_answer_is_not_remembered(server: Register) -> None:
 ])  # fmt: skip
 def test_an_address_is_https_or_this_machine(url: str) -> None:
     with pytest.raises(Malformed, match="companies_register_url"):
-        checked(url)
+        checked(url, "companies_register_url")
 
 
 @pytest.mark.parametrize("url", ["https://register.example/api/", "http://127.0.0.1:8090", "http://[::1]:8090", "http://localhost:8090"])
 def test_such_an_address_is_taken(url: str) -> None:
-    assert checked(url) == url.rstrip("/")
+    assert checked(url, "mcs_url") == url.rstrip("/")
 
 
 @pytest.mark.parametrize("content", [b"", b"two words", b"user:password", b"two\nlines", b"\xff"])
@@ -299,13 +298,13 @@ def test_a_file_without_a_key_is_refused(tmp_path: Path, content: bytes) -> None
     file.write_bytes(content)
 
     with pytest.raises(Malformed, match="companies_register_key_file"):
-        key_in(file)
+        key_in(file, "companies_register_key_file")
 
 
 def test_a_key_stands_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "register.key"
     file.write_text("0f3c-secret\n", "ascii")
 
-    assert key_in(file) == "0f3c-secret"
+    assert key_in(file, "oem_key_file") == "0f3c-secret"
     with pytest.raises(Malformed, match="cannot be read"):
-        key_in(tmp_path / "absent.key")
+        key_in(tmp_path / "absent.key", "oem_key_file")

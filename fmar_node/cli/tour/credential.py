@@ -1,4 +1,4 @@
-"""Step 5: credentials that do not hold. Each attempt is made with real keys, and refused with a reason.
+"""Step 6: credentials that do not hold. Each attempt is made with real keys, and refused with a reason.
 
 Rules kept here: nothing is signed with the node's key; a genuine token is altered, aged, sent twice, or carried
 by somebody else. A thief's client is an ordinary one that was handed a token that it did not ask for.

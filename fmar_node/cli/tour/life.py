@@ -1,4 +1,4 @@
-"""Steps 6 to 8: what becomes of an asset after its registration, until it leaves the register."""
+"""Steps 7 to 9: what becomes of an asset after its registration, until it leaves the register."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from fmar_node.cli.tour.visit import MERGE_PATCH, Visit, errors_of, expect, expe
 
 def change(visit: Visit) -> str:
     """Two people change one record: the second has to read what the first one did (UC-02.04)."""
-    made = visit.kept["battery"]
+    made, read = visit.kept["battery"], visit.kept["verified"]
     path = path_of(made)
-    visit.narrator.remark("The battery is uprated. If-Match names the version that the change is based on:")
-    uprated = {"ratedCapacity": "520.00", "installedCapacity": "520.00"}
-    first = visit.call("fsp-a", "PATCH", path, 200, document=uprated, media_type=MERGE_PATCH, keep=("ratedCapacity", "version"), If_Match=made.headers["ETag"])
-    expect("the version after the first change", 2, int(first.json()["version"]))
+    visit.narrator.remark("The battery takes more power than it did. If-Match names the version that the change is based on, the verified one:")
+    stronger = {"demandCapacity": "500.00"}
+    first = visit.call("fsp-a", "PATCH", path, 200, document=stronger, media_type=MERGE_PATCH, keep=("demandCapacity", "version"), If_Match=read.headers["ETag"])
+    expect("the version after the first change", 3, int(first.json()["version"]))
 
-    visit.narrator.remark("A colleague still has version 1 on the screen and renames the asset:")
+    visit.narrator.remark("A colleague still has version 2 on the screen and renames the asset:")
     renamed = {"assetName": "Green Park battery North"}
-    stale = visit.call("fsp-a", "PATCH", path, 412, document=renamed, media_type=MERGE_PATCH, If_Match=made.headers["ETag"])
+    stale = visit.call("fsp-a", "PATCH", path, 412, document=renamed, media_type=MERGE_PATCH, If_Match=read.headers["ETag"])
     expect("the problem", "version-stale", stale.json()["code"])
 
-    visit.narrator.remark("Having read version 2, the colleague sends its ETag:")
+    visit.narrator.remark("Having read version 3, the colleague sends its ETag:")
     second = visit.call("fsp-a", "PATCH", path, 200, document=renamed, media_type=MERGE_PATCH, keep=("assetName", "version"), If_Match=first.headers["ETag"])
     expect("the name now", "Green Park battery North", second.json()["assetName"])
     _look_back(visit, path, made)
@@ -35,11 +35,11 @@ def _look_back(visit: Visit, path: str, made: httpx.Response) -> None:
     history = visit.call("fsp-a", "GET", f"{path}/history", 200).json()["items"]
     rows = [[str(each["version"]), each["recordedAt"], each["action"], str(each["journalIndex"]), _changed(each)] for each in history]
     visit.narrator.table(("version", "recordedAt", "action", "entry", "changed"), rows, numbers=("version", "entry"))
-    expect("the actions", ["register", "update", "update"], [each["action"] for each in history])
+    expect("the actions", ["register", "verification", "update", "update"], [each["action"] for each in history])
 
     visit.narrator.remark("The record as it stood when it was registered:")
-    then = visit.call("fsp-a", "GET", f"{path}?at={made.json()['recordedAt']}", 200, keep=("assetName", "ratedCapacity", "version")).json()
-    expect("the state then", ("Green Park battery 1", "500.00"), (then["assetName"], then["ratedCapacity"]))
+    then = visit.call("fsp-a", "GET", f"{path}?at={made.json()['recordedAt']}", 200, keep=("assetName", "demandCapacity", "version")).json()
+    expect("the state then", ("Green Park battery 1", "480.00"), (then["assetName"], then["demandCapacity"]))
 
 
 def _changed(line: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Step 11: a person signs in at an identity provider, and works with the rights of its organisation and its role.
+"""Step 12: a person signs in at an identity provider, and works with the rights of its organisation and its role.
 
 Rules kept here: the browser is a script that does what a browser does (redirects, cookies, Origin); who was invited is
 deactivated at the end, so that the register can be visited again.

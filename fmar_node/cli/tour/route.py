@@ -26,6 +26,7 @@ STEPS = (
     Step("Register an asset", "A provider describes a battery once, in published terms, and holds a receipt for it.", registration.register),
     Step("Four mistakes in one document", "Data are judged before they are written: all faults at once, each coded and on its field.", registration.refuse),
     Step("Justified, warned, filled", "Real data have gaps. Some need a reason, some only a warning, some are filled by rule.", registration.justify),
+    Step("Asked outside", "A register that believes everybody is worth little. Others know meter points, certificates and machines.", registration.ask_others),
     Step("One query, many windows", "Everybody asks the same register and sees what the rules open to them, and nothing else.", window.look),
     Step("Credentials that do not hold", "Requests are signed. What was forged, recorded or stolen is refused, with a reason.", credential.defend),
     Step("Change, history, time travel", "Updates name the version that they are based on, and nothing is ever overwritten.", life.change),

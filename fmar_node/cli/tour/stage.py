@@ -46,6 +46,8 @@ token_seconds = 10
 LEFT_OVER = "if the folder is left over from an interrupted demo, remove it and start again; or choose another with --data"
 READY_SECONDS = 60.0
 LEAST_ASSETS = 500
+REST_SECONDS = 0.5
+"""Where nothing has been entered for so long, every source has answered."""
 EVERY_ROWS = 200
 """How often the import speaks up where there is no terminal for a bar."""
 
@@ -123,9 +125,11 @@ def node(folder: Folder, base_url: str, narrator: Narrator) -> Iterator[Process]
     log = folder.root / "node.log"
     with (
         companies_register() as register,
+        asset_sources() as sources,
         identity_provider() as issuer,
         running(
-            "serve", "--data", str(folder.root), log=log, FMAR_COMPANIES_REGISTER_URL=register, FMAR_IDENTITY_PROVIDERS=settings_for(issuer)
+            "serve", "--data", str(folder.root), log=log, FMAR_COMPANIES_REGISTER_URL=register, FMAR_IDENTITY_PROVIDERS=settings_for(issuer),
+            FMAR_METER_POINT_URL=sources, FMAR_MCS_URL=sources, FMAR_OEM_URL=sources,
         ) as process,
     ):
         seconds = _wait_until_ready(process, base_url, log)
@@ -139,6 +143,14 @@ def companies_register() -> Iterator[str]:
     made = runpy.run_path(str(example("servers/companies_register.py")))
     with made["Register"]() as register:
         yield register.url
+
+
+@contextmanager
+def asset_sources() -> Iterator[str]:
+    """The address of the sources that the demo's node asks about assets: every meter point and machine is there."""
+    made = runpy.run_path(str(example("servers/asset_sources.py")))
+    with made["Sources"](others=True) as sources:
+        yield sources.url
 
 
 @contextmanager
@@ -177,6 +189,7 @@ def tour(folder: Folder, base_url: str, narrator: Narrator) -> None:
     narrator.table(("name", "organisation", "licence areas"), [(each.name, each.legal_name, ", ".join(each.areas)) for each in PARTICIPANTS])
     visit = _visit(folder, base_url, narrator, profiles)
     bring_in(folder, narrator, profiles)
+    let_answer(visit)
     visit.mark, began = visit.journal_size(), time.monotonic()
     try:
         if not walk(visit):
@@ -188,7 +201,7 @@ def tour(folder: Folder, base_url: str, narrator: Narrator) -> None:
 
 
 def _visit(folder: Folder, base_url: str, narrator: Narrator, profiles: dict[str, Profile]) -> Visit:
-    """What the tour starts from: the journal's key, pinned now, and a token that will have expired by step 5."""
+    """What the tour starts from: the journal's key, pinned now, and a token that will have expired by step 6."""
     with connect(profiles["fsp-a"]) as client:
         early = token_of(client.get("/assets?managed=me&limit=1").request)
         key = client.get("/journal/key").text.strip()
@@ -216,6 +229,15 @@ def bring_in(folder: Folder, narrator: Narrator, profiles: dict[str, Profile]) -
     narrator.print(f"{registered} assets in {seconds:.1f} s; what became of every row is in {folder.root / 'import-report.jsonl'}")
     if registered < LEAST_ASSETS:
         fail(f"only {registered} assets were registered, of at least {LEAST_ASSETS}", "the row report says why")
+
+
+def let_answer(visit: Visit) -> None:
+    """Waits until the sources have answered about the assets that they know; the journal is at rest then."""
+    began, before = time.monotonic(), -1
+    while (size := visit.journal_size()) != before:
+        before = size
+        time.sleep(REST_SECONDS)
+    visit.narrator.print(f"the meter point service has answered about their meter points; the last of it took {time.monotonic() - began:.1f} s")
 
 
 def _summarise(narrator: Narrator, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Steps 9 and 10: acting on behalf of another, and keys that come and go.
+"""Steps 10 and 11: acting on behalf of another, and keys that come and go.
 
 Rules kept here: what a step grants or registers it takes back at its end, so that the register can be visited again.
 """

@@ -120,6 +120,13 @@ class Visit:
         expect(f"the status of the query {name} as {who or 'anybody'}", 200, response.status_code)
         return response
 
+    def settled(self, who: str, path: str) -> httpx.Response:
+        """A record, unprinted, once the sources that are asked about it have answered."""
+        deadline = time.monotonic() + PATIENCE
+        while (response := self.client(who).get(path)).json().get("validationStatus") == "PENDING_VALIDATION" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return response
+
     def checkpoint(self) -> str:
         """The journal's newest signed checkpoint, a C2SP note: origin, size, root hash, signature."""
         return self.client(ANYBODY).get("/journal/checkpoint").text
@@ -148,7 +155,7 @@ class Visit:
         return f"{core}{check_digit(core)}"
 
 
-DOCUMENTS = ("battery", "broken", "justified", "warned")
+DOCUMENTS = ("battery", "broken", "justified", "warned", "certified")
 
 
 def speaking(who: str) -> str:

@@ -1,4 +1,4 @@
-"""Step 4: SPARQL in the caller's window. One register, one query, and as many answers as there are rights."""
+"""Step 5: SPARQL in the caller's window. One register, one query, and as many answers as there are rights."""
 
 from __future__ import annotations
 
