@@ -36,6 +36,7 @@ from fmar_node.web import (
     security,
     signin,
     sparql,
+    template,
     words,
     workbench,
 )
@@ -134,6 +135,7 @@ def _add_routes(app: FastAPI) -> None:
     running: set[tuple[str, str]] = set()
     add("/assets/lookup", records.look_up, "POST")
     add("/assets/export", export.assets)
+    add("/assets/template", template.template)
     for plural, kind in KINDS.items():
         room = records.Records(kind, running)
         if plural == "assets":

@@ -16,12 +16,13 @@ from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
 from fmar_node.representation import FORMATS, JSON, LD_JSON
 from fmar_node.web import export, queries, security, words
-from fmar_node.web.batch import NDJSON
+from fmar_node.web.batch import NDJSON, TAKEN
 from fmar_node.web.credentials import FORM, KEY_SET, STATUS_LIST
 from fmar_node.web.exchange import RECORD_FORMATS
 from fmar_node.web.negotiation import MERGE_PATCH
 from fmar_node.web.profile import taken
 from fmar_node.web.sparql import DESCRIPTION_FORMATS, DIRECT
+from fmar_node.web.template import CSV
 
 TEXT, HTML, BYTES = "text/plain", "text/html", "application/octet-stream"
 READ, WRITE, OPEN, PERSON = "read", "write", "open", "person"
@@ -60,7 +61,8 @@ def operations() -> Iterator[Operation]:
     for plural, kind in KINDS.items():
         yield from _of_kind(f"/{plural}", kind)
     yield Operation("/assets/lookup", "post", {200: [JSON]}, takes=[JSON, LD_JSON], given="Lookup", told="Found")
-    yield Operation("/assets/batch", "post", {200: [NDJSON]}, WRITE, ("dry-run", "Idempotency-Key", "profile"), [NDJSON, LD_JSON, JSON], given="AssetBatch")
+    yield Operation("/assets/batch", "post", {200: [NDJSON]}, WRITE, ("dry-run", "Idempotency-Key", "profile"), TAKEN, given="AssetBatch")
+    yield Operation("/assets/template", "get", {200: [CSV], 304: ()}, OPEN, ("part", "If-None-Match"), headers={200: ("ETag",), 304: ("ETag",)})
     yield Operation("/assets/export", "get", {200: list(export.FORMATS)}, WRITE, ("format", *PROFILING))
     results = {200: [*RESULT_FORMATS, *GRAPH_FORMATS]}
     described = {200: [*RESULT_FORMATS, *GRAPH_FORMATS, *(each for each in DESCRIPTION_FORMATS if each not in GRAPH_FORMATS)]}

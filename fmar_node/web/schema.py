@@ -24,6 +24,7 @@ from fmar_node.web import export, words
 from fmar_node.web.contract import HEADERS, INDEX_WANTED, NEEDED, Operation, note_name
 from fmar_node.web.exchange import SHORT
 from fmar_node.web.profile import NAMESPACES, profiles
+from fmar_node.web.template import PARTS
 
 Schema = dict[str, Any]
 SH = "http://www.w3.org/ns/shacl#"
@@ -189,6 +190,7 @@ PARAMETERS: dict[str, Schema] = {
     "path": {"type": "string", "pattern": r"^(entries|[0-9]|[1-5][0-9])(/x[0-9]{3})*/[0-9]{3}(\.p/[0-9]{1,3})?$"},
     "version": {**NUMBER, "maximum": 10**15 - 1},
     "managed": {"const": "me"},
+    "part": {"type": "string", "enum": list(PARTS)},
     "profile": {"type": "string", "enum": [each.name for each in profiles("Asset")]},
     "namespace": {"type": "string", "enum": list(NAMESPACES)},
     "dry-run": {"type": "boolean"},
