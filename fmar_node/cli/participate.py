@@ -15,6 +15,7 @@ import httpx
 import typer
 from rich.table import Table
 
+from fmar_node.cli.bulk import register_table
 from fmar_node.cli.console import (
     Refused,
     answered,
@@ -274,19 +275,23 @@ def revoke_key(
 
 @told
 def register_assets(
-    files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="Documents, one asset each: JSON-LD, Turtle, N-Triples or RDF/XML, in our terms or in CIM."),
+    files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="Documents, one asset each: JSON-LD, Turtle, N-Triples or RDF/XML, in our terms or in CIM; or tables in CSV, one asset a row."),
     as_: str = AS,
     data: Path | None = DATA,
     for_: str = FOR,
     node: str = NODE,
     dry_run: bool = typer.Option(False, help="Judge only, write nothing."),
+    key: str = typer.Option("", help="Of a table: what it is known by when it is sent again (default: its content)."),
     as_json: bool = JSON,
 ) -> None:
-    """Register assets from documents."""
+    """Register assets from documents, or from the rows of a table: fmar get assets/template has one to fill in."""
     refused = 0
+    params = {"dry-run": "true"} if dry_run else {}
     with client_of(as_, data, for_) as client:
         for file in files:
-            params = {"dry-run": "true"} if dry_run else {}
+            if file.suffix.lower() == ".csv":
+                refused += register_table(client, f"{node}/assets/batch", file, params, key, as_json)
+                continue
             response = client.post(f"{node}/assets", content=file.read_bytes(), headers={"Content-Type": media_type_of(file), "Accept": LD_JSON["Content-Type"]}, params=params)
             refused += not response.is_success
             _tell_registered(file, response, as_json)

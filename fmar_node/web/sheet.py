@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from fmar_node.errors import Malformed, TooLarge, counted
 
@@ -94,6 +94,11 @@ def cells_of(row: bytes, delimiter: str) -> list[str]:
         raise Malformed("malformed-request", f"this is not UTF-8; {SAVE_AS}") from error
     except csv.Error as error:
         raise Malformed("malformed-request", f"this is no row of CSV: {error}") from error
+
+
+def is_above_header(cells: Sequence[str]) -> bool:
+    """Whether a row of the beginning is blank or a note, such as the version of a template."""
+    return not any(map(str.strip, cells)) or cells[0].lstrip().startswith("#")
 
 
 def delimiter_of(header: bytes) -> str:

@@ -26,7 +26,7 @@ from fmar_node.settings import Settings
 from fmar_node.vocabulary import RELEASE, Document, Term, TermKind, Vocabulary
 from fmar_node.web.exchange import Exchange
 from fmar_node.web.records import encoded, exchange_of
-from fmar_node.web.sheet import Splitter, cells_of, delimiter_of, plain, rows_of
+from fmar_node.web.sheet import Splitter, cells_of, delimiter_of, is_above_header, plain, rows_of
 from fmar_node.web.words import cached
 
 CSV = "text/csv"
@@ -165,10 +165,9 @@ async def header_in(sheet: AsyncIterator[tuple[int, bytes]], vocabulary: Vocabul
         row = plain(row) if number == 1 else row
         delimiter = delimiter_of(row)
         cells = [cell.strip() for cell in cells_of(row, delimiter)]
-        if cells and cells[0].startswith("#"):
-            _check_version(cells[0])
-        elif any(cells):
+        if not is_above_header(cells):
             return Table(columns_of(cells, vocabulary), delimiter, settings)
+        _check_version(cells[0] if cells else "")
     raise Malformed("malformed-request", "there is no header; GET /assets/template has one")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from fmar_node.errors import FmarError, Malformed, TooLarge
 from fmar_node.settings import Settings
-from fmar_node.vocabulary import RELEASE
+from fmar_node.vocabulary import RELEASE, packaged
 from fmar_node.web.sheet import Splitter, cells_of, plain
 from fmar_node.web.template import TITLE, Table, columns_of, guarded, header_in, unguarded
 from tests.live import Live
@@ -100,6 +100,12 @@ def test_a_template_of_another_version_is_recognised(live: Live, title: str, is_
         assert sent(live, body)[0]["status"] == 201
     else:
         assert [each["code"] for each in refused(live, body)["errors"]] == ["template-version"]
+
+
+def test_the_table_of_the_examples_has_one_fault(live: Live) -> None:
+    results = sent(live, (packaged("examples") / "tables" / "portfolio.csv").read_bytes())
+
+    assert [result["status"] for result in results] == [201, 201, 422] and one_fault(results[2])[0] == "/importMPAN"
 
 
 # -- the header
