@@ -281,12 +281,13 @@ def register_assets(
     for_: str = FOR,
     node: str = NODE,
     dry_run: bool = typer.Option(False, help="Judge only, write nothing."),
+    upsert: bool = typer.Option(False, help="By friendly code: what you have registered is brought up to date."),
     key: str = typer.Option("", help="Of a table: what it is known by when it is sent again (default: its content)."),
     as_json: bool = JSON,
 ) -> None:
     """Register assets from documents, or from the rows of a table: fmar get assets/template has one to fill in."""
     refused = 0
-    params = {"dry-run": "true"} if dry_run else {}
+    params = {**({"dry-run": "true"} if dry_run else {}), **({"upsert": "friendlyCode"} if upsert else {})}
     with client_of(as_, data, for_) as client:
         for file in files:
             if file.suffix.lower() == ".csv":
@@ -304,9 +305,9 @@ def _tell_registered(file: Path, response: httpx.Response, as_json: bool) -> Non
         print_json(response.json())
     elif response.is_success:
         place, index = response.headers.get("Location"), response.headers.get("Fmar-Journal-Index")
-        said = f"[green]registered[/] {escaped(file.name)}  {place}  journal index {index}"
-        judged = f"[green]would be accepted[/] {escaped(file.name)}  (dry run: nothing was written)"
-        out.print(said if place else judged, soft_wrap=True)
+        told = {"registered": f"{place}  journal index {index}", "up to date": f"version {response.json().get('version')}", "would be accepted": "(dry run: nothing was written)"}
+        word = "registered" if place else "up to date" if index else "would be accepted"
+        out.print(f"[green]{word}[/] {escaped(file.name)}  {told[word]}", soft_wrap=True)
     else:
         out.print(f"[red]refused[/] {escaped(file.name)}", soft_wrap=True)
         show_problem(response.json())

@@ -98,7 +98,7 @@ def is_not_a_duplicate(situation: Situation) -> Iterable[Fault]:
 
 def has_own_friendly_code(situation: Situation) -> Iterable[Fault]:
     """A friendly code is unique among the organisation's live assets, ignoring case."""
-    for claim in _friendly_claim(situation.document, situation.caller.organisation):
+    for claim in friendly_claim(situation.document, situation.caller.organisation):
         holder = situation.register.holder(claim)
         if holder is not None and holder != uuid_of(situation.document["id"]):
             message = "another of your assets has this friendly code" + ("" if situation.caller.actor else f": assets/{holder}")
@@ -174,7 +174,8 @@ def _physical_claims(document: Document) -> set[Claim]:
     return claims
 
 
-def _friendly_claim(document: Document, manager: str) -> set[Claim]:
+def friendly_claim(document: Document, manager: str) -> set[Claim]:
+    """The claim of a friendly code: within the organisation, ignoring case."""
     code = document.get("friendlyCode")
     return {Claim(f"friendlyCode/{manager}", _folded(code))} if code else set()
 
@@ -183,7 +184,7 @@ def claims(document: Document) -> set[Claim]:
     """What only this asset may have; a de-registered one frees all of it (domain 5.5)."""
     if document.get("registrationStatus") == "DEREGISTERED":
         return set()
-    return _physical_claims(document) | _friendly_claim(document, _manager(document))
+    return _physical_claims(document) | friendly_claim(document, _manager(document))
 
 
 def handles(document: Document) -> set[tuple[str, str]]:
@@ -292,6 +293,7 @@ ASSET = Kind(
     plain_checks=plain_checks,
     claims=claims,
     handles=handles,
+    upserts_by="friendlyCode",
     filters=(
         "assetCategory", "energySource", "demandTechType", "otherKind", "connectionStatus", "connectionType",
         "dnoConnection", "gspGroup", "registrationStatus", "standing", "owner", "managedBy", "friendlyCode",

@@ -262,3 +262,5 @@ class Kind:
     """What happens to the record by the clock if nothing else does before: when (xsd:dateTime in UTC), and which action."""
     spelling: Callable[[Document], dict[str, object]] = lambda _: {}
     """The values that a document writes in another way than the register does, as the register writes them."""
+    upserts_by: str = ""
+    """The term by which a caller may mean a record of its own that is there: an identifier of its choosing, which no other one of its records has."""

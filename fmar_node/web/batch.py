@@ -30,13 +30,15 @@ from fmar_node.drafting import Submission, digest_of
 from fmar_node.errors import Fault, FmarError, Malformed, NotAcceptable, TooLarge
 from fmar_node.identity import is_uuid, new_record_id
 from fmar_node.representation import FLAT, JSON, LD_JSON, Profile
+from fmar_node.submit import Outcome
 from fmar_node.web.exchange import PRIVATE, Exchange
 from fmar_node.web.negotiation import content_type
 from fmar_node.web.noted import noted_of
 from fmar_node.web.problems import problem
 from fmar_node.web.profile import meant, profile_of
-from fmar_node.web.records import KEY_CHARS, Records, check_whole, encoded, exchange_of
+from fmar_node.web.records import KEY_CHARS, Records, encoded, exchange_of
 from fmar_node.web.template import CSV, Row, rows_in
+from fmar_node.web.upsert import check_whole, code_in, is_upsert, upserted
 
 NDJSON = "application/x-ndjson"
 TAKEN = (NDJSON, CSV, LD_JSON, JSON)
@@ -54,6 +56,8 @@ class Batch:
     room: Records
     media_type: str = LD_JSON
     """That of each row, with its profile where that was asked for."""
+    is_upsert: bool = False
+    """Whether a row without an id goes by its friendly code."""
 
     async def results(self, rows: AsyncIterator[Row]) -> AsyncIterator[bytes]:
         """One line of JSON per row, in the order of the rows."""
@@ -61,9 +65,9 @@ class Batch:
         number = 0
         try:
             async for row in rows:
-                number, subject = row.number, self._known(row.body)
-                earlier = next((each.task for each in reversed(started) if subject and each.subject == subject), None)
-                started.append(Started(asyncio.create_task(self._row(row, subject, earlier)), subject))
+                number, aim = row.number, self._aim(row.body)
+                earlier = next((each.task for each in reversed(started) if aim.subject and each.subject == aim.subject), None)
+                started.append(Started(asyncio.create_task(self._row(row, aim, earlier)), aim.subject))
                 if len(started) >= TOGETHER:
                     yield _line(await started.popleft().task)
             while started:
@@ -76,23 +80,32 @@ class Batch:
             for each in started:
                 each.task.cancel()
 
-    async def _row(self, row: Row, known: str, earlier: asyncio.Task[Any] | None) -> dict[str, Any]:
+    async def _row(self, row: Row, aim: Aim, earlier: asyncio.Task[Any] | None) -> dict[str, Any]:
         noted = noted_of(self.exchange.request)
         try:
             if row.refusal is not None:
                 raise row.refusal
             if earlier is not None:
                 await asyncio.wait([earlier])
-            result = await self._outcome(row, known)
+            result = await self._outcome(row, aim)
         except FmarError as error:
             noted.refused_row(error)
             return {"row": row.number, **self._refused(error, row.places)}
         noted.records += 1
         return result
 
-    async def _outcome(self, row: Row, known: str) -> dict[str, Any]:
-        """One row: a new asset, or with the id of one of the caller's, that asset as it is to be from now on."""
-        key = f"{self.key}/{row.number}" if self.key else ""
+    async def _outcome(self, row: Row, aim: Aim) -> dict[str, Any]:
+        """One row: a new asset, or with the id or the code of one of the caller's, that asset as it is to be from now on."""
+        submission, outcome = await self._submitted(row, aim)
+        if outcome.receipt is None:
+            return {"row": row.number, "status": 200, "errors": [fault.as_json() for fault in _placed(outcome.faults, row.places)]}
+        receipt, is_known = outcome.receipt, submission.action == "update"
+        word = "unchanged" if receipt.is_repeat else "updated" if is_known else "created"
+        iri = f"{submission.base_url}/assets/{receipt.id}"
+        return {"row": row.number, "status": 200 if is_known else 201, "outcome": word, "id": iri, "journalIndex": receipt.index}
+
+    async def _submitted(self, row: Row, aim: Aim) -> tuple[Submission, Outcome]:
+        known, key = aim.id, f"{self.key}/{row.number}" if self.key else ""
         submission = Submission(
             self.caller, "assets", "update" if known else "register", known or new_record_id(),
             self.exchange.node.settings.base_url, self.media_type, row.body, ("*",) if known else None, key,
@@ -100,28 +113,37 @@ class Batch:
         )  # fmt: skip
         if known:
             check_whole(self.exchange.node.reader.current("assets", known, self.caller))
-        outcome = await self.room.run(self.exchange, submission)
-        if outcome.receipt is None:
-            return {"row": row.number, "status": 200, "errors": [fault.as_json() for fault in _placed(outcome.faults, row.places)]}
-        receipt = outcome.receipt
-        word = "unchanged" if receipt.is_repeat else "updated" if known else "created"
-        iri = f"{submission.base_url}/assets/{receipt.id}"
-        return {"row": row.number, "status": 200 if known else 201, "outcome": word, "id": iri, "journalIndex": receipt.index}
+        elif self.is_upsert:
+            return await upserted(self.room, self.exchange, submission, aim.code)
+        return submission, await self.room.run(self.exchange, submission)
 
-    def _known(self, row: bytes) -> str:
-        """The UUID of the asset that the row is about, where it names one of this node: an export is sent back so."""
+    def _aim(self, row: bytes) -> Aim:
+        """Which asset the row is about, where it names one of this node, as an export does that is sent back, or where it goes by its code."""
         try:
             given = jsonld.read_json(row, self.exchange.node.settings)
         except FmarError:
-            return ""
+            return Aim()
         iri = given.get("id", given.get("@id"))
         id_ = iri.removeprefix(f"{self.exchange.node.settings.base_url}/assets/") if isinstance(iri, str) else ""
-        return id_ if is_uuid(id_) else ""
+        return Aim(id_) if is_uuid(id_) else Aim(code=code_in(given) if self.is_upsert else "")
 
     def _refused(self, error: FmarError, places: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
         placed = replace(error, faults=_placed(error.faults, places)) if places and error.faults else error
         shown = problem(placed, self.exchange.node.settings.base_url, "/assets/batch")
         return {"status": shown["status"], "outcome": "refused", "problem": shown}
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Which asset a row is about: the UUID of one, or a friendly code; neither where it is a new one."""
+
+    id: str = ""
+    code: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What rows of the same asset have in common."""
+        return self.id or self.code.strip().casefold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +186,8 @@ def batch_of(room: Records) -> Any:
         if len(key) > KEY_CHARS - 10:
             raise Malformed("malformed-request", f"the Idempotency-Key of a batch has at most {KEY_CHARS - 10} characters")
         profile = profile_of(request.query_params, room.kind.class_name)
-        rows = await _rows(exchange, media_type, profile)
-        results = Batch(exchange, caller, key, room, meant(LD_JSON, profile)).results(rows)
+        batch = Batch(exchange, caller, key, room, meant(LD_JSON, profile), is_upsert(request.query_params))
+        results = batch.results(await _rows(exchange, media_type, profile))
         return Duplex(results, headers=PRIVATE, media_type=NDJSON)
 
     return batch

@@ -61,7 +61,7 @@ def operations() -> Iterator[Operation]:
     for plural, kind in KINDS.items():
         yield from _of_kind(f"/{plural}", kind)
     yield Operation("/assets/lookup", "post", {200: [JSON]}, takes=[JSON, LD_JSON], given="Lookup", told="Found")
-    yield Operation("/assets/batch", "post", {200: [NDJSON]}, WRITE, ("dry-run", "Idempotency-Key", "profile"), TAKEN, given="AssetBatch")
+    yield Operation("/assets/batch", "post", {200: [NDJSON]}, WRITE, ("dry-run", "upsert", "Idempotency-Key", "profile"), TAKEN, given="AssetBatch")
     yield Operation("/assets/template", "get", {200: [CSV], 304: ()}, OPEN, ("part", "If-None-Match"), headers={200: ("ETag",), 304: ("ETag",)})
     yield Operation("/assets/export", "get", {200: list(export.FORMATS)}, WRITE, ("format", *PROFILING))
     results = {200: [*RESULT_FORMATS, *GRAPH_FORMATS]}
@@ -103,7 +103,8 @@ def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
     read = {200: ("ETag", "Link"), 304: ("ETag",)}
     wrote = {204: ("ETag", INDEX), 201: ("ETag", "Location", INDEX)}
     yield Operation(room, "get", {200: FORMATS}, parameters=(*kind.filters, *LISTING, *asked), told=listed)
-    yield Operation(room, "post", {201: record, 200: [JSON]}, WRITE, writing, takes, document, told, trial, headers=wrote)
+    made: dict[int, Sequence[str]] = {201: record, **(changed if kind.upserts_by else {200: [JSON]})}
+    yield Operation(room, "post", made, WRITE, ("upsert", *writing) if kind.upserts_by else writing, takes, document, told, trial, headers=wrote)
     yield Operation(one, "get", {200: record, 304: ()}, READ, (*READING, *asked), told=told, headers=read)
     if "update" in kind.actions:
         parameters = ("If-Match", *writing)

@@ -15,6 +15,7 @@ from fmar_node.cim.table import CONTEXT as CIM_CONTEXT
 from fmar_node.cim.table import TABLES, Table
 from fmar_node.errors import PROBLEMS
 from fmar_node.kinds import KINDS, Action, Kind
+from fmar_node.kinds.asset import ASSET
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
 from fmar_node.representation import LABELLED
 from fmar_node.security_log import EVENTS
@@ -190,6 +191,7 @@ PARAMETERS: dict[str, Schema] = {
     "path": {"type": "string", "pattern": r"^(entries|[0-9]|[1-5][0-9])(/x[0-9]{3})*/[0-9]{3}(\.p/[0-9]{1,3})?$"},
     "version": {**NUMBER, "maximum": 10**15 - 1},
     "managed": {"const": "me"},
+    "upsert": {"const": ASSET.upserts_by},
     "part": {"type": "string", "enum": list(PARTS)},
     "profile": {"type": "string", "enum": [each.name for each in profiles("Asset")]},
     "namespace": {"type": "string", "enum": list(NAMESPACES)},
