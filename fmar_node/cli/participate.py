@@ -315,7 +315,7 @@ def _tell_registered(file: Path, response: httpx.Response, as_json: bool) -> Non
 
 @told
 def look_up(
-    value: str = typer.Argument(..., help="The identifier's value."),
+    values: list[str] = typer.Argument(..., help="The identifier's value, or several of one scheme."),
     scheme: str = typer.Option("MPAN", help="MPAN, SERIAL, EVSE, FRIENDLY_CODE, ECR, ..."),
     manufacturer: str = typer.Option("", help="For a serial number: its manufacturer."),
     as_: str = AS,
@@ -323,15 +323,20 @@ def look_up(
     for_: str = FOR,
     as_json: bool = JSON,
 ) -> None:
-    """Find an asset by an identifier; the identifier never stands in a URL."""
-    asked = {"scheme": scheme, "value": value, **({"manufacturer": manufacturer} if manufacturer else {})}
+    """Find assets by identifiers; an identifier never stands in a URL."""
+    asked = [{"scheme": scheme, "value": value, **({"manufacturer": manufacturer} if manufacturer else {})} for value in values]
     with client_of(as_, data, for_) as client:
-        found = answered(client.post("/assets/lookup", json=asked)).json()
+        found = answered(client.post("/assets/lookup", json=asked[0] if len(asked) == 1 else {"identifiers": asked})).json()
+    answers = found.get("answers", [found])
     if as_json:
         print_json(found)
-        return
-    for item in found["items"]:
-        out.print(f"{item['id']}  {item.get('assetCategory', '')}  {item.get('registrationStatus', '')}")
+    for value, answer in zip(values, [] if as_json else answers, strict=False):
+        named = f"{escaped(value)}  " if len(values) > 1 else ""
+        told = [f"{item['id']}  {item.get('assetCategory', '')}  {item.get('registrationStatus', '')}" for item in answer.get("items", ())]
+        for line in told or [answer["outcome"]]:
+            out.print(f"{named}{line}", soft_wrap=True)
+    if not all("items" in answer for answer in answers):
+        raise typer.Exit(1)
 
 
 @told

@@ -269,6 +269,12 @@ def defaults(document: Document, today: date) -> dict[str, object]:
     return filled
 
 
+def spelling(document: Document) -> dict[str, object]:
+    """F: a meter point by its core, where the full MPAN of 21 characters was given."""
+    cores = {term: mpan.core(document[term]) for term in ("importMPAN", "exportMPAN") if isinstance(document.get(term), str)}
+    return {term: core for term, core in cores.items() if core != document[term]}
+
+
 def plain_checks(document: Document, *_: object) -> list[Fault]:
     """Checks that a plain function does better than SHACL: MPAN check digits and distributors."""
     return mpan.faults(document.get("importMPAN"), document.get("exportMPAN"), document.get("dnoConnection"))
@@ -293,6 +299,7 @@ ASSET = Kind(
     plain_checks=plain_checks,
     claims=claims,
     handles=handles,
+    spelling=spelling,
     upserts_by="friendlyCode",
     filters=(
         "assetCategory", "energySource", "demandTechType", "otherKind", "connectionStatus", "connectionType",

@@ -60,7 +60,7 @@ def operations() -> Iterator[Operation]:
     """Every operation of a node."""
     for plural, kind in KINDS.items():
         yield from _of_kind(f"/{plural}", kind)
-    yield Operation("/assets/lookup", "post", {200: [JSON]}, takes=[JSON, LD_JSON], given="Lookup", told="Found")
+    yield Operation("/assets/lookup", "post", {200: [JSON]}, takes=[JSON, LD_JSON], given=("Lookup", "Lookups"), told=("Found", "FoundEach"))
     yield Operation("/assets/batch", "post", {200: [NDJSON]}, WRITE, ("dry-run", "upsert", "Idempotency-Key", "profile"), TAKEN, given="AssetBatch")
     yield Operation("/assets/template", "get", {200: [CSV], 304: ()}, OPEN, ("part", "If-None-Match"), headers={200: ("ETag",), 304: ("ETag",)})
     yield Operation("/assets/export", "get", {200: list(export.FORMATS)}, WRITE, ("format", *PROFILING))

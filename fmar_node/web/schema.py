@@ -242,6 +242,7 @@ def _items(item: Schema) -> Schema:
 FAULT = ("pointer", "field", "code", "constraint", "severity", "message", "value")
 ERRORS: Schema = {"type": "array", "items": {"type": "object", "properties": dict.fromkeys(FAULT, TEXT)}}
 REPORT: Schema = {"type": "object", "description": "SHACL validation report as JSON-LD"}
+FOUND: Schema = {"type": "object", "required": ["id"], "properties": {"id": URI}}
 NULLABLE_URI: Schema = {"anyOf": [URI, {"type": "null"}]}
 OFFER: Schema = _object(
     ["name", "title", "about", "publisher", "record", "url", "example", "formats", "parameters", "query"],
@@ -259,7 +260,9 @@ FIXED: dict[str, Schema] = {
     ),
     "OAuthError": _object(["error"], error=TEXT, error_description=TEXT, code=TEXT),
     "Lookup": {**_object(["scheme", "value"], scheme=TEXT, value=TEXT, manufacturer=TEXT, **{"@context": {"const": CONTEXT}}), "additionalProperties": False},
-    "Found": _list({"type": "object", "required": ["id"], "properties": {"id": URI}}),
+    "Lookups": {**_object(["identifiers"], identifiers={"type": "array", "minItems": 1, "items": reference("Lookup")}, **{"@context": {"const": CONTEXT}}), "additionalProperties": False},
+    "Found": _list(FOUND),
+    "FoundEach": _object(["answers"], answers={"type": "array", "items": _object(["outcome"], outcome={"enum": ["found", "absent", "too-many-requests"]}, items={"type": "array", "items": FOUND})}),
     "Offers": _object(["items"], items={"type": "array", "items": OFFER}, next=URI),
     "Versions": _items(_object(["version", "id"], version=NUMBER, id=URI)),
     "History": _items(_object(["version", "changed"], version=NUMBER, changed={"type": "array", "items": TEXT}, recordedAt=INSTANT, action=TEXT, journalIndex=INDEX)),

@@ -425,6 +425,16 @@ def test_lookup_finds_by_identifier(live: Live) -> None:
     failed(here("lookup", asset["exportMPAN"], *as_(live, "fsp-b")), "404 not-found")
 
 
+def test_lookup_takes_several_identifiers(live: Live) -> None:
+    first, second = live.register().json(), live.register().json()
+
+    both = succeeded(fmar("lookup", first["exportMPAN"], second["exportMPAN"], *as_(live)))
+    one = here("lookup", first["exportMPAN"], "1000000000040", *as_(live))
+
+    assert both.splitlines() == [f"{each['exportMPAN']}  {each['id']}  BESS  PENDING_VALIDATION" for each in (first, second)]
+    assert (one.returncode, one.stdout.splitlines()[1]) == (1, "1000000000040  absent")
+
+
 def test_get_reads_a_record_as_it_is_and_was(live: Live) -> None:
     made = live.register(assetName="First name")
     url = made.headers["Location"]

@@ -230,6 +230,16 @@ def test_an_effective_date_that_has_passed_meanwhile_stays(market: Market) -> No
 # -- registration: meter points and duplicates
 
 
+def test_a_full_meter_point_is_registered_by_its_core(market: Market) -> None:
+    receipt = register(market, importMPAN=f"00801A2C{mpan(1)}")
+
+    document = market.current("assets", receipt.id).document
+    assert document["importMPAN"] == mpan(1) and "importMPAN" in document["defaulted"]
+    assert market.update(market.callers["fsp-a"], "assets", receipt.id, importMPAN=f"01801A2C{mpan(1)}").is_repeat
+    with refused("A20-pattern"):
+        register(market, "S-2", importMPAN=f"0801A2C{mpan(2)}")
+
+
 def test_a_meter_point_of_another_organisation_needs_a_justification(market: Market) -> None:
     shared = {"importMPAN": mpan(1), "exportMPAN": mpan(2)}
     register(market, "S-1", **shared)
