@@ -25,7 +25,7 @@ from fmar_node.errors import Fault, FmarError, Invalid, Severity
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.launch import lasting
 from fmar_node.settings import Settings
-from fmar_node.vocabulary import Document, TermKind, Vocabulary
+from fmar_node.vocabulary import Document, Term, TermKind, Tier, Vocabulary
 
 if TYPE_CHECKING:
     from fmar_node.checks.shape import Shapes
@@ -125,7 +125,7 @@ def _judged(reading: Reading, paper: Paper, vocabulary: Vocabulary, shapes: Shap
     judged = shapes.faults(representation.triples(document, vocabulary), kind.name, reading.pointers)
     judged += kind.plain_checks(document, vocabulary, settings)
     faults += [_hinted(fault, vocabulary) for fault in judged if fault.pointer not in excused and not _stays_valid(fault, document, paper.previous, vocabulary)]
-    faults += [_spelt(name, value) for name, value in spelt.items()]
+    faults += [_spelt(vocabulary.terms[name], value) for name, value in spelt.items()]
     return Judgement(document, tuple(faults))
 
 
@@ -169,8 +169,9 @@ def _filled(name: str, value: Any) -> Fault:
     return Fault("default", Severity.FILLED, f"{name} was filled with {value}", f"/{name}", name, str(value))
 
 
-def _spelt(name: str, value: Any) -> Fault:
-    return Fault("spelling", Severity.FILLED, f"{name} is written {value}", f"/{name}", name, str(value))
+def _spelt(term: Term, value: Any) -> Fault:
+    told = None if term.tier is Tier.PERSONAL else str(value)
+    return Fault("spelling", Severity.FILLED, f"{term.name} is written {told or 'in another way'}", f"/{term.name}", term.name, told)
 
 
 def _judge_note(paper: Paper, kind: Kind, action: Action, vocabulary: Vocabulary, settings: Settings) -> Judgement:

@@ -15,6 +15,7 @@ from typing import Any
 
 from fmar_node.access.caller import Caller, Role
 from fmar_node.access.reveal import reveal, tiers
+from fmar_node.checks import mpan
 from fmar_node.clock import stamp
 from fmar_node.errors import Malformed, NotFound
 from fmar_node.identity import is_uuid
@@ -183,7 +184,9 @@ def window_of(caller: Caller, managed: bool) -> Window:
 
 def normal(scheme: str, value: str) -> str:
     """An identifier as handles keep it."""
-    text = value.strip() if scheme == "MPAN" else value.strip().casefold()
+    if scheme == "MPAN":
+        return mpan.core(value.strip())
+    text = value.strip().casefold()
     return text.replace("*", "") if scheme == "EVSE" else text
 
 

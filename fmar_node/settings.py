@@ -179,6 +179,7 @@ class Settings(BaseModel):
 
     probes_per_hour: int = Field(120, ge=0, description="answers per organisation and hour that tell of somebody else's record")
     lookups_per_hour: int = Field(3_000, ge=0, description="lookups per organisation and hour that find nothing of its own")
+    lookup_identifiers: int = Field(100, ge=1, description="most identifiers in one lookup")
 
     # people
     identity_providers: tuple[IdentityProvider, ...] = Field((), description="OpenID Connect providers that people sign in with ([people](../guides/people.md)); none: nobody signs in")

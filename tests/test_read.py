@@ -369,7 +369,7 @@ def known(market: Market) -> str:
 
 
 IDENTIFIERS = [
-    ("MPAN", mpan(1)), ("MPAN", mpan(2)), ("MPAN", f" {mpan(1)} "), ("SERIAL", "gp-1"), ("SERIAL", "Acme Storage|GP-1"), ("SERIAL", "ACME STORAGE|gp-1"),
+    ("MPAN", mpan(1)), ("MPAN", mpan(2)), ("MPAN", f" {mpan(1)} "), ("MPAN", f"00801A2c{mpan(1)}"), ("SERIAL", "gp-1"), ("SERIAL", "Acme Storage|GP-1"), ("SERIAL", "ACME STORAGE|gp-1"),
     ("FRIENDLY_CODE", "bess-1"), ("ECR", "ecr-1"), ("ECR", "ECR-1 "), ("EVSE", "GBABCE123"), ("EVSE", "gb*abc*e123"),
 ]  # fmt: skip
 

@@ -190,7 +190,7 @@ SUPPORT = {
     "UC-01.03": ("", "covered", "status and roles by the operator only; a changed name, number, type, country or year of an organisation is verified again, and it stays active meanwhile"),
     "UC-01.04": ("", "covered", "dependencies are counted; keys, users, delegations and saved queries go in the same transaction; the operator may force it, then assets wait for another provider"),
     "UC-02.01": ("`GET /codes`", "in part", "categories are a code list with shapes, part of the release; no action changes them in a running node"),
-    "UC-02.02": ("`POST /assets/batch`, `fmar import ecr`", "in part", "conformance, duplicates, references; meter points, MCS certificates and serial numbers are asked of the sources that the node has, the operator accepts a query; what is overdue is counted, and raises no notice yet; individuals need a consent that cannot be verified yet"),
+    "UC-02.02": ("`POST /assets/batch`, also as a table, `?upsert=friendlyCode`, `fmar import ecr`", "in part", "conformance, duplicates, references; meter points, MCS certificates and serial numbers are asked of the sources that the node has, the operator accepts a query; what is overdue is counted, and raises no notice yet; individuals need a consent that cannot be verified yet"),
     "UC-02.03": ("", "covered", "market units, windows and switches, which could stand in the way, do not exist yet"),
     "UC-02.04": ("", "in part", "a change of what was verified sends the asset back to validation, and is asked of those that it concerns; there are no events yet"),
     "UC-02.05": ("`GET /assets/export`", "covered", "NDJSON-LD, CSV, N-Quads, Turtle"),

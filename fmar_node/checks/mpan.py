@@ -18,6 +18,8 @@ from fmar_node.errors import Fault, Severity
 
 WEIGHTS = (3, 5, 7, 13, 17, 19, 23, 29, 31, 37, 41, 43)
 CORE = re.compile(r"[0-9]{13}")
+FULL = re.compile(r"[0-9]{5}[0-9A-Za-z]{3}([0-9]{13})")
+"""Profile class, time-switch code and line-loss factor class in front of the core."""
 NOBODY = "0" * 13
 
 
@@ -79,6 +81,12 @@ def check_digit(core12: str) -> int:
 def is_valid(mpan: str) -> bool:
     """Whether a text is an MPAN core: 13 ASCII digits, not all zero, check digit right."""
     return CORE.fullmatch(mpan) is not None and mpan != NOBODY and check_digit(mpan[:12]) == int(mpan[12])
+
+
+def core(written: str) -> str:
+    """The core of a full MPAN of 21 characters; anything else as it is."""
+    full = FULL.fullmatch(written)
+    return full[1] if full else written
 
 
 def distributor(mpan: str) -> Distributor | None:

@@ -16,6 +16,7 @@ import httpx
 import typer
 from rich.table import Table
 
+from fmar_node.cli.bulk import register_table
 from fmar_node.cli.console import (
     DATA_HELP,
     Refused,
@@ -284,19 +285,24 @@ def _organisation_of_application(client_id: str, organisation: str, data: Path |
 
 @told
 def register_assets(
-    files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="Documents, one asset each: JSON-LD, Turtle, N-Triples or RDF/XML, in our terms or in CIM."),
+    files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="Documents, one asset each: JSON-LD, Turtle, N-Triples or RDF/XML, in our terms or in CIM; or tables in CSV, one asset a row."),
     as_: str = AS,
     data: Path | None = DATA,
     for_: str = FOR,
     node: str = NODE,
     dry_run: bool = typer.Option(False, help="Judge only, write nothing."),
+    upsert: bool = typer.Option(False, help="By friendly code: what you have registered is brought up to date."),
+    key: str = typer.Option("", help="Of a table: what it is known by when it is sent again (default: its content)."),
     as_json: bool = JSON,
 ) -> None:
-    """Register assets from documents."""
+    """Register assets from documents, or from the rows of a table: fmar get assets/template has one to fill in."""
     refused = 0
+    params = {**({"dry-run": "true"} if dry_run else {}), **({"upsert": "friendlyCode"} if upsert else {})}
     with client_of(as_, data, for_) as client:
         for file in files:
-            params = {"dry-run": "true"} if dry_run else {}
+            if file.suffix.lower() == ".csv":
+                refused += register_table(client, f"{node}/assets/batch", file, params, key, as_json)
+                continue
             response = client.post(f"{node}/assets", content=file.read_bytes(), headers={"Content-Type": media_type_of(file), "Accept": LD_JSON["Content-Type"]}, params=params)
             refused += not response.is_success
             _tell_registered(file, response, as_json)
@@ -309,9 +315,9 @@ def _tell_registered(file: Path, response: httpx.Response, as_json: bool) -> Non
         print_json(response.json())
     elif response.is_success:
         place, index = response.headers.get("Location"), response.headers.get("Fmar-Journal-Index")
-        said = f"[green]registered[/] {escaped(file.name)}  {place}  journal index {index}"
-        judged = f"[green]would be accepted[/] {escaped(file.name)}  (dry run: nothing was written)"
-        out.print(said if place else judged, soft_wrap=True)
+        told = {"registered": f"{place}  journal index {index}", "up to date": f"version {response.json().get('version')}", "would be accepted": "(dry run: nothing was written)"}
+        word = "registered" if place else "up to date" if index else "would be accepted"
+        out.print(f"[green]{word}[/] {escaped(file.name)}  {told[word]}", soft_wrap=True)
     else:
         out.print(f"[red]refused[/] {escaped(file.name)}", soft_wrap=True)
         show_problem(response.json())
@@ -319,7 +325,7 @@ def _tell_registered(file: Path, response: httpx.Response, as_json: bool) -> Non
 
 @told
 def look_up(
-    value: str = typer.Argument(..., help="The identifier's value."),
+    values: list[str] = typer.Argument(..., help="The identifier's value, or several of one scheme."),
     scheme: str = typer.Option("MPAN", help="MPAN, SERIAL, EVSE, FRIENDLY_CODE, ECR, ..."),
     manufacturer: str = typer.Option("", help="For a serial number: its manufacturer."),
     as_: str = AS,
@@ -327,15 +333,20 @@ def look_up(
     for_: str = FOR,
     as_json: bool = JSON,
 ) -> None:
-    """Find an asset by an identifier; the identifier never stands in a URL."""
-    asked = {"scheme": scheme, "value": value, **({"manufacturer": manufacturer} if manufacturer else {})}
+    """Find assets by identifiers; an identifier never stands in a URL."""
+    asked = [{"scheme": scheme, "value": value, **({"manufacturer": manufacturer} if manufacturer else {})} for value in values]
     with client_of(as_, data, for_) as client:
-        found = answered(client.post("/assets/lookup", json=asked)).json()
+        found = answered(client.post("/assets/lookup", json=asked[0] if len(asked) == 1 else {"identifiers": asked})).json()
+    answers = found.get("answers", [found])
     if as_json:
         print_json(found)
-        return
-    for item in found["items"]:
-        out.print(f"{item['id']}  {item.get('assetCategory', '')}  {item.get('registrationStatus', '')}")
+    for value, answer in zip(values, [] if as_json else answers, strict=False):
+        named = f"{escaped(value)}  " if len(values) > 1 else ""
+        told = [f"{item['id']}  {item.get('assetCategory', '')}  {item.get('registrationStatus', '')}" for item in answer.get("items", ())]
+        for line in told or [answer["outcome"]]:
+            out.print(f"{named}{line}", soft_wrap=True)
+    if not all("items" in answer for answer in answers):
+        raise typer.Exit(1)
 
 
 @told

@@ -15,7 +15,6 @@ from fmar_node.checks import mpan
 
 NUMBER = re.compile(r"([+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|[+-]?\.[0-9]+)\s*([a-z]*)", re.IGNORECASE)
 SCIENTIFIC = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?[eE][+-]?[0-9]+")
-FULL_MPAN = re.compile(r"[0-9]{5}[0-9A-Z]{3}([0-9]{13})")
 POSTCODE = re.compile(r"(?:GIR 0AA|[A-Z]{1,2}[0-9][A-Z0-9]? [0-9][ABD-HJLNP-UW-Z]{2})")
 DAY_FIRST = re.compile(r"([0-9]{1,2})[/.\- ]([0-9]{1,2}|[A-Za-z]{3,9})[/.\- ]([0-9]{4})")
 YEAR_FIRST = re.compile(r"([0-9]{4})[/\-]([0-9]{2})[/\-]([0-9]{2})")
@@ -127,9 +126,7 @@ def postcode(cell: str) -> str:
 
 def meter_point(cell: str) -> str:
     """An MPAN core of 13 digits; of a full MPAN of 21 characters the last 13 (domain section 4)."""
-    written = cell.strip().removeprefix("'")
-    if full := FULL_MPAN.fullmatch(written):
-        written = full[1]
+    written = mpan.core(cell.strip().removeprefix("'"))
     if SCIENTIFIC.fullmatch(written):
         raise CellError("MPAN-SCIENTIFIC", "is in scientific notation; its digits are lost")
     if mpan.CORE.fullmatch(written) is None:

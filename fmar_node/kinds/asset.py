@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
+from decimal import Decimal
 
 from fmar_node.access.caller import Permission, Role, UserRole
 from fmar_node.access.reveal import Relation
@@ -24,6 +25,10 @@ LIVE = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY"})
 NOT_FINAL = LIVE | {"SUSPENDED_CONSENT_REVOKED", "SUSPENDED_ADMIN", "AWAITING_NEW_FSP"}
 NEAR = 5
 """Per cent of capacity within which an asset of the same MPAN and category is probably the same one (domain 5.1)."""
+LIKENESS = ("the same meter point", "the same category", f"capacity within {NEAR} %")
+BASIC = 70
+"""The score of whatever the rule fires for, of 100; each of these that an own asset has in common too adds a share of the rest."""
+DISTINCTIVE = {"manufacturer": "the same manufacturer", "assetModel": "the same model", "commissioningDate": "the same day of commissioning"}
 
 
 AWAITING_NEW_FSP = "AWAITING_NEW_FSP"
@@ -91,14 +96,12 @@ def is_not_a_duplicate(situation: Situation) -> Iterable[Fault]:
             term = "alias" if claim.scope == "evse" else "serialNumber"
             yield Fault("DUPLICATE_EXACT", Severity.REJECT, _already(situation, holder), f"/{term}", term)
             return
-    if situation.previous is None and any(_is_near(situation.document, twin) for twin in _twins(situation)):
-        message = "an asset of this category and about this capacity is already registered at this meter point"
-        yield Fault("DUPLICATE_PROBABLE", Severity.JUSTIFY, message, "/ratedCapacity", "ratedCapacity")
+    yield from _probable(situation)
 
 
 def has_own_friendly_code(situation: Situation) -> Iterable[Fault]:
     """A friendly code is unique among the organisation's live assets, ignoring case."""
-    for claim in _friendly_claim(situation.document, situation.caller.organisation):
+    for claim in friendly_claim(situation.document, situation.caller.organisation):
         holder = situation.register.holder(claim)
         if holder is not None and holder != uuid_of(situation.document["id"]):
             message = "another of your assets has this friendly code" + ("" if situation.caller.actor else f": assets/{holder}")
@@ -137,14 +140,46 @@ def _sharing(situation: Situation, term: str) -> list[Document]:
     ]
 
 
+def _probable(situation: Situation) -> Iterable[Fault]:
+    """A near twin that the document newly makes: how like it is, and in what. Of another organisation's no more is told than the rule says."""
+    twins = _twins(situation)
+    own = [(_likeness(situation, twin), twin["id"]) for twin in twins if _manager(twin) == situation.caller.organisation]
+    found, id_ = max(own, key=lambda each: (len(each[0]), each[1])) if own else (LIKENESS, "")
+    score = str(BASIC + (100 - BASIC) * (len(found) - len(LIKENESS)) // len(DISTINCTIVE))
+    reasons, place = ", ".join(found), "" if situation.caller.actor else f": assets/{uuid_of(id_)}"
+    if own:
+        message = f"you have registered an asset that is probably this one (score {score} of 100: {reasons}){place}"
+        yield Fault("DUPLICATE_PROBABLE", Severity.JUSTIFY, message, "/ratedCapacity", "ratedCapacity", score)
+    elif twins:
+        message = f"an asset that is probably this one is already registered (score {score} of 100: {reasons})"
+        yield Fault("DUPLICATE_PROBABLE", Severity.JUSTIFY, message, "/ratedCapacity", "ratedCapacity", score)
+
+
+def _likeness(situation: Situation, twin: Document) -> tuple[str, ...]:
+    """In what a document is like a near twin of the same organisation; whoever acts for it may not see the twin."""
+    document = situation.document if not situation.caller.actor else {}
+    same = [words for term, words in DISTINCTIVE.items() if term in document and _folded(document[term]) == _folded(twin.get(term, ""))]
+    return (*LIKENESS, *same)
+
+
 def _twins(situation: Situation) -> list[Document]:
-    return [*_sharing(situation, "importMPAN"), *_sharing(situation, "exportMPAN")]
+    """Other live assets at the document's meter points, of its category and about its capacity, that were not so before."""
+    before = situation.previous.document if situation.previous else {}
+    ids = {id_ for point in _points(situation.document) for id_ in situation.register.found("MPAN", point)} - {uuid_of(situation.document["id"])}
+    found = [situation.register.current("assets", id_) for id_ in sorted(ids)]
+    live = [each.document for each in found if each and each.state in NOT_FINAL]
+    return [twin for twin in live if _is_near(situation.document, twin) and not (_points(before) & _points(twin) and _is_near(before, twin))]
+
+
+def _points(document: Document) -> set[str]:
+    return {document[term] for term in ("importMPAN", "exportMPAN") if term in document}
 
 
 def _is_near(document: Document, twin: Document) -> bool:
-    if document.get("assetCategory") != twin.get("assetCategory"):
+    """Of one category, and within 5 % of capacity: a hybrid's other half, another category at the same point, is another asset."""
+    if any(document.get(term) != twin.get(term) for term in ("assetCategory", "otherKind")):
         return False
-    ours, theirs = float(document.get("ratedCapacity", 0)), float(twin.get("ratedCapacity", 0))
+    ours, theirs = (Decimal(each.get("ratedCapacity", 0)) for each in (document, twin))
     return abs(ours - theirs) * 100 <= NEAR * max(ours, theirs)
 
 
@@ -174,7 +209,8 @@ def _physical_claims(document: Document) -> set[Claim]:
     return claims
 
 
-def _friendly_claim(document: Document, manager: str) -> set[Claim]:
+def friendly_claim(document: Document, manager: str) -> set[Claim]:
+    """The claim of a friendly code: within the organisation, ignoring case."""
     code = document.get("friendlyCode")
     return {Claim(f"friendlyCode/{manager}", _folded(code))} if code else set()
 
@@ -183,7 +219,7 @@ def claims(document: Document) -> set[Claim]:
     """What only this asset may have; a de-registered one frees all of it (domain 5.5)."""
     if document.get("registrationStatus") == "DEREGISTERED":
         return set()
-    return _physical_claims(document) | _friendly_claim(document, _manager(document))
+    return _physical_claims(document) | friendly_claim(document, _manager(document))
 
 
 def handles(document: Document) -> set[tuple[str, str]]:
@@ -255,6 +291,12 @@ def defaults(document: Document, today: date) -> dict[str, object]:
     return filled
 
 
+def spelling(document: Document) -> dict[str, object]:
+    """F: a meter point by its core, where the full MPAN of 21 characters was given."""
+    cores = {term: mpan.core(document[term]) for term in ("importMPAN", "exportMPAN") if isinstance(document.get(term), str)}
+    return {term: core for term, core in cores.items() if core != document[term]}
+
+
 def plain_checks(document: Document, *_: object) -> list[Fault]:
     """Checks that a plain function does better than SHACL: MPAN check digits and distributors."""
     return mpan.faults(document.get("importMPAN"), document.get("exportMPAN"), document.get("dnoConnection"))
@@ -279,6 +321,8 @@ ASSET = Kind(
     plain_checks=plain_checks,
     claims=claims,
     handles=handles,
+    spelling=spelling,
+    upserts_by="friendlyCode",
     filters=(
         "assetCategory", "energySource", "demandTechType", "otherKind", "connectionStatus", "connectionType",
         "dnoConnection", "gspGroup", "registrationStatus", "validationStatus", "standing", "owner", "managedBy", "friendlyCode",

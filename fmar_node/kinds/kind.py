@@ -265,3 +265,5 @@ class Kind:
     """What is asked outside about its records."""
     spelling: Callable[[Document], dict[str, object]] = lambda _: {}
     """The values that a document writes in another way than the register does, as the register writes them."""
+    upserts_by: str = ""
+    """The term by which a caller may mean a record of its own that is there: an identifier of its choosing, which no other one of its records has."""

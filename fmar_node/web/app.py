@@ -29,6 +29,7 @@ from fmar_node.web import (
     documentation,
     export,
     journal,
+    lookup,
     operations,
     queries,
     readiness,
@@ -36,6 +37,7 @@ from fmar_node.web import (
     security,
     signin,
     sparql,
+    template,
     words,
     workbench,
 )
@@ -132,8 +134,9 @@ def _add_routes(app: FastAPI) -> None:
     add("/sparql", sparql.endpoint)
     add("/", start)
     running: set[tuple[str, str]] = set()
-    add("/assets/lookup", records.look_up, "POST")
+    add("/assets/lookup", lookup.look_up, "POST")
     add("/assets/export", export.assets)
+    add("/assets/template", template.template)
     for plural, kind in KINDS.items():
         room = records.Records(kind, running)
         if plural == "assets":

@@ -3,16 +3,20 @@
 Rules kept here: rows are independent, each is a submission of its own; a row that has the id of one of the caller's
 assets is the asset's next version, so that an export sent back unchanged changes nothing; with an Idempotency-Key a row's key is the
 request's with the row number, so that a broken batch is sent again and goes on where it stopped; no more than a few
-rows are read at once; a JSON array is received whole, under a cap, and taken apart as its rows are judged.
+rows are read at once; a JSON array is received whole, under a cap, and taken apart as its rows are judged; rows of one asset
+are judged one after the other, in their order; a fault of a row of a table points to its column. Whoever goes away ends the batch:
+what has been judged stays, and the rest is not begun.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -21,18 +25,23 @@ from starlette.types import Receive, Scope, Send
 
 from fmar_node import jsonld
 from fmar_node.access.caller import Caller
+from fmar_node.composition import moved
 from fmar_node.drafting import Submission, digest_of
-from fmar_node.errors import FmarError, Malformed, TooLarge
+from fmar_node.errors import Fault, FmarError, Malformed, NotAcceptable, TooLarge
 from fmar_node.identity import is_uuid, new_record_id
-from fmar_node.representation import JSON, LD_JSON
+from fmar_node.representation import FLAT, JSON, LD_JSON, Profile
+from fmar_node.submit import Outcome
 from fmar_node.web.exchange import PRIVATE, Exchange
 from fmar_node.web.negotiation import content_type
 from fmar_node.web.noted import noted_of
 from fmar_node.web.problems import problem
 from fmar_node.web.profile import meant, profile_of
-from fmar_node.web.records import KEY_CHARS, Records, check_whole, encoded, exchange_of
+from fmar_node.web.records import KEY_CHARS, Records, encoded, exchange_of
+from fmar_node.web.template import CSV, Row, rows_in
+from fmar_node.web.upsert import check_whole, code_in, is_upsert, upserted
 
 NDJSON = "application/x-ndjson"
+TAKEN = (NDJSON, CSV, LD_JSON, JSON)
 TOGETHER = 16
 """Rows judged at once."""
 
@@ -47,69 +56,107 @@ class Batch:
     room: Records
     media_type: str = LD_JSON
     """That of each row, with its profile where that was asked for."""
+    is_upsert: bool = False
+    """Whether a row without an id goes by its friendly code."""
 
-    async def results(self, rows: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def results(self, rows: AsyncIterator[Row]) -> AsyncIterator[bytes]:
         """One line of JSON per row, in the order of the rows."""
-        started: list[asyncio.Task[dict[str, Any]]] = []
+        started: deque[Started] = deque()
         number = 0
         try:
             async for row in rows:
-                number += 1
-                started.append(asyncio.create_task(self._row(number, row)))
+                number, aim = row.number, self._aim(row.body)
+                earlier = next((each.task for each in reversed(started) if aim.subject and each.subject == aim.subject), None)
+                started.append(Started(asyncio.create_task(self._row(row, aim, earlier)), aim.subject))
                 if len(started) >= TOGETHER:
-                    yield _line(await started.pop(0))
+                    yield _line(await started.popleft().task)
             while started:
-                yield _line(await started.pop(0))
+                yield _line(await started.popleft().task)
         except FmarError as error:
-            for task in started:
-                yield _line(await task)
+            for each in started:
+                yield _line(await each.task)
             yield _line({"row": number + 1, **self._refused(error)})
         finally:
-            for task in started:
-                task.cancel()
+            for each in started:
+                each.task.cancel()
 
-    async def _row(self, number: int, row: bytes) -> dict[str, Any]:
+    async def _row(self, row: Row, aim: Aim, earlier: asyncio.Task[Any] | None) -> dict[str, Any]:
         noted = noted_of(self.exchange.request)
         try:
-            result = await self._outcome(number, row)
+            if row.refusal is not None:
+                raise row.refusal
+            if earlier is not None:
+                await asyncio.wait([earlier])
+            result = await self._outcome(row, aim)
         except FmarError as error:
             noted.refused_row(error)
-            return {"row": number, **self._refused(error)}
+            return {"row": row.number, **self._refused(error, row.places)}
         noted.records += 1
         return result
 
-    async def _outcome(self, number: int, row: bytes) -> dict[str, Any]:
-        """One row: a new asset, or with the id of one of the caller's, that asset as it is to be from now on."""
-        key = f"{self.key}/{number}" if self.key else ""
-        known = self._known(row)
+    async def _outcome(self, row: Row, aim: Aim) -> dict[str, Any]:
+        """One row: a new asset, or with the id or the code of one of the caller's, that asset as it is to be from now on."""
+        submission, outcome = await self._submitted(row, aim)
+        if outcome.receipt is None:
+            return {"row": row.number, "status": 200, "errors": [fault.as_json() for fault in _placed(outcome.faults, row.places)]}
+        receipt, is_known = outcome.receipt, submission.action == "update"
+        word = "unchanged" if receipt.is_repeat else "updated" if is_known else "created"
+        iri = f"{submission.base_url}/assets/{receipt.id}"
+        return {"row": row.number, "status": 200 if is_known else 201, "outcome": word, "id": iri, "journalIndex": receipt.index}
+
+    async def _submitted(self, row: Row, aim: Aim) -> tuple[Submission, Outcome]:
+        known, key = aim.id, f"{self.key}/{row.number}" if self.key else ""
         submission = Submission(
             self.caller, "assets", "update" if known else "register", known or new_record_id(),
-            self.exchange.node.settings.base_url, self.media_type, row, ("*",) if known else None, key,
-            digest_of("POST", "/assets/batch", self.media_type, row),
+            self.exchange.node.settings.base_url, self.media_type, row.body, ("*",) if known else None, key,
+            digest_of("POST", "/assets/batch", self.media_type, row.body),
         )  # fmt: skip
         if known:
             check_whole(self.exchange.node.reader.current("assets", known, self.caller))
-        outcome = await self.room.run(self.exchange, submission)
-        if outcome.receipt is None:
-            return {"row": number, "status": 200, "errors": [fault.as_json() for fault in outcome.faults]}
-        receipt = outcome.receipt
-        word = "unchanged" if receipt.is_repeat else "updated" if known else "created"
-        iri = f"{submission.base_url}/assets/{receipt.id}"
-        return {"row": number, "status": 200 if known else 201, "outcome": word, "id": iri, "journalIndex": receipt.index}
+        elif self.is_upsert:
+            return await upserted(self.room, self.exchange, submission, aim.code)
+        return submission, await self.room.run(self.exchange, submission)
 
-    def _known(self, row: bytes) -> str:
-        """The UUID of the asset that the row is about, where it names one of this node: an export is sent back so."""
+    def _aim(self, row: bytes) -> Aim:
+        """Which asset the row is about, where it names one of this node, as an export does that is sent back, or where it goes by its code."""
         try:
             given = jsonld.read_json(row, self.exchange.node.settings)
         except FmarError:
-            return ""
+            return Aim()
         iri = given.get("id", given.get("@id"))
         id_ = iri.removeprefix(f"{self.exchange.node.settings.base_url}/assets/") if isinstance(iri, str) else ""
-        return id_ if is_uuid(id_) else ""
+        return Aim(id_) if is_uuid(id_) else Aim(code=code_in(given) if self.is_upsert else "")
 
-    def _refused(self, error: FmarError) -> dict[str, Any]:
-        shown = problem(error, self.exchange.node.settings.base_url, "/assets/batch")
+    def _refused(self, error: FmarError, places: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+        placed = replace(error, faults=_placed(error.faults, places)) if places and error.faults else error
+        shown = problem(placed, self.exchange.node.settings.base_url, "/assets/batch")
         return {"status": shown["status"], "outcome": "refused", "problem": shown}
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Which asset a row is about: the UUID of one, or a friendly code; neither where it is a new one."""
+
+    id: str = ""
+    code: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What rows of the same asset have in common."""
+        return self.id or self.code.strip().casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A row that is being judged, and which asset it is about."""
+
+    task: asyncio.Task[dict[str, Any]]
+    subject: str
+
+
+def _placed(faults: tuple[Fault, ...], places: Mapping[str, str]) -> tuple[Fault, ...]:
+    """Faults of a document where their terms stand in the row that it was made of."""
+    return tuple(replace(fault, pointer=moved(fault.pointer, places)) for fault in faults) if places else faults
 
 
 class Duplex(StreamingResponse):
@@ -125,7 +172,7 @@ def batch_of(room: Records) -> Any:
     """The endpoint for the room of a kind."""
 
     async def batch(request: Request) -> Response:
-        """Registers each row of an NDJSON stream or a JSON array; answers one line per row."""
+        """Registers each row of an NDJSON stream, a JSON array or a table in CSV (`/assets/template`); answers one line per row."""
         exchange = exchange_of(request)
         noted = noted_of(request)
         noted.wrote("batch")
@@ -133,17 +180,34 @@ def batch_of(room: Records) -> Any:
         caller = await exchange.caller()
         if caller.is_anonymous:
             raise exchange.node.verifier.missing("writing needs a credential")
-        media_type = content_type(exchange.header("content-type"), (NDJSON, LD_JSON, JSON))
+        media_type = content_type(exchange.header("content-type"), TAKEN)
         exchange.check_encoding()
         key = request.headers.get("idempotency-key", "")
         if len(key) > KEY_CHARS - 10:
             raise Malformed("malformed-request", f"the Idempotency-Key of a batch has at most {KEY_CHARS - 10} characters")
-        rows = _lines(exchange) if media_type == NDJSON else _elements(await exchange.body(exchange.node.settings.batch_bytes), exchange)
         profile = profile_of(request.query_params, room.kind.class_name)
-        results = Batch(exchange, caller, key, room, meant(LD_JSON, profile)).results(rows)
+        batch = Batch(exchange, caller, key, room, meant(LD_JSON, profile), is_upsert(request.query_params))
+        results = batch.results(await _rows(exchange, media_type, profile))
         return Duplex(results, headers=PRIVATE, media_type=NDJSON)
 
     return batch
+
+
+async def _rows(exchange: Exchange, media_type: str, profile: Profile) -> AsyncIterator[Row]:
+    """The rows of a body, as they come in. FmarError where there are none to be read."""
+    if media_type == CSV:
+        if profile is not FLAT:
+            raise NotAcceptable("profile-not-offered", f"a table has the terms of records as they are, profile={FLAT.name}")
+        return await rows_in(exchange)
+    found = _lines(exchange) if media_type == NDJSON else _elements(await exchange.body(exchange.node.settings.batch_bytes), exchange)
+    return _numbered(found)
+
+
+async def _numbered(bodies: AsyncIterator[bytes]) -> AsyncIterator[Row]:
+    number = 0
+    async for body in bodies:
+        number += 1
+        yield Row(number, body)
 
 
 async def _lines(exchange: Exchange) -> AsyncIterator[bytes]:

@@ -16,12 +16,13 @@ from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
 from fmar_node.representation import JSON, LD_JSON
 from fmar_node.web import export, queries, security, words
-from fmar_node.web.batch import NDJSON
+from fmar_node.web.batch import NDJSON, TAKEN
 from fmar_node.web.credentials import FORM, KEY_SET, STATUS_LIST
 from fmar_node.web.exchange import RECORD_FORMATS
 from fmar_node.web.negotiation import MERGE_PATCH
 from fmar_node.web.profile import taken
 from fmar_node.web.sparql import DESCRIPTION_FORMATS, DIRECT
+from fmar_node.web.template import CSV
 
 TEXT, HTML, BYTES = "text/plain", "text/html", "application/octet-stream"
 READ, WRITE, OPEN, PERSON = "read", "write", "open", "person"
@@ -59,8 +60,9 @@ def operations() -> Iterator[Operation]:
     """Every operation of a node."""
     for plural, kind in KINDS.items():
         yield from _of_kind(f"/{plural}", kind)
-    yield Operation("/assets/lookup", "post", {200: [JSON]}, takes=[JSON, LD_JSON], given="Lookup", told="Found")
-    yield Operation("/assets/batch", "post", {200: [NDJSON]}, WRITE, ("dry-run", "Idempotency-Key", "profile"), [NDJSON, LD_JSON, JSON], given="AssetBatch")
+    yield Operation("/assets/lookup", "post", {200: [JSON]}, takes=[JSON, LD_JSON], given=("Lookup", "Lookups"), told=("Found", "FoundEach"))
+    yield Operation("/assets/batch", "post", {200: [NDJSON]}, WRITE, ("dry-run", "upsert", "Idempotency-Key", "profile"), TAKEN, given="AssetBatch")
+    yield Operation("/assets/template", "get", {200: [CSV], 304: ()}, OPEN, ("part", "If-None-Match"), headers={200: ("ETag",), 304: ("ETag",)})
     yield Operation("/assets/export", "get", {200: list(export.FORMATS)}, WRITE, ("format", *PROFILING))
     results = {200: [*RESULT_FORMATS, *GRAPH_FORMATS]}
     described = {200: [*RESULT_FORMATS, *GRAPH_FORMATS, *(each for each in DESCRIPTION_FORMATS if each not in GRAPH_FORMATS)]}
@@ -101,7 +103,8 @@ def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
     read = {200: ("ETag", "Link"), 304: ("ETag",)}
     wrote = {204: ("ETag", INDEX), 201: ("ETag", "Location", INDEX)}
     yield Operation(room, "get", {200: record}, parameters=(*kind.filters, *LISTING, *asked), told=listed)
-    yield Operation(room, "post", {201: record, 200: [JSON]}, WRITE, writing, takes, document, told, trial, headers=wrote)
+    made: dict[int, Sequence[str]] = {201: record, **(changed if kind.upserts_by else {200: [JSON]})}
+    yield Operation(room, "post", made, WRITE, ("upsert", *writing) if kind.upserts_by else writing, takes, document, told, trial, headers=wrote)
     yield Operation(one, "get", {200: record, 304: ()}, READ, (*READING, *asked), told=told, headers=read)
     if "update" in kind.actions:
         parameters = ("If-Match", *writing)

@@ -1,13 +1,11 @@
 """UC-02.05: everything that the caller manages, streamed, in a form that can be registered again.
 
-Rules kept here: a cell that a spreadsheet would run as a formula is defused; MPANs are text; the register is
+Rules kept here: a cell that a spreadsheet would run as a formula is defused, and can be read back; MPANs are text; the register is
 unchanged by it.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -24,8 +22,7 @@ from fmar_node.web.negotiation import best
 from fmar_node.web.noted import noted_of
 from fmar_node.web.profile import profile_of
 from fmar_node.web.records import exchange_of
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+from fmar_node.web.template import guarded, in_order, line
 
 
 async def assets(request: Request) -> Response:
@@ -81,12 +78,11 @@ def turtle(documents: Iterator[Document], vocabulary: Vocabulary, profile: Profi
 
 
 def table(documents: Iterator[Document], vocabulary: Vocabulary, _: Profile) -> Iterator[bytes]:
-    """CSV with one column per term of an asset; parts as JSON."""
-    terms = [term for term in vocabulary.classes["Asset"]]
-    header = ["id", *(term.name for term in sorted(terms, key=lambda term: (term.order, term.name)))]
-    yield _line(header)
+    """CSV with one column per term of an asset; parts as JSON. `POST /assets/batch` takes it back."""
+    header = ["id", *(term.name for term in in_order(vocabulary))]
+    yield line(header).encode()
     for document in documents:
-        yield _line([_cell(document.get(name), vocabulary, name) for name in header])
+        yield line(_cell(document.get(name), vocabulary, name) for name in header).encode()
 
 
 def _cell(value: Any, vocabulary: Vocabulary, name: str) -> str:
@@ -97,13 +93,7 @@ def _cell(value: Any, vocabulary: Vocabulary, name: str) -> str:
         return json.dumps(value, ensure_ascii=False)
     text = str(value).lower() if isinstance(value, bool) else str(value)
     is_number = term is not None and term.kind in (TermKind.DECIMAL, TermKind.INTEGER)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) and not is_number else text
-
-
-def _line(cells: list[str]) -> bytes:
-    out = io.StringIO()
-    csv.writer(out).writerow(cells)
-    return out.getvalue().encode()
+    return text if is_number else guarded(text)
 
 
 FORMATS: dict[str, tuple[str, Callable[[Iterator[Document], Vocabulary, Profile], Iterator[bytes]]]] = {

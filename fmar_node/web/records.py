@@ -1,4 +1,4 @@
-"""Records over HTTP: register, read, change, list, act, history, proof, lookup."""
+"""Records over HTTP: register, read, change, list, act, history, proof."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from fmar_node import jsonld
 from fmar_node.access.caller import Caller
 from fmar_node.access.reveal import reveal
 from fmar_node.checks.report import validation_report
+from fmar_node.cim.table import MEANT
 from fmar_node.clock import parse_stamp
 from fmar_node.drafting import Submission, digest_of
-from fmar_node.errors import Conflict, FmarError, Forbidden, Invalid, Malformed, TooMany
+from fmar_node.errors import Conflict, FmarError, Invalid, Malformed, TooMany, UnsupportedMedia
 from fmar_node.identity import is_uuid, new_record_id
 from fmar_node.kinds import Kind
-from fmar_node.read import Shown, not_here
+from fmar_node.read import Shown
 from fmar_node.record import Receipt
 from fmar_node.representation import FLAT, JSON, LD_JSON, Profile, as_object, json_bytes, serialise_triples
+from fmar_node.settings import Settings
 from fmar_node.submit import Outcome
-from fmar_node.vocabulary import CONTEXT, Tier
+from fmar_node.vocabulary import Tier
 from fmar_node.web.exchange import PRIVATE, RECORD_FORMATS, Exchange, etag, json_response
-from fmar_node.web.limits import address_of
 from fmar_node.web.negotiation import MERGE_PATCH, NUMBER, content_type, entity_tags, is_known, prefers_minimal
 from fmar_node.web.noted import noted_of
 from fmar_node.web.pages import list_page, record_page
 from fmar_node.web.profile import PARAMETERS, links, meant, profile_of, taken
 from fmar_node.web.throttle import Throttle
+from fmar_node.web.upsert import check_whole, code_in, is_upsert, upserted
 
 KEY_CHARS = 255
 PAGE_PARAMETERS = frozenset({"cursor", "limit", "managed", "format"}) | PARAMETERS
@@ -219,7 +221,10 @@ class Records:
             caller, self.kind.plural, action, id_, node.settings.base_url, media_type, body,
             if_match, key, digest,
         )  # fmt: skip
-        outcome = await self.run(exchange, submission)
+        if action == "register" and self.kind.upserts_by and is_upsert(request.query_params):
+            submission, outcome = await upserted(self, exchange, submission, _code(body, media_type, node.settings))
+        else:
+            outcome = await self.run(exchange, submission)
         return self._answer(exchange, submission, outcome)
 
     async def run(self, exchange: Exchange, submission: Submission) -> Outcome:
@@ -269,37 +274,11 @@ class Records:
         return Shown(version, document or {"id": version.iri, "type": self.kind.class_name}, receipt.number)
 
 
-def check_whole(shown: Shown) -> None:
-    """Forbidden where somebody would replace what it sees only part of: what it does not see would be gone."""
-    if shown.document != shown.version.document:
-        raise Forbidden("not-permitted", "you see only part of this record: change it with PATCH (application/merge-patch+json)")
-
-
-async def look_up(request: Request) -> Response:
-    """POST /assets/lookup: an identifier in the body; absent and not the caller's are one answer."""
-    exchange = exchange_of(request)
-    noted_of(request).kind = "assets"
-    caller = await exchange.caller()
-    content_type(exchange.header("content-type"), ("application/json", LD_JSON))
-    given = jsonld.read_json(await exchange.body(4096), exchange.node.settings)
-    scheme, value = given.get("scheme"), given.get("value")
-    if not isinstance(scheme, str) or not isinstance(value, str) or set(given) - {"scheme", "value", "manufacturer", "@context"}:
-        raise Invalid("validation-failed", 'send {"scheme": "MPAN", "value": "..."}; a serial number may come with its manufacturer')
-    known = {"MPAN", "SERIAL", "FRIENDLY_CODE", *exchange.node.vocabulary.schemes["IdentifierScheme"].codes}
-    scheme = scheme.upper()
-    if scheme not in known:
-        raise Malformed("malformed-request", f"scheme is one of {', '.join(sorted(known))}")
-    if isinstance(maker := given.get("manufacturer"), str) and maker.strip() and scheme == "SERIAL":
-        value = f"{maker.strip()}|{value.strip()}"
-    await exchange.give_way()
-    found = exchange.node.reader.lookup(scheme, value, caller)
-    if not found:
-        throttle: Throttle = request.app.state.throttle
-        raise throttle.missed(caller.party or f"address {address_of(request)}", not_here())
-    noted_of(request).saw(found, caller)
-    terms = ("id", "assetId", "assetCategory", "registrationStatus", "ratedCapacity", "friendlyCode")
-    items = [{term: document[term] for term in terms if term in document} for document in found]
-    return json_response({"@context": CONTEXT, "type": "Collection", "items": items})
+def _code(body: bytes, media_type: str, settings: Settings) -> str:
+    """The code of a document that is upserted. UnsupportedMedia where it is not in JSON: then the judges alone can read it."""
+    if media_type.removesuffix(MEANT) not in jsonld.JSON_TYPES:
+        raise UnsupportedMedia("unsupported-media-type", "an upsert takes JSON-LD or JSON")
+    return code_in(jsonld.read_json(body, settings))
 
 
 def _told(outcome: Outcome) -> FmarError:

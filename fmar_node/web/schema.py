@@ -15,6 +15,7 @@ from fmar_node.cim.table import CONTEXT as CIM_CONTEXT
 from fmar_node.cim.table import TABLES, Table
 from fmar_node.errors import PROBLEMS
 from fmar_node.kinds import KINDS, Action, Kind
+from fmar_node.kinds.asset import ASSET
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
 from fmar_node.representation import LABELLED
 from fmar_node.security_log import EVENTS
@@ -24,6 +25,7 @@ from fmar_node.web import export, words
 from fmar_node.web.contract import HEADERS, INDEX_WANTED, NEEDED, Operation, note_name
 from fmar_node.web.exchange import SHORT
 from fmar_node.web.profile import NAMESPACES, profiles
+from fmar_node.web.template import PARTS
 
 Schema = dict[str, Any]
 SH = "http://www.w3.org/ns/shacl#"
@@ -189,6 +191,8 @@ PARAMETERS: dict[str, Schema] = {
     "path": {"type": "string", "pattern": r"^(entries|[0-9]|[1-5][0-9])(/x[0-9]{3})*/[0-9]{3}(\.p/[0-9]{1,3})?$"},
     "version": {**NUMBER, "maximum": 10**15 - 1},
     "managed": {"const": "me"},
+    "upsert": {"const": ASSET.upserts_by},
+    "part": {"type": "string", "enum": list(PARTS)},
     "profile": {"type": "string", "enum": [each.name for each in profiles("Asset")]},
     "namespace": {"type": "string", "enum": list(NAMESPACES)},
     "dry-run": {"type": "boolean"},
@@ -238,6 +242,7 @@ def _items(item: Schema) -> Schema:
 FAULT = ("pointer", "field", "code", "constraint", "severity", "message", "value")
 ERRORS: Schema = {"type": "array", "items": {"type": "object", "properties": dict.fromkeys(FAULT, TEXT)}}
 REPORT: Schema = {"type": "object", "description": "SHACL validation report as JSON-LD"}
+FOUND: Schema = {"type": "object", "required": ["id"], "properties": {"id": URI}}
 NULLABLE_URI: Schema = {"anyOf": [URI, {"type": "null"}]}
 OFFER: Schema = _object(
     ["name", "title", "about", "publisher", "record", "url", "example", "formats", "parameters", "query"],
@@ -255,7 +260,9 @@ FIXED: dict[str, Schema] = {
     ),
     "OAuthError": _object(["error"], error=TEXT, error_description=TEXT, code=TEXT),
     "Lookup": {**_object(["scheme", "value"], scheme=TEXT, value=TEXT, manufacturer=TEXT, **{"@context": {"const": CONTEXT}}), "additionalProperties": False},
-    "Found": _list({"type": "object", "required": ["id"], "properties": {"id": URI}}),
+    "Lookups": {**_object(["identifiers"], identifiers={"type": "array", "minItems": 1, "items": reference("Lookup")}, **{"@context": {"const": CONTEXT}}), "additionalProperties": False},
+    "Found": _list(FOUND),
+    "FoundEach": _object(["answers"], answers={"type": "array", "items": _object(["outcome"], outcome={"enum": ["found", "absent", "too-many-requests"]}, items={"type": "array", "items": FOUND})}),
     "Offers": _object(["items"], items={"type": "array", "items": OFFER}, next=URI),
     "Versions": _items(_object(["version", "id"], version=NUMBER, id=URI)),
     "History": _items(_object(["version", "changed"], version=NUMBER, changed={"type": "array", "items": TEXT}, recordedAt=INSTANT, action=TEXT, journalIndex=INDEX)),

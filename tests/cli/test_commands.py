@@ -25,6 +25,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from fmar_node.cli.bulk import pieces_of
 from fmar_node.cli.console import out
 from fmar_node.cli.main import app
 from fmar_node.client import CredentialError, Profile, connect
@@ -382,6 +383,58 @@ def test_register_prints_json_in_place_of_text(live: Live, tmp_path: Path) -> No
     assert refused.returncode == 1 and json.loads(refused.stdout)["errors"][0]["code"] == "DUPLICATE_EXACT"
 
 
+def sheet(tmp_path: Path, rows: list[dict[str, Any]], name: str = "assets.csv") -> Path:
+    """A table of these documents under a title, parts as JSON."""
+    file = tmp_path / name
+    with file.open("w", encoding="utf-8", newline="") as out:
+        out.write("# FMAR assets 1.0.0\n")
+        writer = csv.DictWriter(out, [term for term in rows[0] if term != "type"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows({term: json.dumps(value) if isinstance(value, list) else value for term, value in row.items()} for row in rows)
+    return file
+
+
+def test_a_table_is_registered_row_by_row_and_goes_on_where_it_stopped(live: Live, tmp_path: Path) -> None:
+    rows = [live.battery() for _ in range(4)]
+    rows[2]["importMPAN"] = "2.00006E+12"
+    file = sheet(tmp_path, rows)
+
+    trial, first, again = (here("asset", "register", file, *options, *as_(live)) for options in (["--dry-run"], [], []))
+
+    assert [done.stdout.splitlines()[-1] for done in (trial, first, again)] == [
+        "assets.csv: 1 refused, 3 would be accepted", "assets.csv: 3 created, 1 refused", "assets.csv: 1 refused, 3 unchanged",
+    ]  # fmt: skip
+    assert "refused row 5" in first.stdout
+    failed(first, "A20", "/importMPAN", "format the column as Text")
+
+
+def test_a_table_is_sent_in_pieces_whose_rows_keep_their_numbers(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fmar_node.cli.bulk.pieces_of", lambda file: pieces_of(file, 2))
+    file = sheet(tmp_path, [live.battery() for _ in range(5)])
+
+    lines = [json.loads(line) for line in succeeded(here("asset", "register", file, "--json", *as_(live))).splitlines()]
+
+    assert [(line["row"], line["outcome"]) for line in lines] == [(row, "created") for row in range(3, 8)]
+
+
+def test_a_table_with_a_header_that_is_not_understood_is_not_sent_further(live: Live, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.csv"
+    file.write_text("assetName,ratedCapcity\n" + "x,1\n" * 1_200)
+
+    failed(here("asset", "register", file, *as_(live)), "422 validation-failed", "did you mean ratedCapacity?")
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n", "# x\na;b\n1;\"2\n3\"\n", "a,b\n" + "1,2\n" * 7])
+def test_the_pieces_of_a_table_are_the_table(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text(text)
+
+    pieces = list(pieces_of(file, 3))
+
+    assert b"".join((*pieces[0].head, *(row for piece in pieces for row in piece.rows))).decode() == text
+    assert [piece.skipped for piece in pieces] == [3 * place for place in range(len(pieces))]
+
+
 def test_lookup_finds_by_identifier(live: Live) -> None:
     asset = live.register().json()
 
@@ -391,6 +444,16 @@ def test_lookup_finds_by_identifier(live: Live) -> None:
     assert by_mpan == f"{asset['id']}  BESS  PENDING_VALIDATION\n"
     assert [item["id"] for item in json.loads(succeeded(by_serial))["items"]] == [asset["id"]]
     failed(here("lookup", asset["exportMPAN"], *as_(live, "fsp-b")), "404 not-found")
+
+
+def test_lookup_takes_several_identifiers(live: Live) -> None:
+    first, second = live.register().json(), live.register().json()
+
+    both = succeeded(fmar("lookup", first["exportMPAN"], second["exportMPAN"], *as_(live)))
+    one = here("lookup", first["exportMPAN"], "1000000000040", *as_(live))
+
+    assert both.splitlines() == [f"{each['exportMPAN']}  {each['id']}  BESS  PENDING_VALIDATION" for each in (first, second)]
+    assert (one.returncode, one.stdout.splitlines()[1]) == (1, "1000000000040  absent")
 
 
 def test_get_reads_a_record_as_it_is_and_was(live: Live) -> None:

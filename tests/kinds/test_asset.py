@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fmar_node.clock import SetClock, today
-from fmar_node.errors import Conflict, Forbidden, Invalid, NotFound
+from fmar_node.errors import Conflict, Fault, Forbidden, Invalid, NotFound
 from fmar_node.kinds.asset import LIVE, NOT_FINAL
 from fmar_node.record import Receipt
 from tests.market import BASE, Market, battery, mpan, organisation, refused
@@ -230,6 +230,16 @@ def test_an_effective_date_that_has_passed_meanwhile_stays(market: Market) -> No
 # -- registration: meter points and duplicates
 
 
+def test_a_full_meter_point_is_registered_by_its_core(market: Market) -> None:
+    receipt = register(market, importMPAN=f"00801A2C{mpan(1)}")
+
+    document = market.current("assets", receipt.id).document
+    assert document["importMPAN"] == mpan(1) and "importMPAN" in document["defaulted"]
+    assert market.update(market.callers["fsp-a"], "assets", receipt.id, importMPAN=f"01801A2C{mpan(1)}").is_repeat
+    with refused("A20-pattern"):
+        register(market, "S-2", importMPAN=f"0801A2C{mpan(2)}")
+
+
 def test_a_meter_point_of_another_organisation_needs_a_justification(market: Market) -> None:
     shared = {"importMPAN": mpan(1), "exportMPAN": mpan(2)}
     register(market, "S-1", **shared)
@@ -277,7 +287,7 @@ def test_a_meter_point_is_justified_when_it_is_named_not_at_every_change(market:
     caller, other = market.callers["fsp-b"], register(market, "S-3", by="fsp-b", **capacity("20.00"))
 
     assert market.update(caller, "assets", shared.id, assetName="Renamed", justification=justified()).number == 2
-    with refused("A20-shared"):
+    with refused("A20-shared", "DUPLICATE_PROBABLE"):
         market.update(caller, "assets", other.id, importMPAN=mpan(1))
 
 
@@ -356,6 +366,76 @@ def test_a_twin_of_another_organisation_is_said_without_naming_anybody(market: M
 
     told = repr([fault.as_json() for fault in refusal.value.faults]) + str(refusal.value)
     assert not any(secret in told for secret in (first.id, market.callers["fsp-a"].organisation, mpan(1)))
+
+
+def probable(market: Market, serial: str, by: str = "fsp-a", **changes: Any) -> Fault:
+    with refused("DUPLICATE_PROBABLE", *(("A20-shared",) if by != "fsp-a" else ()), as_=Invalid) as refusal:
+        register(market, serial, by, **changes)
+    return next(fault for fault in refusal.value.faults if fault.code == "DUPLICATE_PROBABLE")
+
+
+@pytest.mark.parametrize(("changes", "score", "also"), [
+    ({"manufacturer": "Other", "assetModel": "X-1", "commissioningDate": "2023-01-01"}, "70", 0), ({"manufacturer": "Other", "assetModel": "X-1"}, "80", 1),
+    ({"assetModel": "x-1"}, "90", 2), ({"manufacturer": "ACME storage"}, "100", 3),
+])  # fmt: skip
+def test_a_twin_of_ones_own_has_a_score_and_its_reasons(market: Market, changes: dict[str, str], score: str, also: int) -> None:
+    first = register(market, "S-1", importMPAN=mpan(1))
+
+    fault = probable(market, "S-2", importMPAN=mpan(1), **changes)
+
+    assert (fault.value, fault.message.count("the same")) == (score, 2 + also)
+    assert "capacity within 5 %" in fault.message and f"assets/{first.id}" in fault.message and f"score {score} of 100" in fault.message
+
+
+def test_of_a_twin_of_anothers_no_more_is_told_than_the_rule_says(market: Market) -> None:
+    register(market, "S-1", importMPAN=mpan(1))
+
+    faults = [probable(market, f"S-{rated[:3]}", "fsp-b", importMPAN=mpan(1), **capacity(rated), **changes) for rated, changes in (("500.00", {}), ("480.00", {"manufacturer": "Other", "assetModel": "X"}))]
+
+    assert faults[0] == faults[1] and faults[0].value == "70"
+
+
+def test_a_twin_of_ones_own_goes_before_one_of_anothers(market: Market) -> None:
+    twin = {"importMPAN": mpan(1), "manufacturer": "Other"}
+    own = register(market, "S-1", **twin)
+    alone = probable(market, "S-3", **twin)
+    register(market, "S-2", "fsp-b", importMPAN=mpan(1), justification=justified("A20", "DUPLICATE_PROBABLE"))
+
+    with refused("DUPLICATE_PROBABLE", "A20-shared") as refusal:
+        register(market, "S-3", **twin)
+
+    assert alone in refusal.value.faults and own.id in alone.message
+
+
+@pytest.mark.parametrize(("other", "is_twin"), [("STORAGE", False), ("DEMAND", True)])
+def test_other_assets_are_twins_where_they_are_of_one_kind(market: Market, other: str, is_twin: bool) -> None:
+    kind = {"assetCategory": "OTHER", "otherDescription": "a kiln", "energySource": "GRID", "demandTechType": "OTHER", "importMPAN": mpan(1)}
+    register(market, "S-1", **kind, otherKind="DEMAND", storageEnergyCapacity=None)
+
+    if is_twin:
+        assert probable(market, "S-2", **kind, otherKind=other, storageEnergyCapacity=None).value == "100"
+    else:
+        assert register(market, "S-2", **kind, otherKind=other).number == 1
+
+
+def test_five_per_cent_of_little_is_exact(market: Market) -> None:
+    def little(rated: str) -> dict[str, str]:
+        return capacity(rated) | {"genCapacity": "0.10", "demandCapacity": "0.10"}
+
+    register(market, "S-1", importMPAN=mpan(1), **little("0.20"))
+
+    assert probable(market, "S-2", importMPAN=mpan(1), **little("0.19")).value == "100"
+
+
+def test_an_update_that_makes_a_twin_needs_a_justification_and_one_that_leaves_it_does_not(market: Market) -> None:
+    register(market, "S-1", importMPAN=mpan(1))
+    other, caller = register(market, "S-2", importMPAN=mpan(1), **capacity("20.00")), market.callers["fsp-a"]
+    small = capacity("495.00") | {"genCapacity": "10.00"}
+
+    with refused("DUPLICATE_PROBABLE"):
+        market.update(caller, "assets", other.id, **small)
+    assert market.update(caller, "assets", other.id, **small, justification=justified("DUPLICATE_PROBABLE")).number == 2
+    assert market.update(caller, "assets", other.id, assetName="Renamed", justification=justified()).number == 3
 
 
 def test_a_justification_for_another_rule_does_not_help(market: Market) -> None:

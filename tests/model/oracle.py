@@ -325,7 +325,7 @@ class Oracle:
         for term, code in (("importMPAN", "A20"), ("exportMPAN", "A21")):
             if code not in justified and any(each["managedBy"] != request.caller for each in self._at_point(document, before, term)):
                 yield f"{code}?"
-        if before is None and not is_exact and "DUPLICATE_PROBABLE" not in justified and self._has_twin(document):
+        if not is_exact and "DUPLICATE_PROBABLE" not in justified and self._has_new_twin(document, before or {}, request.id):
             yield "DUPLICATE_PROBABLE?"
         code = document.get("friendlyCode", "").casefold()
         others = [each for id_, each in self.live() if id_ != request.id and each["managedBy"] == request.caller]
@@ -363,9 +363,10 @@ class Oracle:
             return []
         return [each for _, each in self.live() if value in (each.get("importMPAN"), each.get("exportMPAN"))]
 
-    def _has_twin(self, document: Document) -> bool:
-        twins = [each for term in ("importMPAN", "exportMPAN") for each in self._at_point(document, None, term)]
-        return any(_is_near(document, each) for each in twins if each["assetCategory"] == document["assetCategory"])
+    def _has_new_twin(self, document: Document, before: Document, id_: str) -> bool:
+        """Whether another live asset is a near twin at the same point, and was none of the document as it was."""
+        others = [each for other, each in self.live() if other != id_]
+        return any(_is_twin(document, each) and not _is_twin(before, each) for each in others)
 
     def _departure_faults(self, request: Request) -> Iterator[str]:
         note = request.document
@@ -608,6 +609,11 @@ def _is_or_has(value: Any, wanted: str) -> bool:
 def _folded(scheme: str, value: str) -> str:
     """As identifiers are compared: EVSE ids without their asterisks, case aside."""
     return value.replace("*", "").casefold() if scheme == "EVSE" else value.casefold()
+
+
+def _is_twin(one: Document, other: Document) -> bool:
+    shares = identifiers(one, "MPAN") & identifiers(other, "MPAN")
+    return bool(shares) and one["assetCategory"] == other["assetCategory"] and _is_near(one, other)
 
 
 def _is_near(one: Document, other: Document) -> bool:

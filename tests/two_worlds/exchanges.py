@@ -119,6 +119,8 @@ class Correspondence:
         for _ in range(count):
             asked = self.dice.choice(list(_identifiers(self.dice.choice(assets))))
             yield Sent("POST", "/assets/lookup", json.dumps(asked), {"Content-Type": JSON})
+            several = [self.dice.choice(list(_identifiers(self.dice.choice(assets)))) for _ in range(self.dice.randint(1, 5))]
+            yield Sent("POST", "/assets/lookup", json.dumps({"identifiers": several}), {"Content-Type": JSON})
 
     def writes(self, count: int) -> Iterator[Sent]:
         """Changes of records that are not the viewer's, and trials: nothing of it is written."""
