@@ -23,7 +23,7 @@ from fmar_node.composition import CODE_TEXT, MOST_DIGITS, Composer, Reading, esc
 from fmar_node.errors import Fault, FmarError, Invalid, Malformed, Severity, TooLarge, with_article
 from fmar_node.limits import STRINGS, check_json_nesting, check_size, check_xml
 from fmar_node.settings import Settings
-from fmar_node.vocabulary import CODES, CONTEXT, FMAR, RDF_TYPE, XSD, Term, TermKind, Vocabulary
+from fmar_node.vocabulary import CODES, CONTEXT, FMAR, LABEL, RDF_TYPE, XSD, Term, TermKind, Vocabulary
 
 JSON_TYPES = frozenset({"application/ld+json", "application/json"})
 RDF_XML = "application/rdf+xml"
@@ -40,7 +40,6 @@ OPENING, CLOSING = (b"[", b"{"), (b"]", b"}")
 MARKS = re.compile(STRINGS.pattern + rb"|[\[\]{},]", re.DOTALL)
 """What the elements of an array are told apart by: strings whole, brackets and commas."""
 
-LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
 LABELS_STAY = "a document with labels is not taken back: send what the record says without ?profile=labelled"
 
 IRI_TEXT = re.compile(r"[^\x00-\x20<>\"{}|\\^`]{1,512}")

@@ -18,8 +18,7 @@ from typing import Any
 import pyoxigraph as ox
 
 from fmar_node.expanded import with_types
-from fmar_node.jsonld import LABEL
-from fmar_node.vocabulary import CODES, CONTEXT, FMAR, RDF_TYPE, XSD, Document, Term, TermKind, Vocabulary
+from fmar_node.vocabulary import CODES, CONTEXT, FMAR, LABEL, RDF_TYPE, XSD, Document, Term, TermKind, Vocabulary
 
 LD_JSON, JSON = "application/ld+json", "application/json"
 RDF_FORMATS = {
