@@ -23,7 +23,7 @@ from fmar_node.composition import CODE_TEXT, MOST_DIGITS, Composer, Reading, esc
 from fmar_node.errors import Fault, FmarError, Invalid, Malformed, Severity, TooLarge, with_article
 from fmar_node.limits import STRINGS, check_json_nesting, check_size, check_xml
 from fmar_node.settings import Settings
-from fmar_node.vocabulary import CODES, CONTEXT, FMAR, RDF_TYPE, RDFS, XSD, Term, TermKind, Vocabulary
+from fmar_node.vocabulary import CODES, CONTEXT, FMAR, LABEL, RDF_TYPE, XSD, Term, TermKind, Vocabulary
 
 JSON_TYPES = frozenset({"application/ld+json", "application/json"})
 RDF_XML = "application/rdf+xml"
@@ -62,7 +62,7 @@ def read(body: bytes, media_type: str, class_name: str, iri: str, vocabulary: Vo
         return read_tree(tree, class_name, iri, vocabulary, settings)
     reading = Reading(pointers={iri: ""})
     given = parse_rdf(body, RDF_TYPES[media_type], iri)
-    if any(triple.predicate.value == RDFS + "label" and _is_word(triple.subject) for triple in given):
+    if any(triple.predicate.value == LABEL and _is_word(triple.subject) for triple in given):
         raise Invalid("validation-failed", LABELS_STAY, (Fault("foreign-subject", Severity.REJECT, LABELS_STAY, "", "id"),))
     triples = _named(given, class_name, iri, vocabulary, settings.parts)
     reading.document = Composer(vocabulary, settings.literal_chars, iri, reading).record(triples, class_name)

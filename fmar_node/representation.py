@@ -18,7 +18,7 @@ from typing import Any
 import pyoxigraph as ox
 
 from fmar_node.expanded import with_types
-from fmar_node.vocabulary import CODES, CONTEXT, FMAR, RDF_TYPE, RDFS, XSD, Document, Term, TermKind, Vocabulary
+from fmar_node.vocabulary import CODES, CONTEXT, FMAR, LABEL, RDF_TYPE, XSD, Document, Term, TermKind, Vocabulary
 
 LD_JSON, JSON = "application/ld+json", "application/json"
 RDF_FORMATS = {
@@ -128,7 +128,7 @@ def labelled_triples(document: Document, vocabulary: Vocabulary) -> Iterator[ox.
     """The triples of a document, and the label of each term and code in it."""
     yield from triples(document, vocabulary)
     for iri, label in labels(document, vocabulary).items():
-        yield ox.Triple(_node(iri), _node(RDFS + "label"), ox.Literal(label))
+        yield ox.Triple(_node(iri), _node(LABEL), ox.Literal(label))
 
 
 def labelled_tree(document: Document, vocabulary: Vocabulary) -> Document:
@@ -137,7 +137,7 @@ def labelled_tree(document: Document, vocabulary: Vocabulary) -> Document:
 
 
 LABELLED = Profile(
-    "labelled", f"{PROFILES}labelled-v1", [CONTEXT, {"label": RDFS + "label"}], labelled_triples, labelled_tree, frozenset(), PREFIXES, "l-", "?profile=labelled"
+    "labelled", f"{PROFILES}labelled-v1", [CONTEXT, {"label": LABEL}], labelled_triples, labelled_tree, frozenset(), PREFIXES, "l-", "?profile=labelled"
 )
 """The record with what people call its terms and codes."""
 

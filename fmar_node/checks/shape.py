@@ -91,7 +91,7 @@ class Shapes:
         ValueError or re.error where they cannot be prepared.
         """
         if kind not in self.prepared:
-            self.prepared[kind] = prepare(_read((self.folder if self.has(kind) else packaged("shapes")) / f"{kind}.ttl"))
+            self.prepared[kind] = prepare(read_shapes((self.folder if self.has(kind) else packaged("shapes")) / f"{kind}.ttl"))
         return self.prepared[kind]
 
     def faults(self, triples: Iterable[ox.Triple], kind: str, place: Mapping[str, str] | Place) -> list[Fault]:
@@ -130,7 +130,8 @@ def _by_terms(pointers: Mapping[str, str]) -> Place:
     return lambda focus, path: f"{pointers.get(focus, '')}/{path.removeprefix(FMAR)}" if path else pointers.get(focus, "")
 
 
-def _read(file: Path) -> list[ox.Triple]:
+def read_shapes(file: Path) -> list[ox.Triple]:
+    """The triples of a file of shapes. SyntaxError."""
     return [quad.triple for quad in ox.parse(path=str(file), base_iri=file.resolve().as_uri())]
 
 

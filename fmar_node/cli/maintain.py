@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fmar_node.cli.console import escaped, fail, media_type_of, out, print_json, told
+from fmar_node.cli.console import err, escaped, fail, media_type_of, out, print_json, told
 from fmar_node.clock import SystemClock, today
-from fmar_node.errors import Fault, FmarError, Severity
+from fmar_node.errors import Fault, FmarError, Severity, counted
 
 if TYPE_CHECKING:
     from fmar_node.checks.shape import Shapes
@@ -44,14 +44,34 @@ def validate(
     bench = Shapes(vocabulary, shapes)
     if not bench.has(KINDS[kind].name):
         fail(f"{shapes} has no {KINDS[kind].name}.ttl", "a folder of shapes has one file per kind of record")
+    if shapes is not None:
+        _check_folder(shapes, vocabulary)
     results = {str(file): _judged(file, kind, vocabulary, bench) for file in files}
     if as_json:
         print_json([{"file": file, "errors": [fault.as_json() for fault in faults]} for file, faults in results.items()])
     else:
         for file, faults in results.items():
             _tell(file, faults)
+    if any(map(_of_another_kind, results.values())):
+        err.print(f"[dim]hint:[/] these are judged as {kind}; --kind takes {', '.join(KINDS)}", soft_wrap=True)
     if any(fault.severity in (Severity.REJECT, Severity.JUSTIFY) for faults in results.values() for fault in faults):
         raise typer.Exit(1)
+
+
+def _check_folder(folder: Path, vocabulary: Vocabulary) -> None:
+    """Ends the command where the shapes themselves are wrong; says where packaged ones stand in."""
+    from fmar_node.checks.shape_file import mistakes
+
+    if found := list(mistakes(folder, vocabulary)):
+        for each in found:
+            err.print(f"  {escaped(each)}", soft_wrap=True)
+        fail(f"the shapes in {folder} have {counted(len(found), 'mistake')}", "docs/guides/ontology-maintainer.md says how shapes are written")
+    if not (folder / "cim").is_dir():
+        err.print(f"[dim]note:[/] {escaped(str(folder))} has no cim/: documents in CIM are judged by the packaged shapes of CIM", soft_wrap=True)
+
+
+def _of_another_kind(faults: list[Fault]) -> bool:
+    return any(fault.code == "type-mismatch" for fault in faults)
 
 
 def _judged(file: Path, kind: str, vocabulary: Vocabulary, bench: Shapes) -> list[Fault]:

@@ -25,7 +25,7 @@ from fmar_node.errors import Conflict, FmarError, Invalid, Malformed, TooMany, U
 from fmar_node.identity import is_uuid, new_record_id
 from fmar_node.kinds import Kind
 from fmar_node.read import Shown
-from fmar_node.record import Receipt
+from fmar_node.record import Receipt, uuid_of
 from fmar_node.representation import FLAT, JSON, LD_JSON, Profile, as_object, json_bytes, serialise_triples
 from fmar_node.settings import Settings
 from fmar_node.submit import Outcome
@@ -40,6 +40,17 @@ from fmar_node.web.upsert import check_whole, code_in, is_upsert, upserted
 
 KEY_CHARS = 255
 PAGE_PARAMETERS = frozenset({"cursor", "limit", "managed", "format"}) | PARAMETERS
+
+
+PERSONAL = "an asset is found by an identifier with POST /assets/lookup, and by what a graph shows of its place with SPARQL"
+
+
+def _organisation(name: str, value: str, base_url: str) -> str:
+    """The IRI of the organisation that a list is narrowed by. Malformed where it is no such."""
+    iri = f"{base_url}/organisations/{value}" if is_uuid(value) else value
+    if not (iri.startswith(f"{base_url}/organisations/") and is_uuid(uuid_of(iri))):
+        raise Malformed("malformed-request", f"{name} is the IRI of an organisation, {base_url}/organisations/ and its UUID, or the UUID alone")
+    return iri
 
 
 class Records:
@@ -73,9 +84,9 @@ class Records:
             try:
                 return reader.at(self.kind.plural, id_, caller, parse_stamp(at))
             except ValueError as error:
-                raise Malformed("malformed-request", f"at: {error}") from error
+                raise Malformed("malformed-request", "at is a time with a zone such as 2026-11-22T09:30:00Z, or a day such as 2026-11-22") from error
         if number is not None:
-            if not NUMBER.fullmatch(number):
+            if not NUMBER.fullmatch(number) or int(number) < 1:
                 raise Malformed("malformed-request", "version is a number from 1")
             return reader.numbered(self.kind.plural, id_, caller, int(number))
         return reader.current(self.kind.plural, id_, caller)
@@ -165,13 +176,12 @@ class Records:
                 continue
             term = terms.get(name)
             if term is not None and term.tier is Tier.PERSONAL:
-                raise Malformed("personal-filter", f"{name} is personal: use POST /{self.kind.plural}/lookup")
+                raise Malformed("personal-filter", f"{name} is personal, and no list is narrowed by it; {PERSONAL}")
             if name not in self.kind.filters:
                 raise Malformed("malformed-request", f"lists are narrowed by {', '.join(self.kind.filters)}, not by {name[:40]!r}")
             if term is not None and term.kind == "code" and value not in exchange.node.vocabulary.schemes[term.scheme].codes:
                 raise Malformed("malformed-request", f"{name} is one of {', '.join(exchange.node.vocabulary.schemes[term.scheme].codes)}")
-            is_reference = term is not None and term.kind == "record" and is_uuid(value)
-            equal[name] = f"{exchange.node.settings.base_url}/organisations/{value}" if is_reference else value
+            equal[name] = _organisation(name, value, exchange.node.settings.base_url) if term is not None and term.kind == "record" else value
         return equal
 
     # -- writing

@@ -1050,3 +1050,36 @@ def test_a_plain_tool_works_through_the_agent(live: Live, question: str) -> None
             agent.wait(20)
 
     assert rows[0] == "note,area,long" and rows[1].startswith("a [red] :100: note,")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("sh:severity sh:Warning", "sh:severity sh:Grave", "has the severity Grave"),
+        ("sh:path fmar:assetName ;", "sh:path fmar:assetNam ;", "has the path assetNam, which is no term"),
+        ("asset:Asset.ownerKind-code , ", "", "Asset.ownerKind-code is in the sh:property of no shape"),
+        ("sh:path fmar:assetName ;", "sh:path fmar:assetName ; sh:sparql [ ] ;", "has sh:sparql"),
+        ("sh:path fmar:assetName ;", 'sh:path fmar:assetName ; sh:pattern "(" ;', "does not compile"),
+    ],
+    ids=["severity", "path", "not listed", "sparql", "pattern"],
+)
+def test_mistakes_in_a_folder_of_shapes_are_told_with_file_and_shape(tmp_path: Path, old: str, new: str, said: str) -> None:
+    shutil.copytree(packaged("shapes"), tmp_path / "shapes")
+    file = tmp_path / "shapes" / "asset.ttl"
+    assert old in file.read_text("utf-8")
+    file.write_text(file.read_text("utf-8").replace(old, new, 1), "utf-8")
+
+    failed(here("validate", BATTERY, "--shapes", tmp_path / "shapes"), "asset.ttl: ", said)
+
+
+def test_packaged_shapes_have_no_mistakes_and_stand_in_for_those_of_cim(tmp_path: Path) -> None:
+    shutil.copytree(packaged("shapes"), tmp_path / "shapes")
+    whole = here("validate", BATTERY, "--shapes", tmp_path / "shapes")
+    shutil.rmtree(tmp_path / "shapes" / "cim")
+
+    assert (whole.returncode, whole.stderr) == (0, "")
+    assert "judged by the packaged shapes of CIM" in here("validate", BATTERY, "--shapes", tmp_path / "shapes").stderr
+
+
+def test_a_document_of_another_kind_is_told_of_the_option() -> None:
+    failed(here("validate", BATTERY, "--kind", "organisations"), "--kind takes assets, organisations")

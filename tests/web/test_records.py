@@ -861,7 +861,7 @@ def test_versions_are_counted_and_kept(live: Live) -> None:
     assert live.client("fsp-a").get(iri, params={"version": "1"}).json() == versions[0]
 
 
-@pytest.mark.parametrize(("number", "status"), [("0", 404), ("3", 404), ("-1", 400), ("x", 400), ("²", 400), ("1" * 40, 400)])
+@pytest.mark.parametrize(("number", "status"), [("0", 400), ("3", 404), ("-1", 400), ("x", 400), ("²", 400), ("1" * 40, 400)])
 def test_a_version_that_there_is_not_is_refused(live: Live, number: str, status: int) -> None:
     iri, _ = two_versions(live)
 
@@ -1077,3 +1077,26 @@ def test_a_wrong_code_of_a_note_is_told_what_was_meant(live: Live) -> None:
     refused = live.client("fsp-a").post(f"{made.headers['Location']}/deregistration", json={"deregistrationReason": "DECOMMISION"}, headers={"Content-Type": "application/ld+json"})
 
     assert "did you mean DECOMMISSIONED? Codes are listed at /codes/DeregistrationReason" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("?version=0", "version is a number from 1"), ("?at=yesterday", "such as 2026-11-22T09:30:00Z")],
+)
+def test_a_version_that_cannot_be_says_the_form(live: Live, path: str, said: str) -> None:
+    answer = live.client("fsp-a").get(f"{live.profiles['fsp-a'].organisation}{path}")
+
+    assert (answer.status_code, said in answer.json()["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize("owner", ["x", "https://elsewhere.example/organisations/0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11"])
+def test_a_list_is_not_narrowed_by_what_is_no_organisation(live: Live, owner: str) -> None:
+    answer = live.client("fsp-a").get("/assets", params={"owner": owner})
+
+    assert (answer.status_code, "owner is the IRI of an organisation" in answer.json()["detail"]) == (400, True)
+
+
+def test_a_personal_filter_is_told_where_else_to_look(live: Live) -> None:
+    detail = live.client("fsp-a").get("/assets?postcode=CB1").json()["detail"]
+
+    assert "POST /assets/lookup" in detail and "SPARQL" in detail

@@ -1,0 +1,55 @@
+"""What a maintainer may get wrong in a file of shapes, told before any document is judged by it: with its file and its shape.
+
+Rules kept here: a closed shape lists the property shapes of its file; paths are terms that the ontology has; severities are
+those that the judgement knows; a pattern compiles; no SPARQL, which the compiled shapes do not have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import rdflib
+from rdflib.namespace import RDF, SH
+
+from fmar_node.checks.shape import SEVERITIES, TARGETS, graph_of, read_shapes
+from fmar_node.vocabulary import FMAR, SHAPES, Vocabulary
+
+
+def mistakes(folder: Path, vocabulary: Vocabulary) -> Iterator[str]:
+    """Every mistake in the files of a folder, each as one line."""
+    for file in (*sorted(folder.glob("*.ttl")), *sorted(folder.glob("cim/*.ttl"))):
+        name = file.relative_to(folder).as_posix()
+        try:
+            graph = graph_of(read_shapes(file))
+        except (SyntaxError, ValueError) as error:
+            yield f"{name}: {error}"
+            continue
+        yield from (f"{name}: {said}" for said in _in_graph(graph, vocabulary))
+
+
+def _in_graph(graph: rdflib.Graph, vocabulary: Vocabulary) -> Iterator[str]:
+    listed = set(graph.objects(None, SH.property))
+    for shape in sorted(set(graph.subjects(RDF.type, SH.PropertyShape)), key=str):
+        if shape not in listed and not any((shape, how, None) in graph for how in TARGETS) and isinstance(shape, rdflib.URIRef):
+            yield f"{_name(shape)} is in the sh:property of no shape and has no target: it judges nothing"
+    for shape, severity in sorted(graph.subject_objects(SH.severity)):
+        if severity not in SEVERITIES:
+            yield f"{_name(shape)} has the severity {_name(severity)}; there are {', '.join(sorted(map(_name, SEVERITIES)))}"
+    for shape in sorted(set(graph.subjects(SH.sparql)), key=str):
+        yield f"{_name(shape)} has sh:sparql, which shapes of a register do not have: a rule over more than the document is Python, in kinds/"
+    for shape, path in sorted(graph.subject_objects(SH.path)):
+        if str(path).startswith(FMAR) and str(path) not in vocabulary.by_iri and str(path) != f"{FMAR}direction":
+            yield f"{_name(shape)} has the path {_name(path)}, which is no term of the ontology"
+    for shape, pattern in sorted(graph.subject_objects(SH.pattern)):
+        try:
+            re.compile(str(pattern))
+        except re.error as error:
+            yield f"{_name(shape)} has a pattern that does not compile: {error}"
+
+
+def _name(node: Any) -> str:
+    text = str(node)
+    return text.removeprefix(SHAPES).rsplit("#", 1)[-1] if isinstance(node, rdflib.URIRef) else "a shape without an IRI"
