@@ -177,8 +177,13 @@ class Author:
         return Step(manager_of(market, id_), "assets", "deregistration", id_, {"deregistrationReason": "ERROR"})
 
     def validate(self, market: Market, instant: datetime) -> Step:
-        id_ = self.dice.choice(assets_of(market))
-        return Step("operator", "assets", "record", id_, {"validationStatus": "VERIFIED", "registrationStatus": "VERIFIED"})
+        """A source has answered: the record has facts of two tiers more."""
+        id_, number = self.dice.choice(assets_of(market)), self.number()
+        fact = {
+            "id": f"{BASE}/assets/{id_}#evidence-1", "type": "Evidence", "evidenceKind": "METER_POINT", "checkedAt": "2026-11-22T09:30:00.000Z",
+            "evidenceField": "postcode", "evidenceOutcome": "AGREES", "comparedWithPersonal": f"CB{number % 9} 3AB", "evidenceReference": f"https://points.example/{number}",
+        }  # fmt: skip
+        return Step("operator", "assets", "record", id_, {"validationStatus": "VERIFIED", "registrationStatus": "VERIFIED", "evidence": [fact]})
 
     def newcomer(self, market: Market, instant: datetime) -> Step:
         """An organisation that waits for approval."""
