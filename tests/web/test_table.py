@@ -358,9 +358,9 @@ def test_any_header_is_read_or_refused() -> None:
 
 
 def test_a_meter_point_in_a_table_is_text_from_end_to_end(live: Live) -> None:
-    point = mpan(77_123_456, 11)
+    point = mpan(77_123_456)
 
-    (result,) = sent(live, table([flat(live.battery(importMPAN=point, dnoConnection="NGED_EMID", exportMPAN=None, mpanUnknownReason="EXPORT_NOT_REGISTERED",
+    (result,) = sent(live, table([flat(live.battery(importMPAN=point, exportMPAN=None, mpanUnknownReason="EXPORT_NOT_REGISTERED",
         justification=[{"rule": "A03", "text": "x"}, {"rule": "A21", "text": "y"}]))]))  # fmt: skip
 
     assert live.client("fsp-a").get(result["id"]).json()["importMPAN"] == point
