@@ -288,6 +288,26 @@ def test_who_sees_part_of_a_record_patches_it_and_is_not_told_the_rest(pair: Pai
     assert after == whole
 
 
+@pytest.mark.parametrize(("permissions", "status"), [
+    (["REGISTER"], 409), (["READ", "REGISTER"], 403), (["READ", "REGISTER", "UPDATE"], 403),
+])  # fmt: skip
+def test_an_upsert_for_another_reaches_no_further_than_what_was_granted(pair: Pair, permissions: list[str], status: int) -> None:
+    """A14: an asset that is not seen is none that one has, and one that is seen in part is not replaced."""
+    document = pair.live.battery(friendlyCode="OURS-1")
+    with pair.client(pair.provider) as client:
+        made = client.post("/assets", json=document, headers=LD_JSON)
+    pair.grant(*permissions)
+
+    with pair.client(pair.platform, acting=True) as client:
+        answer = client.post("/assets", json=document | {"demandCapacity": "1.00"}, params={"upsert": "friendlyCode"}, headers=LD_JSON)
+        fresh = client.post("/assets", json=pair.live.battery(friendlyCode="OURS-2"), params={"upsert": "friendlyCode"}, headers=LD_JSON)
+
+    assert (answer.status_code, fresh.status_code) == (status, 201)
+    assert made.json()["assetId"] not in answer.text
+    with pair.client(pair.provider) as client:
+        assert client.get(made.headers["Location"]).json()["version"] == 1
+
+
 def test_nobody_registers_itself_as_owner_on_behalf_of_another(pair: Pair) -> None:
     """A14: an owner would see the record for good."""
     pair.grant("READ", "REGISTER")
