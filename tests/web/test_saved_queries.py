@@ -273,7 +273,7 @@ def test_a_trial_says_what_is_wrong_on_its_field(live: Live) -> None:
 
 @pytest.mark.parametrize(("text", "said"), [
     ("SELECT * { ?s ?p ?o }", "it has no title"), (HEAD + "ASK {}", "a SELECT or a CONSTRUCT, not ASK"), (HEAD + "SELECT", "does not read it"),
-    (HEAD + "# x: number\nSELECT ?x { ?x ?p ?o }", "x is no parameter"), (HEAD + "# x: code Nothing\nSELECT ?x { ?x ?p ?o }", "no code list"),
+    (HEAD + "# x: number\nSELECT ?x { ?x ?p ?o }", "what the parameter x is"), (HEAD + "# x: code Nothing\nSELECT ?x { ?x ?p ?o }", "no code list"),
     (HEAD + "# x: text\nSELECT ?s { ?s ?p ?x }", "x is no variable of its result"), (HEAD + "# format: text\nSELECT ?format { ?s ?p ?format }", "call format something else"),
     ("# title: T\n# about: A\n# for: somebody\nSELECT * {}", "nobody is 'somebody'"), (HEAD + "SELECT * { SERVICE <http://x/> {} }", "SERVICE"),
 ])  # fmt: skip
@@ -285,7 +285,7 @@ def test_a_file_that_is_wrong_says_why(text: str, said: str) -> None:
 def test_a_file_says_everything_that_is_wrong_with_it() -> None:
     text = "# title: T\n# for: somebody\n# x: number\n# y: text\n# y: text\nSELECT ?z { ?s ?p ?z }"
 
-    with pytest.raises(ValueError, match=r"no about.*nobody is 'somebody'.*x is no parameter.*two parameters are called y"):
+    with pytest.raises(ValueError, match=r"no about.*nobody is 'somebody'.*what the parameter x is.*two parameters are called y"):
         parse("name", text, VOCABULARY, SETTINGS)
 
 
