@@ -31,7 +31,7 @@ PROBLEMS: dict[str, Problem] = {
     "not-acceptable": Problem("None of the requested formats can be produced", "Ask for one of the formats in the detail, or send no Accept header."),
     "profile-not-offered": Problem("This resource is not told in that profile", "Ask for one of the profiles in the detail, or for none."),
     "method-not-allowed": Problem("This method is not offered here", "The Allow header lists the methods of this resource."),
-    "personal-filter": Problem("Lists are never filtered by a personal field", "Look an asset up by an identifier with POST /assets/lookup, whose body is never logged; what else you see of it is asked with SPARQL."),
+    "personal-filter": Problem("Lists are never filtered by a personal field", "Look an asset up by an identifier with POST /assets/lookup: it travels in the body, never in a URL; what else you see of it is asked with SPARQL."),
     # documents
     "validation-failed": Problem("The document breaks rules of the register", "Mend every entry of errors[] with severity R; give a justification for each with severity J."),
     "context-not-supported": Problem("This @context is not supported", "Leave @context out, or use https://w3id.org/fmar/context/v1; for CIM https://w3id.org/fmar/context/cim-v1, or prefixes of CIM namespaces and nothing else."),

@@ -51,7 +51,7 @@ PARAMETERS = {"code": "A20, A21", "term": "importMPAN, exportMPAN"}
 
 HEADERS = (
     ("`ETag`", "records, answers of writes", "this version as this caller sees it, in this format; `If-None-Match` gives 304"),
-    ("`If-Match`", "`PUT`, `PATCH`", "the ETag of the version that the change is based on, in any format; `*` is whatever version there is, so what somebody else has changed meanwhile is not noticed; 428 without, 412 when stale"),
+    ("`If-Match`", "`PUT`, `PATCH`", "the ETag of the version that the change is based on, in any format; `*` is whatever version there is: with `PUT`, what somebody else has changed meanwhile is overwritten; with `PATCH`, the version that the patch was merged into; 428 without, 412 when stale"),
     ("`Idempotency-Key`", "writes", "the same key and body give the same answer again (`Idempotent-Replayed: true`); another body is 422"),
     ("`Prefer: return=minimal`", "writes", "no body in the answer: 201 or 204"),
     ("`Fmar-Journal-Index`", "answers of writes and of `/sparql`", "the entry that was written; how far the graph had come"),
