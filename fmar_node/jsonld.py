@@ -21,7 +21,7 @@ import pyoxigraph as ox
 
 from fmar_node.composition import CODE_TEXT, MOST_DIGITS, Composer, Reading, escaped, unknown_term, wanted
 from fmar_node.errors import Fault, FmarError, Invalid, Malformed, Severity, TooLarge, with_article
-from fmar_node.limits import STRINGS, check_json_nesting, check_size, check_xml
+from fmar_node.limits import MOST_VALUES, STRINGS, check_json_nesting, check_lengths, check_size, check_xml
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import CODES, CONTEXT, FMAR, LABEL, RDF_TYPE, XSD, Term, TermKind, Vocabulary
 
@@ -42,6 +42,7 @@ MARKS = re.compile(STRINGS.pattern + rb"|[\[\]{},]", re.DOTALL)
 
 LABELS_STAY = "a document with labels is not taken back: send what the record says without ?profile=labelled"
 
+NUMERAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 IRI_TEXT = re.compile(r"[^\x00-\x20<>\"{}|\\^`]{1,512}")
 
 
@@ -88,6 +89,7 @@ def read_json(body: bytes, settings: Settings) -> dict[str, Any]:
     tree = read_value(body, settings)
     if not isinstance(tree, dict):
         raise Malformed("malformed-json", "expected one JSON object")
+    check_lengths(tree)
     return tree
 
 
@@ -166,13 +168,19 @@ def parse_rdf(body: bytes, format_: ox.RdfFormat, iri: str) -> list[ox.Triple]:
     if format_ == ox.RdfFormat.RDF_XML:
         check_xml(body)
     try:
-        return [quad.triple for quad in ox.parse(body, format=format_, base_iri=iri)]
+        found = [quad.triple for quad in ox.parse(body, format=format_, base_iri=iri)]
     except (SyntaxError, ValueError, UnicodeError) as error:
         raise Malformed("malformed-rdf", str(error)[:300]) from error
+    counts = Counter((str(triple.subject), triple.predicate) for triple in found)
+    if counts and counts.most_common(1)[0][1] > MOST_VALUES:
+        raise Malformed("malformed-request", f"one property has more than {MOST_VALUES} values")
+    return found
 
 
 def exact(text: str) -> str | None:
     """A JSON number as plain decimal text ("1e3" -> "1000"), or None when it is beyond all use."""
+    if not NUMERAL.fullmatch(text):
+        return None
     try:
         number = Decimal(text)
     except InvalidOperation:

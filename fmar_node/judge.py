@@ -10,6 +10,7 @@ unchanged and never changed; defaults are filled before the shapes look.
 from __future__ import annotations
 
 import logging
+import resource
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from fmar_node import frames, jsonld, logs, representation
 from fmar_node.cim.draft import ILL_FORMED
 from fmar_node.cim.table import MEANT
 from fmar_node.cim.translation import Translated, translated
-from fmar_node.composition import Reading, in_order, moved
+from fmar_node.composition import MOST_FAULTS, Reading, in_order, moved
 from fmar_node.errors import Fault, FmarError, Invalid, Severity
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.launch import lasting
@@ -126,6 +127,8 @@ def _judged(reading: Reading, paper: Paper, vocabulary: Vocabulary, shapes: Shap
     judged += kind.plain_checks(document, vocabulary, settings)
     faults += [_hinted(fault, vocabulary) for fault in judged if fault.pointer not in excused and not _stays_valid(fault, document, paper.previous, vocabulary)]
     faults += [_spelt(vocabulary.terms[name], value) for name, value in spelt.items()]
+    if len(faults) > MOST_FAULTS:
+        raise Invalid("validation-failed", f"more than {MOST_FAULTS} faults; the first are listed", tuple(faults[:MOST_FAULTS]))
     return Judgement(document, tuple(faults))
 
 
@@ -207,6 +210,7 @@ def main(descriptor: str) -> None:
             if "settings" in header:
                 settings = Settings(**header["settings"])
                 logs.set_level(settings.log_level)
+                resource.setrlimit(resource.RLIMIT_AS, (settings.judge_memory_bytes, resource.RLIM_INFINITY))
             frames.send(sock, _answer(header, body, vocabulary, shapes, settings))
 
 

@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fmar_node.drafting import Submission
@@ -158,17 +158,36 @@ class WriterLink:
             self.supervisor.cancel()
 
 
+@dataclass(eq=False, slots=True)
+class Turn:
+    """A place in the queue for a judge."""
+
+    party: str
+    number: int
+    granted: asyncio.Future[Child]
+
+
 class JudgePool:
-    """Warm judge processes; each judges one document at a time, and is replaced when it has ended, whatever it was doing."""
+    """Warm judge processes; each judges one document at a time, and is replaced when it has ended, whatever it was doing.
+
+    Among those who wait, whoever was served longest ago is next: one party's slow documents do not stop all others'.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.idle: asyncio.Queue[Child] = asyncio.Queue()
+        self.idle: list[Child] = []
         self.members: set[Child] = set()
-        self.waiting = 0
+        self.turns: list[Turn] = []
+        self.served: dict[str, int] = {}
+        self.numbers = itertools.count(1)
         self.keepers: set[asyncio.Task[None]] = set()
         self.is_ending = False
         self.restarts = 0
+
+    @property
+    def waiting(self) -> int:
+        """Documents that wait for a judge."""
+        return len(self.turns)
 
     @property
     def count(self) -> int:
@@ -195,7 +214,7 @@ class JudgePool:
         while True:
             child, started = child or await self._insist(), time.monotonic()
             self.members.add(child)
-            self.idle.put_nowait(child)
+            self._offer(child)
             await child.wait()
             self._forget(child)
             if self.is_ending:
@@ -208,9 +227,25 @@ class JudgePool:
 
     def _forget(self, ended: Child) -> None:
         self.members.discard(ended)
-        for child in [self.idle.get_nowait() for _ in range(self.idle.qsize())]:
-            if child is not ended:
-                self.idle.put_nowait(child)
+        if ended in self.idle:
+            self.idle.remove(ended)
+
+    def _offer(self, child: Child) -> None:
+        """The judge has nothing to do: whoever's turn it is gets it."""
+        self.idle.append(child)
+        self._deal()
+
+    def _deal(self) -> None:
+        while self.idle and self.turns:
+            child = self.idle.pop(0)
+            if not child.is_running:
+                child.hang_up()
+                continue
+            turn = min(self.turns, key=lambda each: (self.served.get(each.party, 0), each.number))
+            self.turns.remove(turn)
+            present = {each.party for each in self.turns} | {turn.party}
+            self.served = {party: number for party, number in self.served.items() if party in present} | {turn.party: next(self.numbers)}
+            turn.granted.set_result(child)
 
     async def _insist(self) -> Child:
         pause = FIRST_PAUSE
@@ -227,9 +262,9 @@ class JudgePool:
         self.keepers.add(task)
         task.add_done_callback(self.keepers.discard)
 
-    async def judge(self, paper: Paper) -> Judgement:
-        """The judgement; FmarError for a refusal. Where the judge was killed meanwhile, another one tries, once."""
-        frame = await self._ask(paper) or await self._ask(paper)
+    async def judge(self, paper: Paper, party: str = "") -> Judgement:
+        """The judgement of a party's document; FmarError for a refusal. Where the judge was killed meanwhile, another one tries, once."""
+        frame = await self._ask(paper, party) or await self._ask(paper, party)
         if frame is None:
             raise Unavailable("unavailable", "the judges are restarting; nothing was written", headers={"Retry-After": "1"})
         answer = frame[0]
@@ -237,12 +272,12 @@ class JudgePool:
             raise error_from_json(answer["refusal"])
         return Judgement.from_json(answer["judgement"])
 
-    async def _ask(self, paper: Paper) -> Frame | None:
+    async def _ask(self, paper: Paper, party: str) -> Frame | None:
         """One judge's answer; None when the judge was killed, Invalid when the document was too much for it."""
         header = asdict(paper)
         body = header.pop("body")
         header["today"] = paper.today.isoformat()
-        child = await self._free()
+        child = await self._free(party)
         frame, is_late = None, False
         try:
             await child.send({"paper": header}, body)
@@ -256,25 +291,33 @@ class JudgePool:
                 child.is_condemned = True
                 end = await child.stop(seconds=0 if is_late else 1)
             else:
-                self.idle.put_nowait(child)
+                self._offer(child)
         if frame is None and (is_late or end is not End.KILLED):
             raise Invalid("validation-failed", "this document could not be judged within the limits of this node")
         return frame
 
-    async def _free(self) -> Child:
+    async def _free(self, party: str) -> Child:
         """A judge that has nothing to do; TooMany when too many wait for one, Unavailable when none becomes free."""
         if self.waiting >= self.settings.judge_queue:
             raise TooMany("too-many-requests", "too many documents wait for judgement", headers={"Retry-After": "1"})
-        self.waiting += 1
+        turn = Turn(party, next(self.numbers), asyncio.get_running_loop().create_future())
+        self.turns.append(turn)
+        self._deal()
         try:
             async with asyncio.timeout(self.settings.judge_seconds):
-                while not (child := await self.idle.get()).is_running:
-                    child.hang_up()
-                return child
+                return await turn.granted
         except TimeoutError:
+            self._give_up(turn)
             raise Unavailable("unavailable", "no judge became free; nothing was written", headers={"Retry-After": "1"}) from None
-        finally:
-            self.waiting -= 1
+        except asyncio.CancelledError:
+            self._give_up(turn)
+            raise
+
+    def _give_up(self, turn: Turn) -> None:
+        if turn in self.turns:
+            self.turns.remove(turn)
+        elif turn.granted.done() and not turn.granted.cancelled():
+            self._offer(turn.granted.result())
 
     async def close(self) -> None:
         self.is_ending = True

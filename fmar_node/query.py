@@ -32,6 +32,8 @@ GRAPH_FORMATS = {
 }
 Want = Callable[[int], Awaitable[None]]
 """Asks for a snapshot that holds a journal index."""
+ADDRESS = "address "
+"""How those begin who ask without a credential: each address for itself."""
 SHARED_GRAPHS = ("views/public", "ontology", "shapes", "codes")
 
 
@@ -100,9 +102,9 @@ async def ask(pool: QueryPool, settings: Settings, question: Question, caller: C
         raise Malformed("malformed-request", f"timeout is more than 0 and at most {counted(settings.query_seconds, 'second')}")
     await fresh_enough(pool, settings, max(question.min_index, caller.since), want)
     query = Query(
-        admitted.text, tuple(default), tuple(named), media_type, seconds, caller.organisation or "anonymous",
-        base_iri=f"{settings.base_url}/sparql", payer=caller.party or f"address {question.address}",
-        bindings=question.bindings,
+        admitted.text, tuple(default), tuple(named), media_type, seconds, caller.organisation or f"{ADDRESS}{question.address}",
+        base_iri=f"{settings.base_url}/sparql", payer=caller.party or f"{ADDRESS}{question.address}",
+        bindings=question.bindings, is_nameless=caller.is_anonymous,
     )  # fmt: skip
     return await pool.run(query)
 

@@ -136,6 +136,7 @@ class Settings(BaseModel):
     query_queue_per_organisation: int = Field(32, ge=0, description="queries of one organisation that may wait for a worker")
     queries_per_organisation: int = Field(50, ge=0, description="saved queries that one organisation may have published at once")
     query_delivery_seconds: float = Field(120.0, gt=0, description="longest time from the start of a query until its client has taken the result")
+    judge_memory_bytes: int = Field(1_073_741_824, ge=268_435_456, description="address space of a judge (RLIMIT_AS)")
     worker_memory_bytes: int = Field(536_870_912, ge=1, description="address space of a query worker (RLIMIT_AS)")
     require_sandbox: bool = Field(True, description="refuse to start where query workers cannot be cut off from the network")
     snapshot_seconds: float = Field(1.0, gt=0, description="shortest time between two snapshots of the graph; a fifth of it while a query waits for one")

@@ -59,7 +59,7 @@ CONFLICTS = frozenset({
 class Judges(Protocol):
     """The warm judge processes."""
 
-    async def judge(self, paper: Paper) -> Judgement: ...
+    async def judge(self, paper: Paper, party: str = "") -> Judgement: ...
 
 
 class Writer(Protocol):
@@ -96,7 +96,7 @@ async def submit(desk: Desk, submission: Submission, today: date, *, dry_run: bo
     situation = permitted(submission, desk.register, desk.vocabulary, Judgement(), today, house=desk.house)
     previous = situation.previous.document if situation.previous else None
     paper = Paper(submission.kind, submission.action, submission.iri, submission.media_type, submission.body, today, previous)
-    judgement = await desk.judges.judge(paper)
+    judgement = await desk.judges.judge(paper, submission.caller.party)
     situation = permitted(submission, desk.register, desk.vocabulary, judgement, today, house=desk.house)
     faults = examined(situation, submission, judgement)
     if dry_run:
@@ -224,7 +224,8 @@ def _blocks(fault: Fault, justified: Iterable[str | None]) -> bool:
 
 
 def _refusal(blocking: list[Fault], found: list[Fault]) -> FmarError:
-    shown = tuple(fault for fault in found if fault in blocking or fault.severity is Severity.WARN)
+    blocks = {id(fault) for fault in blocking}
+    shown = tuple(fault for fault in found if id(fault) in blocks or fault.severity is Severity.WARN)
     rejected = [fault for fault in blocking if fault.severity is Severity.REJECT]
     if all(fault.code in CONFLICTS for fault in blocking):
         return Conflict("conflict", blocking[0].message, shown)

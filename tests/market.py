@@ -263,7 +263,7 @@ class Market:
         assert outcome.receipt is not None
         return outcome.receipt
 
-    async def judge(self, paper: Paper) -> Judgement:
+    async def judge(self, paper: Paper, party: str = "") -> Judgement:
         return judge(paper, vocabulary(), shapes(), SETTINGS)
 
     async def commit(self, submission: Submission, judgement: Judgement) -> Receipt:

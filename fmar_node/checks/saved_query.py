@@ -27,6 +27,8 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 IRI = re.compile(r"[a-z][a-z0-9+.-]*:[^\x00-\x20<>\"{}|^`\\]+")
 INTEGER, DECIMAL = re.compile(r"[+-]?[0-9]{1,18}"), re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{1,9})?")
 FORMS = ("SELECT", "CONSTRUCT")
+MOST_TOKENS = 400
+"""Words and marks of a saved query: the engine plans it where documents are judged, and takes seconds over some hundreds of patterns."""
 MOST_TEXT = 200
 RESERVED = ("format", "timeout")
 """Parameters that every saved query has."""
@@ -97,7 +99,7 @@ def sense(name: str, text: str, parameters: Sequence[Parameter], vocabulary: Voc
 def _text_sense(text: str, settings: Settings) -> Iterator[Fault]:
     """A SELECT or a CONSTRUCT that passes the gate, and that the engine reads."""
     try:
-        admitted = admit(text, settings)
+        admitted = admit(text, settings.model_copy(update={"query_tokens": min(MOST_TOKENS, settings.query_tokens)}))
         if admitted.form in FORMS:
             check_reading(admitted.text)
             return

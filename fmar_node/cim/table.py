@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 from fmar_node.cim.form import (
@@ -319,7 +319,7 @@ def local(iri_: str) -> str:
     return iri_.rsplit("#", 1)[-1]
 
 
-@cache
+@lru_cache(4_096)
 def has(class_: str, member: str) -> bool:
     """Whether instances of a class have a property: its name begins with the class or with what that is a kind of."""
     kind: str | None = class_

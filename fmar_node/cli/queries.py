@@ -9,12 +9,8 @@ import httpx
 import typer
 from rich.table import Table
 
-from fmar_node.checks.saved_query import sense
 from fmar_node.cli.console import answered, client_of, escaped, fail, out, print_json, profile_of, told
 from fmar_node.cli.participate import AS, DATA, JSON, LD_JSON, NODE, anonymous
-from fmar_node.saved_query import EVERYONE, head_of
-from fmar_node.settings import Settings
-from fmar_node.vocabulary import Vocabulary
 
 TEXTS = ("queryName", "queryTitle", "queryDescription", "queryText")
 
@@ -88,6 +84,11 @@ def publish(
 
 def document_of(name: str, text: str) -> dict[str, Any]:
     """The record that a file with a head is published as."""
+    from fmar_node.checks.saved_query import sense
+    from fmar_node.saved_query import EVERYONE, head_of
+    from fmar_node.settings import Settings
+    from fmar_node.vocabulary import Vocabulary
+
     head = head_of(text)
     if head.wrong:
         missing = [f"it has no {what}" for what, said in (("title", head.title), ("about", head.about)) if not said]

@@ -2,7 +2,7 @@
 
 States: PUBLISHED -> WITHDRAWN. Any active organisation publishes; its publisher changes a query, and takes it back, as the
 operator may; it is withdrawn with the organisation that has published it. A query has its name to itself while it is
-published, and keeps it: the name is its address. Files of the node and of its operator come first. Whoever may ask a query
+published, and does not change it: the name is its address. Files of the node and of its operator come first. Whoever may ask a query
 is answered in its own window: to publish one grants nothing.
 """
 

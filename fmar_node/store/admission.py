@@ -28,6 +28,8 @@ class Turn(Generic[T]):
     number: int
     granted: asyncio.Future[T] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     is_heavy: bool = False
+    is_nameless: bool = False
+    """Whether nobody is known who asks: of all of these together one place stays free for those who have a name."""
 
 
 class Admission(Generic[T]):
@@ -40,14 +42,14 @@ class Admission(Generic[T]):
         self.served: dict[str, int] = {}
         self.numbers = itertools.count(1)
 
-    def join(self, organisation: str) -> Turn[T]:
+    def join(self, organisation: str, is_nameless: bool = False) -> Turn[T]:
         """A place at the end of the queue. TooMany when the queue, or this organisation's part of it, is full."""
         waiting = sum(turn.organisation == organisation for turn in self.waiting)
         if len(self.waiting) >= self.settings.query_queue:
             raise too_many(self.settings, f"{len(self.waiting)} queries are waiting, as many as may (query_queue)")
         if waiting >= self.settings.query_queue_per_organisation:
             raise too_many(self.settings, f"{waiting} queries of this organisation are waiting, as many as may (query_queue_per_organisation)")
-        turn: Turn[T] = Turn(organisation, next(self.numbers))
+        turn: Turn[T] = Turn(organisation, next(self.numbers), is_nameless=is_nameless)
         self.waiting.append(turn)
         return turn
 
@@ -58,7 +60,9 @@ class Admission(Generic[T]):
             return None
         busy = Counter(turn.organisation for turn in self.running)
         most = self.settings.query_per_organisation
-        free = [turn for turn in self.waiting if busy[turn.organisation] < most and not turn.granted.done()]
+        nameless = sum(turn.is_nameless for turn in self.running)
+        is_full = nameless >= max(1, self.settings.query_workers + self.settings.query_heavy - 1)
+        free = [turn for turn in self.waiting if busy[turn.organisation] < most and not turn.granted.done() and not (is_full and turn.is_nameless)]
         if not free:
             return None
         turn = min(free, key=lambda each: (self.served.get(each.organisation, 0), each.number))

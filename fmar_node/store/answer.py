@@ -22,6 +22,8 @@ from fmar_node.store.reading import position
 
 HEAVY_SECONDS = 0.1
 """A query that takes longer gives way to others from then on."""
+EASY_SECONDS = 0.5
+"""A reader may take so long over a piece of an answer; what is beyond it is charged as if the worker had worked."""
 REFUSALS: Mapping[str, type[FmarError]] = {
     "query-malformed": Malformed,
     "query-failed": Malformed,
@@ -48,6 +50,8 @@ class Query:
     prefixes: Mapping[str, str] = field(default_factory=dict)
     bindings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Terms of variables of the result: an IRI and nothing, or a lexical form and its datatype."""
+    is_nameless: bool = False
+    """Whether it came without a credential."""
     payer: str = ""
     """Whose budget it is charged to, where that is not the organisation's."""
 
@@ -98,6 +102,7 @@ class Delivery(AsyncIterator[bytes]):
         self.seconds_left = min(query.seconds, settings.query_seconds)
         self.rows: int | None = None
         self.blobs: list[bytes] = []
+        self.given_at = 0.0
         self.end = _End(worker, release)
         loop = asyncio.get_running_loop()
         self.demotion = loop.call_later(light_seconds, give_way)
@@ -118,6 +123,14 @@ class Delivery(AsyncIterator[bytes]):
         return Answer(header["media_type"], self.worker.index, self)
 
     async def __anext__(self) -> bytes:
+        now = asyncio.get_running_loop().time()
+        self.charge(max(0.0, now - self.given_at - EASY_SECONDS) if self.given_at else 0.0)  # who reads slowly holds a worker all the same
+        try:
+            return await self._next()
+        finally:
+            self.given_at = asyncio.get_running_loop().time()
+
+    async def _next(self) -> bytes:
         while not self.blobs:
             if self.end.reason == "answered":
                 raise StopAsyncIteration

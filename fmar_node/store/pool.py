@@ -103,7 +103,7 @@ class QueryPool:
     async def run(self, query: Query) -> Answer:
         """The answer, when its first bytes are there. FmarError for every refusal (see `answer`, `admission`, `budget`)."""
         self.budget.check(query.charged_to)
-        turn, loop = self.admission.join(query.organisation), asyncio.get_running_loop()
+        turn, loop = self.admission.join(query.organisation, query.is_nameless), asyncio.get_running_loop()
         joined = loop.time()
         try:
             self._dispatch()

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fmar_node.web.negotiation import accepted
+from fmar_node.web.negotiation import MOST_CHARS, accepted
 
 LEAST = 1_400
 """Bytes below which an answer fits into one packet anyhow."""
@@ -84,6 +84,7 @@ def is_compressible(status: int, headers: MutableHeaders) -> bool:
 
 def takes_gzip(header: str) -> bool:
     """Whether Accept-Encoding asks for gzip, by name or by `*`, and does not rule it out."""
+    header = header[:MOST_CHARS]
     wanted = accepted(header)
     ruled_out = re.search(r"\bgzip\s*;\s*q\s*=\s*0(?:\.0*)?\s*(?:,|$)", header, re.IGNORECASE)
     return bool({"gzip", "x-gzip", "*"} & set(wanted)) and not ruled_out

@@ -10,6 +10,8 @@ from types import MappingProxyType
 from fmar_node.errors import Malformed, NotAcceptable, UnsupportedMedia
 
 MERGE_PATCH = "application/merge-patch+json"
+MOST_CHARS, MOST_RANGES = 2_048, 50
+"""Of a header that names what a client takes; what stands behind them is left out."""
 NUMBER = re.compile(r"[0-9]{1,15}")
 ENTITY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
 
@@ -33,7 +35,7 @@ class Range:
 def ranges(header: str) -> list[Range]:
     """What a header like Accept names, in its order; a quality that is none is 0, a parameter that is none of quality is left out."""
     found = []
-    for place, part in enumerate(header.split(",")):
+    for place, part in enumerate(header[:MOST_CHARS].split(",")[:MOST_RANGES]):
         name, *parameters = (each.strip() for each in part.split(";"))
         quality = next((each[2:] for each in parameters if each.lower().startswith("q=")), "1")
         if name:

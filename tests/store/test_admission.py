@@ -65,6 +65,18 @@ def test_a_heavy_query_makes_room_as_long_as_there_is_a_place_for_it():
 
 
 @in_loop
+def test_of_those_without_a_name_one_place_stays_free():
+    queue = admission(query_workers=2, query_heavy=0)
+    for name in ("address 1", "address 2"):
+        queue.join(name, is_nameless=True)
+
+    assert queue.next().organisation == "address 1"
+    assert queue.next() is None
+    queue.join("a")
+    assert queue.next().organisation == "a"
+
+
+@in_loop
 def test_who_was_served_longest_ago_goes_first():
     queue = admission(query_workers=1)
     for name in ("a", "a", "a", "b", "c"):
