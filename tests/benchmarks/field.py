@@ -29,7 +29,6 @@ LOOKUPS = 800
 EXPORT = "SELECT ?s ?p ?o {{ ?s ?p ?o }} LIMIT {}"
 _CROSS = " ".join(f"VALUES ?v{place} {{ {chr(32).join(map(str, range(30)))} }}" for place in range(4))
 CROSS_JOIN = f"SELECT * {{ {_CROSS} {_CROSS.replace('?v', '?w')} FILTER(?v0 + ?w0 < 0) }}"
-CROSS_SORT = f"SELECT * {{ {_CROSS} }} ORDER BY DESC(?v0 + ?v1 + ?v2 + ?v3)"
 PATIENCE = 30.0
 """Seconds that a peer may take beyond all deadlines."""
 SECONDS = 2.0
@@ -103,13 +102,16 @@ class Field:
             peer = stack.enter_context(oxigraph(self.data(population), self.scratch, "--timeout-s", "2"))
             stack.enter_context(served(population, **UNLIMITED))
             with connect(population.profiles["operator"]) as client:
-                for what, text in (("a cross join", CROSS_JOIN), ("ORDER BY of a cross join", CROSS_SORT), ("COUNT of a cross join", RUNAWAY)):
+                for what, text in (("a cross join", CROSS_JOIN), ("COUNT of a cross join", RUNAWAY)):
                     began = time.perf_counter()
-                    answer = client.post(f"/sparql?timeout={SECONDS:g}", content=text.encode(), headers={"Content-Type": "application/sparql-query"})
-                    mine = time.perf_counter() - began - SECONDS
-                    said = f"{mine:.2f} s, {answer.status_code} {answer.json().get('code', '')}"
-                    theirs, told = _late(peer, text)
-                    yield self.figure(f"overrun of a 2 s deadline: {what}", said, f"Oxigraph --timeout-s 2: {theirs:.1f} s, {told}", None, "under 0.5 s")
+                    try:
+                        answer = client.post(f"/sparql?timeout={SECONDS:g}", content=text.encode(), headers={"Content-Type": "application/sparql-query"})
+                        told = f"{answer.status_code} {answer.json().get('code', '')}"
+                    except httpx.RemoteProtocolError:
+                        told = "broken off while rows were on their way"
+                    said = f"{time.perf_counter() - began - SECONDS:.2f} s, {told}"
+                    theirs, how = _late(peer, text)
+                    yield self.figure(f"overrun of a 2 s deadline: {what}", said, f"Oxigraph --timeout-s 2: {theirs:.1f} s, {how}", None, "under 0.5 s")
 
     def million(self) -> Iterator[Figure]:
         """A million rows to a client that reads as fast as it can: memory of all processes above idle, and how flat it is."""
