@@ -236,12 +236,12 @@ class JudgePool:
         self._deal()
 
     def _deal(self) -> None:
-        while self.idle and self.turns:
+        while self.idle and (waiting := [turn for turn in self.turns if not turn.granted.done()]):  # one may have been given up just now
             child = self.idle.pop(0)
             if not child.is_running:
                 child.hang_up()
                 continue
-            turn = min(self.turns, key=lambda each: (self.served.get(each.party, 0), each.number))
+            turn = min(waiting, key=lambda each: (self.served.get(each.party, 0), each.number))
             self.turns.remove(turn)
             present = {each.party for each in self.turns} | {turn.party}
             self.served = {party: number for party, number in self.served.items() if party in present} | {turn.party: next(self.numbers)}
