@@ -124,14 +124,21 @@ def test_a_table_of_any_length_needs_the_memory_of_a_few_rows(tmp_path: Path, le
 def test_whoever_goes_away_leaves_whole_rows_and_no_more(live: Live, media_type: str, form: Form) -> None:
     rows, key = list(islice(documents(live), 400)), f"away-{next(live.serials)}"
     before = size(live)
-    broken = Exchange(live, "fsp-b", form(rows), media_type, **{"Idempotency-Key": key}).results()
+    gone = threading.Event()
+
+    def halting() -> Iterator[bytes]:
+        yield from islice(form(rows), 60)
+        gone.wait(30)
+
+    broken = Exchange(live, "fsp-b", halting(), media_type, **{"Idempotency-Key": key}).results()
     seen = list(islice(broken, 20))
 
     broken.close()
+    gone.set()
     left = settled(live)
     again = list(Exchange(live, "fsp-b", form(rows), media_type, **{"Idempotency-Key": key}).results())
 
-    assert 20 <= left - before < len(rows)
+    assert 20 <= left - before <= 60 < len(rows)
     assert [result["id"] for result in again[:20]] == [result["id"] for result in seen]
     assert {result["status"] for result in again} == {201} and size(live) == before + len(rows)
 
