@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from fmar_node.drafting import Submission
@@ -24,6 +24,7 @@ from fmar_node.judge import Judgement, Paper, fault_from_json
 from fmar_node.process import Child, End
 from fmar_node.record import Receipt
 from fmar_node.settings import Settings
+from fmar_node.turns import Turn, Turns
 from fmar_node.vitals import Vitals
 
 log = logging.getLogger("fmar.node")
@@ -158,15 +159,6 @@ class WriterLink:
             self.supervisor.cancel()
 
 
-@dataclass(eq=False, slots=True)
-class Turn:
-    """A place in the queue for a judge."""
-
-    party: str
-    number: int
-    granted: asyncio.Future[Child]
-
-
 class JudgePool:
     """Warm judge processes; each judges one document at a time, and is replaced when it has ended, whatever it was doing.
 
@@ -177,9 +169,7 @@ class JudgePool:
         self.settings = settings
         self.idle: list[Child] = []
         self.members: set[Child] = set()
-        self.turns: list[Turn] = []
-        self.served: dict[str, int] = {}
-        self.numbers = itertools.count(1)
+        self.turns: Turns[Turn[Child]] = Turns()
         self.keepers: set[asyncio.Task[None]] = set()
         self.is_ending = False
         self.restarts = 0
@@ -187,7 +177,7 @@ class JudgePool:
     @property
     def waiting(self) -> int:
         """Documents that wait for a judge."""
-        return len(self.turns)
+        return len(self.turns.waiting)
 
     @property
     def count(self) -> int:
@@ -236,16 +226,13 @@ class JudgePool:
         self._deal()
 
     def _deal(self) -> None:
-        while self.idle and (waiting := [turn for turn in self.turns if not turn.granted.done()]):  # one may have been given up just now
-            child = self.idle.pop(0)
-            if not child.is_running:
-                child.hang_up()
-                continue
-            turn = min(waiting, key=lambda each: (self.served.get(each.party, 0), each.number))
-            self.turns.remove(turn)
-            present = {each.party for each in self.turns} | {turn.party}
-            self.served = {party: number for party, number in self.served.items() if party in present} | {turn.party: next(self.numbers)}
-            turn.granted.set_result(child)
+        while self.idle:
+            if not self.idle[0].is_running:
+                self.idle.pop(0).hang_up()
+            elif turn := self.turns.call():
+                turn.granted.set_result(self.idle.pop(0))
+            else:
+                return
 
     async def _insist(self) -> Child:
         pause = FIRST_PAUSE
@@ -277,7 +264,8 @@ class JudgePool:
         header = asdict(paper)
         body = header.pop("body")
         header["today"] = paper.today.isoformat()
-        child = await self._free(party)
+        turn = await self._turn(party)
+        child = turn.granted.result()
         frame, is_late = None, False
         try:
             await child.send({"paper": header}, body)
@@ -287,6 +275,7 @@ class JudgePool:
         except (EOFError, OSError):  # it has ended; how, is found out below
             frame = None
         finally:
+            self.turns.leave(turn)
             if frame is None:
                 child.is_condemned = True
                 end = await child.stop(seconds=0 if is_late else 1)
@@ -296,27 +285,25 @@ class JudgePool:
             raise Invalid("validation-failed", "this document could not be judged within the limits of this node")
         return frame
 
-    async def _free(self, party: str) -> Child:
-        """A judge that has nothing to do; TooMany when too many wait for one, Unavailable when none becomes free."""
+    async def _turn(self, party: str) -> Turn[Child]:
+        """A turn that has been granted a judge; TooMany when too many wait for one, Unavailable when none becomes free."""
         if self.waiting >= self.settings.judge_queue:
             raise TooMany("too-many-requests", "too many documents wait for judgement", headers={"Retry-After": "1"})
-        turn = Turn(party, next(self.numbers), asyncio.get_running_loop().create_future())
-        self.turns.append(turn)
+        turn = self.turns.enter(Turn(party))
         self._deal()
         try:
             async with asyncio.timeout(self.settings.judge_seconds):
-                return await turn.granted
-        except TimeoutError:
-            self._give_up(turn)
-            raise Unavailable("unavailable", "no judge became free; nothing was written", headers={"Retry-After": "1"}) from None
-        except asyncio.CancelledError:
-            self._give_up(turn)
+                await turn.granted
+        except BaseException as error:
+            self._withdraw(turn)
+            if isinstance(error, TimeoutError):
+                raise Unavailable("unavailable", "no judge became free; nothing was written", headers={"Retry-After": "1"}) from None
             raise
+        return turn
 
-    def _give_up(self, turn: Turn) -> None:
-        if turn in self.turns:
-            self.turns.remove(turn)
-        elif turn.granted.done() and not turn.granted.cancelled():
+    def _withdraw(self, turn: Turn[Child]) -> None:
+        self.turns.leave(turn)
+        if turn.granted.done() and not turn.granted.cancelled():
             self._offer(turn.granted.result())
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from fmar_node.errors import FmarError, Unavailable
 from fmar_node.settings import Settings
-from fmar_node.store.admission import Admission, Turn, too_many
+from fmar_node.store.admission import Admission, Place, too_many
 from fmar_node.store.answer import HEAVY_SECONDS, Answer, Delivery, Query
 from fmar_node.store.budget import Budget
 from fmar_node.store.crew import Crew, Worker, hire, may_promote
@@ -163,7 +163,7 @@ class QueryPool:
         while self.tasks:
             await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    async def _granted(self, turn: Turn[tuple[Crew, Worker]]) -> tuple[Crew, Worker]:
+    async def _granted(self, turn: Place[tuple[Crew, Worker]]) -> tuple[Crew, Worker]:
         try:
             async with asyncio.timeout(self.settings.query_queue_seconds):
                 return await turn.granted
@@ -173,7 +173,7 @@ class QueryPool:
             detail = f"no worker became free within {self.settings.query_queue_seconds:g} seconds (query_queue_seconds)"
             raise too_many(self.settings, detail) from None
 
-    def _withdraw(self, turn: Turn[tuple[Crew, Worker]]) -> None:
+    def _withdraw(self, turn: Place[tuple[Crew, Worker]]) -> None:
         self.admission.leave(turn)
         if turn.granted.done() and not turn.granted.cancelled():
             crew, worker = turn.granted.result()

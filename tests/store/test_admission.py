@@ -43,7 +43,7 @@ def test_no_more_run_than_there_are_workers():
     for name in "abc":
         queue.join(name)
 
-    assert [turn.organisation for turn in (queue.next(), queue.next())] == ["a", "b"]
+    assert [turn.party for turn in (queue.next(), queue.next())] == ["a", "b"]
     assert queue.next() is None
 
 
@@ -57,11 +57,11 @@ def test_a_heavy_query_makes_room_as_long_as_there_is_a_place_for_it():
     assert queue.next() is None
     first.is_heavy = True
     second = queue.next()
-    assert second.organisation == "b"
+    assert second.party == "b"
     second.is_heavy = True
     assert queue.next() is None  # the one place of the heavy is taken: this one keeps the worker of the light
     queue.leave(first)
-    assert queue.next().organisation == "c"
+    assert queue.next().party == "c"
 
 
 @in_loop
@@ -70,10 +70,10 @@ def test_of_those_without_a_name_one_place_stays_free():
     for name in ("address 1", "address 2"):
         queue.join(name, is_nameless=True)
 
-    assert queue.next().organisation == "address 1"
+    assert queue.next().party == "address 1"
     assert queue.next() is None
     queue.join("a")
-    assert queue.next().organisation == "a"
+    assert queue.next().party == "a"
 
 
 @in_loop
@@ -84,7 +84,7 @@ def test_who_was_served_longest_ago_goes_first():
 
     order = []
     while turn := queue.next():
-        order.append(turn.organisation)
+        order.append(turn.party)
         queue.leave(turn)
 
     assert order == ["a", "b", "c", "a", "a"]
