@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -39,11 +39,13 @@ class Answer(Generic[T]):
 
 
 class Asker(Generic[T]):
-    """Asks the source of that name (a code of EvidenceKind); `key` is sent as the user of HTTP Basic, with an empty password."""
+    """The HTTP side of a client of a source; `name` is a code of EvidenceKind, `key` is sent as the user of HTTP Basic, with an empty password."""
 
-    def __init__(self, name: str, settings: Settings, clock: Clock, key: str = "") -> None:
-        self.name, self.settings, self.clock = name, settings, clock
-        self.url = checked(settings.source_url(name), f"{name.lower()}_url")
+    name: ClassVar[str]
+
+    def __init__(self, settings: Settings, clock: Clock, key: str = "") -> None:
+        self.settings, self.clock = settings, clock
+        self.url = checked(settings.source_url(self.name), f"{self.name.lower()}_url")
         self.remembered: OrderedDict[tuple[str, str], tuple[float, Answer[T]]] = OrderedDict()
         self.client = httpx.AsyncClient(
             auth=httpx.BasicAuth(key, "") if key else None,
@@ -51,7 +53,7 @@ class Asker(Generic[T]):
             timeout=settings.source_seconds, follow_redirects=False, trust_env=not _is_near(self.url),
         )  # fmt: skip
 
-    async def ask(self, path: str, read: Callable[[bytes], T], asked: Mapping[str, str] | None = None) -> Answer[T]:
+    async def answer(self, path: str, read: Callable[[bytes], T], asked: Mapping[str, str] | None = None) -> Answer[T]:
         """GET, or POST of what is asked; `read` makes of a body what it describes, and raises SourceUnavailable where that is no answer."""
         question = path, json.dumps(asked) if asked else ""
         known = self.remembered.get(question)

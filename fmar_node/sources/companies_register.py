@@ -10,8 +10,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from fmar_node.clock import Clock
-from fmar_node.settings import COMPANIES_REGISTER, Settings
+from fmar_node.settings import COMPANIES_REGISTER
 from fmar_node.sources.asker import Asker, members_of
 from fmar_node.sources.source import Comparison, Finding, Outcome, SourceUnavailable, outcome_of, text_of
 from fmar_node.vocabulary import Document
@@ -40,13 +39,10 @@ class Company:
     year: int
 
 
-class CompaniesRegister:
+class CompaniesRegister(Asker[Company]):
     """Asks a companies register."""
 
     name = COMPANIES_REGISTER
-
-    def __init__(self, settings: Settings, clock: Clock, key: str = "") -> None:
-        self.asker: Asker[Company] = Asker(self.name, settings, clock, key)
 
     async def ask(self, document: Document) -> Finding:
         """What the register has of an organisation, field by field."""
@@ -54,11 +50,8 @@ class CompaniesRegister:
         if not NUMBER.fullmatch(number):
             raise SourceUnavailable("the record has no number that the register could have")
         path = f"company/{number}"
-        answer = await self.asker.ask(path, lambda body: company_of(body, number))
-        return Finding(self.name, answer.at, f"{self.asker.url}/{path}", compared(document, answer.found))
-
-    async def close(self) -> None:
-        await self.asker.close()
+        answer = await self.answer(path, lambda body: company_of(body, number))
+        return Finding(self.name, answer.at, f"{self.url}/{path}", compared(document, answer.found))
 
 
 def company_of(body: bytes, number: str) -> Company:

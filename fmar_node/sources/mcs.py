@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from fmar_node.clock import Clock
 from fmar_node.record import alias_in
-from fmar_node.settings import MCS, Settings
+from fmar_node.settings import MCS
 from fmar_node.sources.asker import Asker, members_of
 from fmar_node.sources.source import (
     Comparison,
@@ -38,22 +37,16 @@ class Certificate:
     capacity: Decimal | None
 
 
-class CertificateRegister:
+class CertificateRegister(Asker[Certificate]):
     """Asks a register of MCS certificates."""
 
     name = MCS
 
-    def __init__(self, settings: Settings, clock: Clock, key: str = "") -> None:
-        self.asker: Asker[Certificate] = Asker(self.name, settings, clock, key)
-
     async def ask(self, document: Document) -> Finding:
         """What the register has of an asset's certificate, field by field."""
         number = alias_in(document, MCS)
-        answer = await self.asker.ask(PATH, lambda body: certificate_of(body, number), {"certificate": number})
-        return Finding(self.name, answer.at, f"{self.asker.url}/{PATH}", compared(document, answer.found))
-
-    async def close(self) -> None:
-        await self.asker.close()
+        answer = await self.answer(PATH, lambda body: certificate_of(body, number), {"certificate": number})
+        return Finding(self.name, answer.at, f"{self.url}/{PATH}", compared(document, answer.found))
 
 
 def certificate_of(body: bytes, number: str) -> Certificate:

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fmar_node.checks.mpan import DISTRIBUTORS
-from fmar_node.clock import Clock
-from fmar_node.settings import METER_POINT, Settings
+from fmar_node.settings import METER_POINT
 from fmar_node.sources.asker import Answer, Asker, members_of
 from fmar_node.sources.source import Comparison, Finding, Outcome, SourceUnavailable, outcome_of, postcode, text_of
 from fmar_node.vocabulary import Document
@@ -31,13 +30,10 @@ class MeterPoint:
     direction: str
 
 
-class MeterPointService:
+class MeterPointService(Asker[MeterPoint]):
     """Asks a meter point service about both MPANs of an asset."""
 
     name = METER_POINT
-
-    def __init__(self, settings: Settings, clock: Clock, key: str = "") -> None:
-        self.asker: Asker[MeterPoint] = Asker(self.name, settings, clock, key)
 
     async def ask(self, document: Document) -> Finding:
         """What the service has of an asset's meter points, field by field."""
@@ -46,13 +42,10 @@ class MeterPointService:
             raise SourceUnavailable("the record has no meter point")
         answers = await asyncio.gather(*(self._answer(document[term]) for term in terms))
         compared = [each for term, answer in zip(terms, answers, strict=True) for each in comparisons(document, term, answer.found)]
-        return Finding(self.name, min(answer.at for answer in answers), f"{self.asker.url}/{PATH}", tuple(compared))
+        return Finding(self.name, min(answer.at for answer in answers), f"{self.url}/{PATH}", tuple(compared))
 
     async def _answer(self, mpan: str) -> Answer[MeterPoint]:
-        return await self.asker.ask(PATH, lambda body: meter_point_of(body, mpan), {"mpan": mpan})
-
-    async def close(self) -> None:
-        await self.asker.close()
+        return await self.answer(PATH, lambda body: meter_point_of(body, mpan), {"mpan": mpan})
 
 
 def meter_point_of(body: bytes, mpan: str) -> MeterPoint:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from fmar_node.clock import Clock
-from fmar_node.settings import OEM, Settings
+from fmar_node.settings import OEM
 from fmar_node.sources.asker import Asker, members_of
 from fmar_node.sources.source import (
     Comparison,
@@ -36,23 +35,17 @@ class Machine:
     capacity: Decimal | None
 
 
-class SerialRegister:
+class SerialRegister(Asker[Machine]):
     """Asks a register of serial numbers."""
 
     name = OEM
-
-    def __init__(self, settings: Settings, clock: Clock, key: str = "") -> None:
-        self.asker: Asker[Machine] = Asker(self.name, settings, clock, key)
 
     async def ask(self, document: Document) -> Finding:
         """What the register has of an asset's serial number, field by field."""
         number = str(document.get("serialNumber", ""))
         asked = {"manufacturer": str(document.get("manufacturer", "")), "serialNumber": number}
-        answer = await self.asker.ask(PATH, lambda body: machine_of(body, number), asked)
-        return Finding(self.name, answer.at, f"{self.asker.url}/{PATH}", compared(document, answer.found))
-
-    async def close(self) -> None:
-        await self.asker.close()
+        answer = await self.answer(PATH, lambda body: machine_of(body, number), asked)
+        return Finding(self.name, answer.at, f"{self.url}/{PATH}", compared(document, answer.found))
 
 
 def machine_of(body: bytes, number: str) -> Machine:

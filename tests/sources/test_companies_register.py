@@ -248,7 +248,7 @@ def test_an_answer_is_used_again_for_a_while(server: Register, seconds: float, q
     async def asking() -> tuple[Finding, Finding]:
         source = client(server, source_cache_seconds=seconds)
         first = await source.ask(WINDMILL)
-        source.asker.clock.forward(seconds=5)  # type: ignore[attr-defined]
+        source.clock.forward(seconds=5)  # type: ignore[attr-defined]
         second = await source.ask({**WINDMILL, "organisationLegalName": "Other Ltd"})
         await source.close()
         return first, second
