@@ -7,6 +7,8 @@ do next and never holds another organisation's value.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -223,3 +225,10 @@ def counted(number: float, one: str, many: str = "") -> str:
 def with_article(word: str) -> str:
     """One of something, by how its name begins: `a User`, `an Asset`."""
     return f"{'an' if word[:1] in 'AEIO' else 'a'} {word}"
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """The known word that a misspelt one most likely meant, whatever its case; empty where there is none."""
+    words = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(wrong.lower(), words, n=1)
+    return words[near[0]] if near else ""

@@ -32,8 +32,6 @@ GRAPH_FORMATS = {
 }
 Want = Callable[[int], Awaitable[None]]
 """Asks for a snapshot that holds a journal index."""
-ADDRESS = "address "
-"""How those begin who ask without a credential: each address for itself."""
 SHARED_GRAPHS = ("views/public", "ontology", "shapes", "codes")
 
 
@@ -50,8 +48,8 @@ class Question:
     min_index: int = -1
     bindings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Terms of variables, for a saved query."""
-    address: str = ""
-    """Where it came from; it pays for a query that comes without a credential."""
+    nameless: str = ""
+    """Under what a query without a credential counts, and pays: the address that it came from."""
 
 
 def window(caller: Caller, base_url: str) -> tuple[str, list[str]]:
@@ -102,8 +100,8 @@ async def ask(pool: QueryPool, settings: Settings, question: Question, caller: C
         raise Malformed("malformed-request", f"timeout is more than 0 and at most {counted(settings.query_seconds, 'second')}")
     await fresh_enough(pool, settings, max(question.min_index, caller.since), want)
     query = Query(
-        admitted.text, tuple(default), tuple(named), media_type, seconds, caller.organisation or f"{ADDRESS}{question.address}",
-        base_iri=f"{settings.base_url}/sparql", payer=caller.party or f"{ADDRESS}{question.address}",
+        admitted.text, tuple(default), tuple(named), media_type, seconds, caller.organisation or question.nameless,
+        base_iri=f"{settings.base_url}/sparql", payer=caller.party,
         bindings=question.bindings, is_nameless=caller.is_anonymous,
     )  # fmt: skip
     return await pool.run(query)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from fmar_node.access.caller import ROLE_OF_CODE, Caller
 from fmar_node.access.reveal import tiers
-from fmar_node.checks.saved_query import NAME, RESERVED, Parameter, Term, meant, parameters_in, sense
+from fmar_node.checks.saved_query import NAME, RESERVED, Parameter, Term, hint_at, parameters_in, sense
 from fmar_node.errors import Fault, FmarError, Malformed, NotFound, Severity
 from fmar_node.identity import is_uuid
 from fmar_node.journal.register import Register
@@ -85,7 +85,7 @@ class SavedQuery:
         known, count = [each.name for each in self.parameters], Counter(name for name, _ in given)
         taken = ", ".join(sorted([*known, *RESERVED]))
         for name in itertools.islice((name for name in count if name not in known), MOST_UNKNOWN):
-            hint = meant(name[:40], known) or f"; it takes {taken}"
+            hint = hint_at(name[:40], known) or f"; it takes {taken}"
             yield _fault("parameter-unknown", name[:40], f"{self.name} has no parameter {name[:40]!r}{hint}")
         yield from (_fault("parameter-repeated", name, f"{name} is given twice") for name in known if count[name] > 1)
 

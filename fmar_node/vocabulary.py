@@ -6,7 +6,6 @@ is its JSON-LD key; every term has exactly one disclosure tier.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pyoxigraph as ox
+
+from fmar_node.errors import nearest
 
 FMAR = "https://w3id.org/fmar/ns#"
 CODES = "https://w3id.org/fmar/codes/"
@@ -164,17 +165,15 @@ class Vocabulary:
 
     def suggestion(self, wrong: str, class_name: str) -> str | None:
         """The term of that class that a misspelt key most likely meant."""
-        known = {term.name.lower(): term.name for term in self.classes.get(class_name, ())}
-        near = difflib.get_close_matches(wrong.lower(), known, n=1, cutoff=0.6)
-        return known[near[0]] if near else None
+        return nearest(wrong, (term.name for term in self.classes.get(class_name, ()))) or None
 
     def code_hint(self, scheme: str, wrong: str) -> str:
         """What to do about a text that is no active code of a list: the code that was most likely meant, by its notation or label, and where they are."""
         active = [code for code in self.schemes[scheme].codes.values() if code.is_active]
         known = {name.lower(): code.notation for code in active for name in (code.label, code.notation)}
         text = wrong.rsplit("#", 1)[-1].lower()
-        near = difflib.get_close_matches(text, known, n=1, cutoff=0.6) or [name for name in known if len(text) > 2 and text in name.split()]
-        return f"; did you mean {known[near[0]]}? Codes are listed at /codes/{scheme}" if near else f"; codes are listed at /codes/{scheme}"
+        near = nearest(text, known) or next((name for name in known if len(text) > 2 and text in name.split()), "")
+        return f"; did you mean {known[near]}? Codes are listed at /codes/{scheme}" if near else f"; codes are listed at /codes/{scheme}"
 
 
 @cache

@@ -7,7 +7,6 @@ term of its parameter's kind, or refused; it never becomes text of the query.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from fmar_node.errors import Fault, FmarError, Severity
+from fmar_node.errors import Fault, FmarError, Severity, nearest
 from fmar_node.identity import is_uuid
 from fmar_node.settings import Settings
 from fmar_node.store.gate import admit
@@ -128,15 +127,14 @@ def _list_sense(parameter: Parameter, vocabulary: Vocabulary, pointer: str) -> I
     if (parameter.kind == "code") != bool(parameter.scheme):
         yield Fault("QueryParameter.codeList", Severity.REJECT, "codeList goes with the kind CODE: both or neither", pointer, "codeList")
     elif parameter.scheme and parameter.scheme not in vocabulary.schemes:
-        message = f"there is no code list {parameter.scheme[:60]}{meant(parameter.scheme, vocabulary.schemes)}"
+        message = f"there is no code list {parameter.scheme[:60]}{hint_at(parameter.scheme, vocabulary.schemes)}"
         yield Fault("QueryParameter.codeList", Severity.REJECT, message, pointer, "codeList")
 
 
-def meant(wrong: str, known: Iterable[str]) -> str:
+def hint_at(wrong: str, known: Iterable[str]) -> str:
     """The name that a misspelt one most likely meant, as the end of a sentence; nothing where there is none."""
-    names = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(wrong.lower(), names, n=1)
-    return f"; did you mean {names[near[0]]}?" if near else ""
+    near = nearest(wrong, known)
+    return f"; did you mean {near}?" if near else ""
 
 
 def parameters_in(document: Document) -> list[Parameter]:

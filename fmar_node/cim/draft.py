@@ -5,7 +5,6 @@ Rules kept here: what is said twice is said alike; every fault points into the d
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from fmar_node.cim import table as t
 from fmar_node.cim.form import decimal, plain
 from fmar_node.cim.sent import Sent
 from fmar_node.composition import Reading
-from fmar_node.errors import Fault, Severity
+from fmar_node.errors import Fault, Severity, nearest
 from fmar_node.vocabulary import TermKind, Vocabulary
 
 ILL_FORMED = "literal-ill-formed"
@@ -54,7 +53,7 @@ class Draft:
     def unknown(self, name: str, sent: Sent, known: Iterable[str], belongs: str = "") -> str:
         """A property that a node says and that is not carried there; the one that was most likely meant."""
         shown = name if t.iri(name) != name else t.local(name)
-        near, *_ = [*difflib.get_close_matches(shown, [t.local(each) for each in known], n=1, cutoff=0.6), ""]
+        near = nearest(shown, map(t.local, known))
         hint = f"; did you mean {near}?" if near else f"; it belongs to the {belongs}" if belongs else "; the register has no place for it"
         self.fault("unknown-term", f"{shown[:80]!r} is not carried here{hint}", sent.place(name), shown[:80])
         return near

@@ -6,7 +6,6 @@ each name; every node is accounted for: it has a place, or a fault says why it h
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from functools import cached_property
@@ -14,7 +13,7 @@ from functools import cached_property
 from fmar_node.cim import table as t
 from fmar_node.cim.draft import ILL_FORMED, Draft
 from fmar_node.cim.sent import Nodes, Sent
-from fmar_node.errors import Fault, Invalid, Severity
+from fmar_node.errors import Fault, Invalid, Severity, nearest
 
 NAMING = frozenset({"Name", "NameType", "NameTypeAuthority"})
 
@@ -160,8 +159,8 @@ class Match:
         if fitting or not NAMING.isdisjoint(sent.classes):
             return False
         known = [*NAMING, *(t.local(each) for node in self.table.nodes for each in node.classes)]
-        near = difflib.get_close_matches(_shown(sent), known, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]}?" if near else "the register has no place for it"
+        near = nearest(_shown(sent), known)
+        hint = f"did you mean {near}?" if near else "the register has no place for it"
         self.draft.fault("cim-class", f"a node of class {_shown(sent) or 'none'} is not carried here; {hint}", sent.place("type"), "type")
         return True
 

@@ -123,12 +123,13 @@ class Delivery(AsyncIterator[bytes]):
         return Answer(header["media_type"], self.worker.index, self)
 
     async def __anext__(self) -> bytes:
-        now = asyncio.get_running_loop().time()
-        self.charge(max(0.0, now - self.given_at - EASY_SECONDS) if self.given_at else 0.0)  # who reads slowly holds a worker all the same
+        loop = asyncio.get_running_loop()
+        if self.given_at and (late := loop.time() - self.given_at - EASY_SECONDS) > 0:
+            self.charge(late)  # who reads slowly holds a worker all the same
         try:
             return await self._next()
         finally:
-            self.given_at = asyncio.get_running_loop().time()
+            self.given_at = loop.time()
 
     async def _next(self) -> bytes:
         while not self.blobs:

@@ -1,7 +1,8 @@
 """What the engine makes of a query's text, without answering it; and where it says that a text is wrong.
 
 A text is asked with a value for a variable that it has not: the engine reads and plans it, and refuses before it evaluates
-anything. So a text that would take for ever to answer, even over nothing, is read in no time.
+anything. So a text that would take for ever to answer, even over nothing, is read at once; planning alone takes seconds where it
+has some hundreds of patterns, which is for the caller to bound.
 """
 
 from __future__ import annotations

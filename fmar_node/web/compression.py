@@ -33,14 +33,14 @@ class Compressed:
             await self.app(scope, receive, send)
             return
         wanted = b", ".join(value for name, value in scope["headers"] if name == b"accept-encoding")
-        await self.app(scope, receive, Answering(send, takes_gzip(wanted.decode("latin-1")) and scope["method"] != "HEAD"))
+        await self.app(scope, receive, Answering(send, wanted.decode("latin-1") if scope["method"] != "HEAD" else ""))
 
 
 class Answering:
     """One answer on its way out; whether it is compressed is decided by its head and the size of its first piece."""
 
-    def __init__(self, send: Send, is_wanted: bool) -> None:
-        self.send, self.is_wanted = send, is_wanted
+    def __init__(self, send: Send, wanted: str) -> None:
+        self.send, self.wanted = send, wanted
         self.head: Message | None = None
         self.gzip: Any = None
 
@@ -49,7 +49,7 @@ class Answering:
             headers = MutableHeaders(raw=message["headers"])
             if is_compressible(message["status"], headers):
                 headers.add_vary_header("Accept-Encoding")
-                self.head = message if self.is_wanted else None
+                self.head = message if takes_gzip(self.wanted) else None
             if self.head is None:
                 await self.send(message)
         elif message["type"] != "http.response.body":

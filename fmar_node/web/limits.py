@@ -224,6 +224,11 @@ class Limited:
             self.waiting -= 1
 
 
+def nameless(request: HTTPConnection) -> str:
+    """Under what somebody counts who gives no credential."""
+    return f"address {address_of(request)}"
+
+
 def address_of(request: HTTPConnection) -> str:
     """The client's address; of IPv6 the network of 64 bits, which is one customer's."""
     host = _host(request)

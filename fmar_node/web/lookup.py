@@ -19,7 +19,7 @@ from fmar_node.read import not_here
 from fmar_node.representation import LD_JSON
 from fmar_node.vocabulary import CONTEXT, Document, Vocabulary
 from fmar_node.web.exchange import Exchange, json_response
-from fmar_node.web.limits import address_of
+from fmar_node.web.limits import nameless
 from fmar_node.web.negotiation import content_type
 from fmar_node.web.noted import noted_of
 from fmar_node.web.records import exchange_of
@@ -72,7 +72,7 @@ def _found(exchange: Exchange, scheme: str, value: str, caller: Caller) -> list[
     found = exchange.node.reader.lookup(scheme, value, caller)
     if not found:
         throttle: Throttle = exchange.request.app.state.throttle
-        raise throttle.missed(caller.party or f"address {address_of(exchange.request)}", not_here())
+        raise throttle.missed(caller.party or nameless(exchange.request), not_here())
     noted_of(exchange.request).saw(found, caller)
     return [{term: document[term] for term in TOLD if term in document} for document in found]
 

@@ -19,7 +19,7 @@ from fmar_node.record import uuid_of
 from fmar_node.representation import JSON
 from fmar_node.saved_query import SavedQuery, example
 from fmar_node.web.exchange import PRIVATE, Exchange, json_response
-from fmar_node.web.limits import address_of
+from fmar_node.web.limits import nameless
 from fmar_node.web.negotiation import accepted
 from fmar_node.web.noted import noted_of
 from fmar_node.web.pages import page_of
@@ -85,7 +85,7 @@ async def asked(request: Request) -> Response:
         seconds=seconds_of([value for name, value in given if name == "timeout"]),
         min_index=min_index_of(request.headers.get("fmar-min-journal-index")),
         bindings=query.bound([each for each in given if each[0] not in RESERVED], exchange.node.vocabulary),
-        address=address_of(request) if caller.is_anonymous else "",
+        nameless=nameless(request) if caller.is_anonymous else "",
     )
     return await answered(exchange, question, caller)
 

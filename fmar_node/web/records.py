@@ -40,17 +40,7 @@ from fmar_node.web.upsert import check_whole, code_in, is_upsert, upserted
 
 KEY_CHARS = 255
 PAGE_PARAMETERS = frozenset({"cursor", "limit", "managed", "format"}) | PARAMETERS
-
-
 PERSONAL = "an asset is found by an identifier with POST /assets/lookup, and by what a graph shows of its place with SPARQL"
-
-
-def _organisation(name: str, value: str, base_url: str) -> str:
-    """The IRI of the organisation that a list is narrowed by. Malformed where it is no such."""
-    iri = f"{base_url}/organisations/{value}" if is_uuid(value) else value
-    if not (iri.startswith(f"{base_url}/organisations/") and is_uuid(uuid_of(iri))):
-        raise Malformed("malformed-request", f"{name} is the IRI of an organisation, {base_url}/organisations/ and its UUID, or the UUID alone")
-    return iri
 
 
 class Records:
@@ -151,8 +141,8 @@ class Records:
         await exchange.give_way()
         page = exchange.node.reader.page(self.kind, caller, limit, asked.get("cursor", ""), asked.get("managed") == "me", equal)
         noted_of(request).saw(page.items, caller)
-        profile = profile_of(asked, self.kind.class_name)
-        media_type, headers, following = self._asked(exchange)[1], dict(PRIVATE), {}
+        profile, media_type = self._asked(exchange)
+        headers, following = dict(PRIVATE), {}
         if page.cursor:
             kept = {name: value for name, value in asked.items() if name != "cursor"}
             following["next"] = f"{exchange.node.settings.base_url}/{self.kind.plural}?{urlencode({**kept, 'cursor': page.cursor})}"
@@ -335,6 +325,14 @@ def page_limit(text: str | None, otherwise: int, most: int) -> int:
     if not NUMBER.fullmatch(text) or not 1 <= int(text) <= most:
         raise Malformed("malformed-request", f"limit is a number from 1 to {most}")
     return int(text)
+
+
+def _organisation(name: str, value: str, base_url: str) -> str:
+    """The IRI of the organisation that a list is narrowed by. Malformed where it is no such."""
+    iri = f"{base_url}/organisations/{value}" if is_uuid(value) else value
+    if not (iri.startswith(f"{base_url}/organisations/") and is_uuid(uuid_of(iri))):
+        raise Malformed("malformed-request", f"{name} is the IRI of an organisation, {base_url}/organisations/ and its UUID, or the UUID alone")
+    return iri
 
 
 def _check_page(asked: QueryParams) -> None:

@@ -17,7 +17,7 @@ from fmar_node.representation import RDF_FORMATS, serialise_triples
 from fmar_node.store.pool import Answer
 from fmar_node.web.description import COUNTS, service_description, statistics
 from fmar_node.web.exchange import Exchange
-from fmar_node.web.limits import address_of
+from fmar_node.web.limits import nameless
 from fmar_node.web.negotiation import NUMBER, content_type, preferred
 from fmar_node.web.noted import Noted, noted_of
 from fmar_node.web.records import exchange_of
@@ -51,7 +51,7 @@ async def endpoint(request: Request) -> Response:
     pairs = await _parameters(exchange)
     if not any(name in ("query", "update") for name, _ in pairs) and request.method in ("GET", "HEAD"):
         return _description(exchange, caller)
-    question = _question(exchange, pairs, address_of(request) if caller.is_anonymous else "")
+    question = _question(exchange, pairs, nameless(request) if caller.is_anonymous else "")
     return await answered(exchange, question, caller)
 
 
@@ -107,7 +107,7 @@ def _pairs(text: str) -> Pairs:
         raise Malformed("malformed-request", "the parameters are not a URL-encoded UTF-8 form") from error
 
 
-def _question(exchange: Exchange, pairs: Pairs, address: str) -> Question:
+def _question(exchange: Exchange, pairs: Pairs, asker: str) -> Question:
     def given(name: str) -> list[str]:
         return [value for key, value in pairs if key == name]
 
@@ -123,7 +123,7 @@ def _question(exchange: Exchange, pairs: Pairs, address: str) -> Question:
         accept=accept_of(exchange, given("format")),
         seconds=seconds_of(given("timeout")),
         min_index=min_index_of(exchange.request.headers.get("fmar-min-journal-index")),
-        address=address,
+        nameless=asker,
     )
 
 
@@ -166,8 +166,8 @@ async def statistics_of(request: Request) -> Response:
     exchange = exchange_of(request)
     caller, media_type = await exchange.caller(), exchange.wanted(DESCRIPTION_FORMATS[:-1])
     await exchange.give_way()
-    address, min_index = address_of(request) if caller.is_anonymous else "", min_index_of(request.headers.get("fmar-min-journal-index"))
-    question = Question(COUNTS, accept=("application/sparql-results+json",), min_index=min_index, address=address)
+    asker, min_index = nameless(request) if caller.is_anonymous else "", min_index_of(request.headers.get("fmar-min-journal-index"))
+    question = Question(COUNTS, accept=("application/sparql-results+json",), min_index=min_index, nameless=asker)
     noted_of(request).asked(question.text)
     answer = await exchange.node.query(question, caller)
     counts = json.loads(b"".join([chunk async for chunk in _body(answer, noted_of(request))]))["results"]["bindings"]
