@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
@@ -115,6 +115,7 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     _add_routes(app)
     app.add_exception_handler(FmarError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_exception_handler(ClientDisconnect, _leave)
     app.add_exception_handler(Exception, _break)
     app.add_middleware(Limited, node=node, limits=app.state.limits, lanes=app.state.lanes)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=METHODS, allow_headers=["*"], expose_headers=EXPOSED, max_age=600)
@@ -221,6 +222,11 @@ def _offered(request: Request) -> dict[str, str]:
             methods |= getattr(route, "methods", None) or set()
             taken |= taken_at(getattr(route, "path_format", ""))
     return {"Allow": ", ".join(sorted(methods)), **taken}
+
+
+async def _leave(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    """Who went away while the body was still coming; nobody reads the answer, but the log and the measures tell of it."""
+    return await _refuse(request, errors.Malformed("malformed-request", "the client went away before the body was whole"))
 
 
 async def _break(request: Request, error: Exception) -> Response:

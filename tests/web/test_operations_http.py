@@ -354,6 +354,27 @@ def test_a_request_that_can_be_read_twice_is_400(live: Live, rest: bytes) -> Non
     assert spoken(live.url, POST + rest).startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.parametrize(("path", "media_type"), [("/sparql", "application/sparql-query"), ("/assets", "application/ld+json"), ("/assets/batch", "text/csv")])
+def test_who_goes_away_while_sending_is_no_failure_of_the_node(live: Live, path: str, media_type: str) -> None:
+    said = len(live.log.read_text())
+
+    def cut() -> Iterator[bytes]:
+        yield b"ASK"
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        live.client("fsp-a").post(path, content=cut(), headers={"Content-Type": media_type})
+
+    def told() -> list[dict[str, Any]]:
+        return [json.loads(each) for each in live.log.read_text()[said:].splitlines()]
+
+    until = time.monotonic() + 5
+    while not (met := [each for each in told() if each["event"] == "request" and each["route"].startswith(path)]) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert [(each["status"], each["refused"]) for each in met] == [(400, "malformed-request")]
+    assert not [each for each in told() if each["level"] == "error"]
+
+
 @pytest.mark.parametrize("line", [b"GET http://evil.example/healthz HTTP/1.1\r\n", b"GET /healthz#fragment HTTP/1.1\r\n", b"GET /healthz?%00 HTTP/1.1\r\n"])
 def test_an_odd_target_is_read_as_its_path(live: Live, line: bytes) -> None:
     assert spoken(live.url, line + b"Host: x\r\nConnection: close\r\n\r\n").endswith(b"ok\n")
