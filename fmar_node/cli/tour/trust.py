@@ -92,7 +92,7 @@ def _register(visit: Visit, client: httpx.Client) -> httpx.Response:
 
 def _show_both(visit: Visit, made: httpx.Response) -> None:
     visit.narrator.remark("The history of the asset names both, for the one whose asset it is:")
-    (line,) = visit.call("fsp-a", "GET", made.headers["Location"].removeprefix(visit.base_url) + "/history", 200).json()["items"]
+    line, *_ = visit.call("fsp-a", "GET", made.headers["Location"].removeprefix(visit.base_url) + "/history", 200).json()["items"]
     visit.narrator.code(flowing(line["by"]), "json")
     expect("the actor", visit.profiles["platform"].organisation.rsplit("/", 1)[-1], line["by"]["actor"])
 
