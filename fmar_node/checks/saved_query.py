@@ -14,6 +14,8 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
+import pyoxigraph as ox
+
 from fmar_node.errors import Fault, FmarError, Severity, nearest
 from fmar_node.identity import is_uuid
 from fmar_node.settings import Settings
@@ -23,7 +25,6 @@ from fmar_node.store.substitution import unreached
 from fmar_node.vocabulary import CODES, XSD, Document, Vocabulary
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
-IRI = re.compile(r"[a-z][a-z0-9+.-]*:[^\x00-\x20<>\"{}|^`\\]+")
 INTEGER, DECIMAL = re.compile(r"[+-]?[0-9]{1,18}"), re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{1,9})?")
 FORMS = ("SELECT", "CONSTRUCT")
 MOST_TOKENS = 400
@@ -55,8 +56,8 @@ class Parameter:
         match self.kind:
             case "code" if text in vocabulary.schemes[self.scheme].codes:
                 return Term(f"{CODES}{self.scheme}#{text}")
-            case "iri" if IRI.fullmatch(text):
-                return Term(text)
+            case "iri":
+                return Term(ox.NamedNode(text).value)
             case "date" if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
                 return Term(date.fromisoformat(text).isoformat(), XSD + "date")
             case "integer" if INTEGER.fullmatch(text):
