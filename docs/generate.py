@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from maker import cim
+from maker.events import events
 from maker.lists import VOCABULARY, codes, context, problems, settings, terms
 from maker.rights import policies, use_cases
 from maker.routes import http
@@ -25,6 +26,7 @@ PROJECT = HERE.parent
 REFERENCE = {
     "terms": terms, "codes": codes, "rules": rules, "problems": problems, "settings": settings, "http": http,
     "policies": policies, "use-cases": use_cases, "cim-profile": cim.profile,
+    "events": events,
 }  # fmt: skip
 FILES: Mapping[Path, Callable[[], str]] = {
     **{HERE / "reference" / f"{name}.md": make for name, make in REFERENCE.items()},

@@ -49,6 +49,11 @@ def stamp(instant: datetime) -> str:
     return utc.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
+def stamp_of(seconds: float) -> str:
+    """Seconds since 1970 as `stamp` writes an instant."""
+    return stamp(datetime.fromtimestamp(seconds, UTC))
+
+
 def parse_stamp(text: str) -> datetime:
     """An xsd:dateTime with a zone, or an xsd:date (London midnight). ValueError otherwise."""
     if len(text) == 10:
@@ -61,6 +66,11 @@ def parse_stamp(text: str) -> datetime:
     except OverflowError:
         raise ValueError("in UTC this time is not of the years 1 to 9999") from None
     return instant
+
+
+def later(time: str, seconds: float) -> str:
+    """So many seconds after a time, both as `stamp` writes them."""
+    return stamp(parse_stamp(time) + timedelta(seconds=seconds))
 
 
 def midnight(day: str) -> str:

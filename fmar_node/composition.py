@@ -29,7 +29,9 @@ CIM_NAME = re.compile(r"(?:cim:|nc:)?[A-Z]\w*\.\w+")
 """So CIM writes its properties, and no term of ours is written so."""
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 LINE_BREAK = re.compile("[\t\n\r\x85\u2028\u2029]")
-MULTILINE = frozenset({"text", "publishedText", "queryText"})
+MULTILINE = frozenset({"text", "publishedText", "queryText", "releaseDescription", "fileText"})
+WHOLE_FILES = frozenset({"fileText"})
+"""Texts that are as long as a body lets them be."""
 """The only texts that may have lines: elsewhere a line break would slip past a pattern's end."""
 MOST_DIGITS = 15
 """Decimals of so many digits are exact in a double too, and so in `application/json`."""
@@ -194,7 +196,7 @@ def literal(term: Term, value: Any, longest: int) -> Any:
     text, datatype = value.value, value.datatype.value
     if datatype not in (term.range, XSD + "string") and (term.kind, datatype) != (TermKind.DECIMAL, XSD + "integer"):
         return None
-    if len(text) > longest or UNPRINTABLE.search(text) or (LINE_BREAK.search(text) and term.name not in MULTILINE):
+    if (len(text) > longest and term.name not in WHOLE_FILES) or UNPRINTABLE.search(text) or (LINE_BREAK.search(text) and term.name not in MULTILINE):
         return None
     return LITERALS[term.kind](text, term)
 

@@ -19,7 +19,8 @@ from fmar_node.journal.journal import Draft
 from fmar_node.kinds import KINDS, Situation
 from fmar_node.kinds.erasure import ERASURE
 from fmar_node.record import by_tier, state_in, uuid_of
-from fmar_node.vocabulary import RELEASE, Document, Tier, Vocabulary
+from fmar_node.sources.consent import Consent
+from fmar_node.vocabulary import Document, Tier, Vocabulary
 
 NAMES = ("organisation", "application", "key_id", "actor", "user", "is_node", "applicant")
 """What of a caller travels to the writer, which asks the register for the rest."""
@@ -43,6 +44,10 @@ class Submission:
     if_match: tuple[str, ...] | None = None
     idempotency: str = ""
     digest: str = ""
+    offer: str = ""
+    """A code that the web room has drawn, for an action that hands one out; it goes into no entry."""
+    consent: Consent | None = None
+    """What was said of the proof of consent that came with it; the proof itself does not travel."""
 
     @property
     def iri(self) -> str:
@@ -54,7 +59,8 @@ class Submission:
         return self.caller.sender, self.idempotency, bytes.fromhex(self.digest)
 
     def as_json(self) -> dict[str, Any]:
-        header = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("body", "caller")}
+        header = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("body", "caller", "consent")}
+        header["consent"] = self.consent.as_json() if self.consent else None
         caller = {name: getattr(self.caller, name) for name in NAMES}
         caller["applicant"] = asdict(self.caller.applicant) if self.caller.applicant else None
         return {**header, "caller": caller}
@@ -64,7 +70,7 @@ class Submission:
         if_match = value["if_match"]
         names = dict(value["caller"])
         applicant = names.pop("applicant")
-        given = {**value, "caller": Caller(**names, applicant=Applicant(**applicant) if applicant else None), "if_match": None if if_match is None else tuple(if_match)}
+        given = {**value, "consent": Consent.from_json(value["consent"]), "caller": Caller(**names, applicant=Applicant(**applicant) if applicant else None), "if_match": None if if_match is None else tuple(if_match)}
         return cls(**given, body=body)
 
 
@@ -83,7 +89,7 @@ def recorded(applied: Document, situation: Situation, faults: tuple[Fault, ...],
         "recordedAt": situation.now,
         "recordedBy": None if situation.caller.is_node else f"{base}/organisations/{situation.caller.organisation or uuid_of(applied['id'])}",
         "registeredAt": previous.document["registeredAt"] if previous else situation.now,
-        "shapesVersion": RELEASE,
+        "shapesVersion": _judged_by(situation, vocabulary),
     }
     if document.get("standing") == "DEREGISTERED":
         document["deregisteredAt"] = situation.now
@@ -93,6 +99,13 @@ def recorded(applied: Document, situation: Situation, faults: tuple[Fault, ...],
     ordered = sorted((name for name in document if name not in ("id", "type")), key=lambda name: (terms[name].order, name))
     present = {name: document[name] for name in ordered if document[name] not in ([], None)}
     return {"id": document["id"], "type": document["type"], **present}
+
+
+def _judged_by(situation: Situation, vocabulary: Vocabulary) -> str:
+    """The release that the document was judged by: a named action leaves it as it is, and what judged it."""
+    previous = situation.previous
+    is_as_it_was = previous is not None and situation.document == previous.document
+    return str(previous.document["shapesVersion"]) if previous is not None and is_as_it_was else vocabulary.release
 
 
 def _notes(document: Document, faults: tuple[Fault, ...], before: Document) -> Document:
@@ -137,6 +150,7 @@ def draft_of(document: Document, situation: Situation, submission: Submission, v
 def state_of(document: Document, kind: str) -> dict[str, Any]:
     """What the journal's tables of current state hold for a document: a function of it alone, so that they can be checked."""
     manager, owner = (_uuid(document, term) for term in BELONGING[kind])
+    manager = manager or _uuid(document, "registeredBy")
     awaited = KINDS[kind].awaits(document)
     return {
         "state": state_in(document),
@@ -154,8 +168,12 @@ def state_of(document: Document, kind: str) -> dict[str, Any]:
 
 BELONGING = {
     "assets": ("managedBy", "owner"), "organisations": ("", ""), "users": ("userOf", ""), "delegations": ("grantor", "delegate"), "queries": ("publishedBy", ""),
+    "notices": ("noticeParty", ""),
+    "subscriptions": ("subscriber", ""),
+    "consents": ("grantee", "consentedBy"),
+    "releases": ("", ""),
 }  # fmt: skip
-"""The terms that the tables know as a record's manager and owner."""
+"""The terms that the tables know as a record's manager and owner; an asset without a provider is with whoever registered it."""
 
 
 def _sections(

@@ -38,7 +38,10 @@ PROBLEMS: dict[str, Problem] = {
     "validation-failed": Problem("The document breaks rules of the register", "Mend every entry of errors[] with severity R; give a justification for each with severity J."),
     "context-not-supported": Problem("This @context is not supported", "Leave @context out, or use https://w3id.org/fmar/context/v1; for CIM https://w3id.org/fmar/context/cim-v1, or prefixes of CIM namespaces and nothing else."),
     "keyword-not-supported": Problem("This JSON-LD keyword is not accepted in a record document", "Describe one record with the published terms only."),
-    "consent-not-available": Problem("Assets of individuals cannot be registered yet", "Consent is not part of this release; register assets that an organisation owns."),
+    "consent-not-available": Problem("This node cannot verify a consent", "Its operator has configured no consent solution; register assets that an organisation owns, without consentReference."),
+    "consent-required": Problem("A consent is missing", "Send the proof that the consent solution gave you as consentReference: a receipt or a reference, for you, about this asset or all of its meter points."),
+    "consent-service-unavailable": Problem("The consent solution gives no answer", "Nothing was written. Repeat the request after the time in Retry-After, with the same Idempotency-Key."),
+    "notification-not-accepted": Problem("The notification was not accepted", "Sign the raw body with the secret of this node, by the headers of Standard Webhooks, in time; the detail says what was wrong."),
     # credentials
     "credential-missing": Problem("A credential is needed", "Get an access token at /oauth/token and send it with a DPoP proof."),
     "invalid-token": Problem("The access token was not accepted", "Get a new token; the detail says what was wrong with this one."),
@@ -64,6 +67,7 @@ PROBLEMS: dict[str, Problem] = {
     "precondition-required": Problem("If-Match is required", "Send the ETag of the version that the change is based on."),
     "idempotency-key-reused": Problem("This Idempotency-Key was used with another body", "Use a new key for a new request."),
     "idempotency-key-running": Problem("A request with this Idempotency-Key is still running", "Wait and repeat the request."),
+    "release-changed": Problem("Another release of the vocabulary has come into force meanwhile", "Nothing was written. Repeat the request, a write with the same Idempotency-Key: it is judged by the release that is in force now."),
     # queries
     "query-malformed": Problem("The query is not SPARQL 1.1", "The detail has the position of the first error."),
     "query-refused": Problem("The query asks for something that this endpoint never does", "SERVICE, LOAD and updates are refused; query the graphs that the service description lists."),

@@ -59,6 +59,11 @@ class Folder:
         return self.root / "queries"
 
     @property
+    def releases(self) -> Path:
+        """What is counted about releases: their impact, and what their shadow would have refused. Worked out again where it is gone."""
+        return self.root / "state" / "releases"
+
+    @property
     def log(self) -> Path:
         """Where the security log is."""
         return self.root / "log"
@@ -76,9 +81,29 @@ class Folder:
         return self.keys / "lookup.key"
 
     @property
+    def deliveries(self) -> Path:
+        """What is still to be delivered to subscribers, and their secrets."""
+        return self.root / "state" / "webhooks.db"
+
+    @property
     def sessions(self) -> Path:
         """Who has signed in: no part of the register, and made anew where it is gone."""
         return self.root / "state" / "sessions.db"
+
+    @property
+    def jobs(self) -> Path:
+        """Batches that were kept, and their results: no part of the register."""
+        return self.root / "state" / "jobs"
+
+    @property
+    def notifications(self) -> Path:
+        """What consent solutions have notified: no part of the register, and found again by asking them where it is gone."""
+        return self.root / "state" / "notifications.db"
+
+    @property
+    def scorecards(self) -> Path:
+        """What scorecards were, day by day: no part of the register, and begun anew where it is gone."""
+        return self.root / "state" / "scorecards.db"
 
     @property
     def is_made(self) -> bool:

@@ -7,6 +7,7 @@ import secrets
 
 import uuid_utils
 
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -28,6 +29,17 @@ def new_key() -> bytes:
 def new_token(size: int = 16) -> str:
     """A random URL-safe text of `size` bytes of entropy, for jti, nonce, cursor keys."""
     return secrets.token_urlsafe(size)
+
+
+def new_claim_code() -> str:
+    """20 characters of Crockford's base 32 in groups of five, 100 random bits, to be written down and read out."""
+    letters = "".join(secrets.choice(CROCKFORD) for _ in range(20))
+    return "-".join(letters[place : place + 5] for place in range(0, 20, 5))
+
+
+def by_chance(least: float, most: float) -> float:
+    """A number between two others, so that those who were refused together do not come again together."""
+    return secrets.SystemRandom().uniform(least, most)
 
 
 def is_uuid(text: str) -> bool:

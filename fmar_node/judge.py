@@ -1,7 +1,8 @@
 """Steps 3 and 5 of the write path: what a document says, and what the shapes say of it.
 
 `judge` is a pure function, the same in a judge process, in `fmar validate` and in tests. `main` is
-the judge process: a document that crashes a parser costs one request, not the node.
+the judge process: a document that crashes a parser costs one request, not the node. A paper names the release that it is judged
+by, and the process has those that it was given; by the candidate, where there is one, a document is judged beside, and only counted.
 
 Rules kept here: all faults of a document at once, each once, on its field; what the node sets may be echoed
 unchanged and never changed; defaults are filled before the shapes look.
@@ -9,30 +10,35 @@ unchanged and never changed; defaults are filled before the shapes look.
 
 from __future__ import annotations
 
+import json
 import logging
 import resource
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmar_node import frames, jsonld, logs, representation
+from fmar_node.checks.catalogue import EMPTY, Catalogue, read_catalogue
 from fmar_node.cim.draft import ILL_FORMED
 from fmar_node.cim.table import MEANT
 from fmar_node.cim.translation import Translated, translated
 from fmar_node.composition import MOST_FAULTS, Reading, in_order, moved
-from fmar_node.errors import Fault, FmarError, Invalid, Severity
+from fmar_node.errors import Fault, FmarError, Invalid, Severity, Unavailable
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.launch import lasting
 from fmar_node.settings import Settings
-from fmar_node.vocabulary import Document, Term, TermKind, Tier, Vocabulary
+from fmar_node.vocabulary import RELEASE, Document, Term, TermKind, Tier, Vocabulary
 
 if TYPE_CHECKING:
     from fmar_node.checks.shape import Shapes
 
 
 log = logging.getLogger("fmar.judge")
+AT_HAND = 3
+"""Releases that a judge keeps beside the packaged one: the one in force, the candidate, and the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +55,33 @@ class Paper:
     body: bytes
     today: date
     previous: Document | None = None
+    release: str = RELEASE
+    shadow: str = ""
+    """The candidate that it is judged by beside; none where it is empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """The record document as it would stand (or the note of a named action), and every fault found.
 
-    Where another document was sent than this one is (CIM), `places` are pointers of this one to pointers of that.
+    Where another document was sent than this one is (CIM), `places` are pointers of this one to pointers of that. `shadow` are the
+    constraints that stand against it in the candidate and not in the release that it was judged by.
     """
 
     document: Document = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
+    release: str = ""
+    shadow: tuple[str, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {"document": self.document, "faults": [fault.as_json() for fault in self.faults], "places": dict(self.places)}
+        said = {"document": self.document, "faults": [fault.as_json() for fault in self.faults], "places": dict(self.places), "release": self.release}
+        return {**said, "shadow": list(self.shadow)} if self.shadow is not None else said
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Judgement:
-        return cls(value["document"], tuple(fault_from_json(each) for each in value["faults"]), value["places"])
+        shadow = tuple(value["shadow"]) if "shadow" in value else None
+        return cls(value["document"], tuple(fault_from_json(each) for each in value["faults"]), value["places"], value["release"], shadow)
 
     def placed(self, fault: Fault) -> Fault:
         """A fault of this document where it stands in the one that was sent."""
@@ -81,8 +95,12 @@ def fault_from_json(value: Mapping[str, Any]) -> Fault:
     )  # fmt: skip
 
 
-def judge(paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settings) -> Judgement:
-    """The judgement of a document or note. Malformed, TooLarge, Invalid where it cannot be read at all."""
+def judge(paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settings, catalogue: Catalogue = EMPTY) -> Judgement:
+    """The judgement of a document or note, by the release of this vocabulary. Malformed, TooLarge, Invalid where it cannot be read at all."""
+    return replace(_judgement(paper, vocabulary, shapes, settings, catalogue), release=vocabulary.release)
+
+
+def _judgement(paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settings, catalogue: Catalogue) -> Judgement:
     kind = KINDS[paper.kind]
     action = kind.actions[paper.action]
     if not action.takes_document:
@@ -92,17 +110,17 @@ def judge(paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settin
         paper.body, media_type, kind.class_name, paper.iri, paper.previous, vocabulary, settings, is_meant=media_type != paper.media_type
     )
     if sent is None:
-        return _judged(jsonld.read(paper.body, media_type, kind.class_name, paper.iri, vocabulary, settings), paper, vocabulary, shapes, settings)
-    return _judged_as_sent(sent, paper, vocabulary, shapes, settings)
+        return _judged(jsonld.read(paper.body, media_type, kind.class_name, paper.iri, vocabulary, settings), paper, vocabulary, shapes, settings, catalogue)
+    return _judged_as_sent(sent, paper, vocabulary, shapes, settings, catalogue)
 
 
-def _judged_as_sent(sent: Translated, paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settings) -> Judgement:
+def _judged_as_sent(sent: Translated, paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settings, catalogue: Catalogue) -> Judgement:
     """The judgement of a CIM document: by the shapes of CIM as it stands, and of the document that it becomes."""
     found = _in_form(shapes.faults(sent.evidence.triples, f"cim/{KINDS[paper.kind].name}", sent.evidence.place))
     plain = {fault.pointer for fault in sent.faults if fault.code != ILL_FORMED}
     by_shapes = [fault for fault in found if fault.pointer not in plain]
     told = [*(fault for fault in sent.faults if fault.pointer not in {each.pointer for each in by_shapes}), *by_shapes]
-    judgement = replace(_judged(sent.reading, paper, vocabulary, shapes, settings), places=sent.places)
+    judgement = replace(_judged(sent.reading, paper, vocabulary, shapes, settings, catalogue), places=sent.places)
     known = {fault.pointer for fault in told if fault.severity is Severity.REJECT}
     later = [placed for placed in map(judgement.placed, judgement.faults) if placed.severity is Severity.FILLED or placed.pointer not in known]
     return replace(judgement, faults=(*told, *later))
@@ -114,12 +132,14 @@ def _in_form(faults: list[Fault]) -> list[Fault]:
     return [fault for fault in faults if fault.constraint.endswith("-form") or fault.pointer not in malformed]
 
 
-def _judged(reading: Reading, paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settings) -> Judgement:
+def _judged(reading: Reading, paper: Paper, vocabulary: Vocabulary, shapes: Shapes, settings: Settings, catalogue: Catalogue) -> Judgement:
     kind, faults = KINDS[paper.kind], list(reading.faults)
     document = _without_server_set(reading.document, paper.previous, vocabulary, faults)
     before, spelt = paper.previous or {}, kind.spelling(document)
     document = {**document, **spelt}
-    filled = {name: before.get(name, value) for name, value in kind.defaults(document, paper.today).items()}
+    known = catalogue.filled(document)
+    filled = {name: before.get(name, value) for name, value in {**known, **kind.defaults({**document, **known}, paper.today)}.items()}
+    faults += catalogue.doubts(document, vocabulary)
     document = {"id": document["id"], "type": document["type"], **in_order({**_values(document), **filled}, vocabulary)}
     faults += [_filled(name, value) for name, value in filled.items()]
     excused = {fault.pointer for fault in faults} | {f"/{name}" for name in reading.meant}
@@ -145,8 +165,24 @@ def _stays_valid(fault: Fault, document: Document, previous: Document | None, vo
     term = vocabulary.terms.get(fault.field)
     if previous is None or term is None or not fault.constraint.endswith("-code"):
         return False
-    value = document.get(fault.field)
-    return value == previous.get(fault.field) and value in vocabulary.schemes[term.scheme].codes
+    return keeps_codes(term, document, previous, vocabulary)
+
+
+def keeps_codes(term: Term, document: Document, previous: Document, vocabulary: Vocabulary) -> bool:
+    """Whether every code of a term that is not active any more stood in the previous version already, in the record or in its parts."""
+    codes = vocabulary.schemes[term.scheme].codes
+    found = set(_said(term.name, document))
+    return found <= codes.keys() and {each for each in found if not codes[each].is_active} <= set(_said(term.name, previous))
+
+
+def _said(name: str, value: Any) -> Iterator[str]:
+    """The values of a term in a document and its parts."""
+    for key, given in value.items():
+        for each in given if isinstance(given, list) else (given,):
+            if isinstance(each, dict):
+                yield from _said(name, each)
+            elif key == name:
+                yield each
 
 
 def _values(document: Document) -> dict[str, Any]:
@@ -200,27 +236,90 @@ def main(descriptor: str) -> None:
     logs.set_up_child("judge")
     sock = frames.inherited(descriptor)
     with lasting():
-        from fmar_node.checks.shape import Shapes  # and with it rdflib: only judges pay for it
-
-        settings, vocabulary = Settings(), Vocabulary.load()
-        shapes = Shapes(vocabulary)
+        settings, shelf = Settings(), Shelf()
     with suppress(ConnectionError):  # a node that was killed hangs up less politely
         while (frame := frames.receive(sock)) is not None:
             header, (body,) = frame
             if "settings" in header:
                 settings = Settings(**header["settings"])
                 logs.set_level(settings.log_level)
+                shelf.catalogue = _catalogue(settings, shelf.packaged.vocabulary)
                 resource.setrlimit(resource.RLIMIT_AS, (settings.judge_memory_bytes, resource.RLIM_INFINITY))
-            frames.send(sock, _answer(header, body, vocabulary, shapes, settings))
+            frames.send(sock, _answer(header, body, shelf, settings))
 
 
-def _answer(header: Mapping[str, Any], body: bytes, vocabulary: Vocabulary, shapes: Shapes, settings: Settings) -> dict[str, Any]:
+def _catalogue(settings: Settings, vocabulary: Vocabulary) -> Catalogue:
+    """The node's catalogue of devices; one that cannot be read any more fills nothing."""
+    try:
+        return read_catalogue(Path(settings.device_catalogue), vocabulary, settings) if settings.device_catalogue else EMPTY
+    except FmarError as error:
+        log.error("no catalogue of devices: %s", error)
+        return EMPTY
+
+
+class Shelf:
+    """The releases that a judge has at hand: the packaged one, and the last that it was given."""
+
+    def __init__(self) -> None:
+        from fmar_node.checks.shape import Shapes  # and with it rdflib: only judges pay for it
+
+        self.make, vocabulary = Shapes, Vocabulary.load()
+        self.given: dict[str, Shapes] = {}
+        self.packaged = Shapes(vocabulary)
+        self.catalogue = EMPTY
+
+    def put(self, release: str, files: Mapping[str, str]) -> None:
+        """One more release, ready for its first document; the one that has been here longest goes where there are too many."""
+        shapes = self.make(self.packaged.vocabulary.released(release, files))
+        for kind in KINDS.values():
+            if f"shapes/{kind.name}.ttl" in files:
+                shapes.of(kind.name)
+        self.given[release] = shapes
+        while len(self.given) > AT_HAND:
+            del self.given[next(iter(self.given))]
+
+    def of(self, release: str) -> Shapes:
+        return self.given.get(release, self.packaged)
+
+    def judge(self, paper: Paper, settings: Settings) -> Judgement:
+        """The judgement by the release that the paper names; by the candidate beside, where there is one."""
+        shapes = self.of(paper.release)
+        if shapes.vocabulary.release != paper.release:
+            raise Unavailable("release-changed", "this judge does not have the release; nothing was written", headers={"Retry-After": "1"})
+        judgement = judge(paper, shapes.vocabulary, shapes, settings, self.catalogue)
+        if paper.shadow not in self.given or not KINDS[paper.kind].actions[paper.action].takes_document:
+            return judgement
+        return replace(judgement, shadow=self._beside(paper, judgement, settings))
+
+    def _beside(self, paper: Paper, judgement: Judgement, settings: Settings) -> tuple[str, ...]:
+        """What stands against the document in the candidate alone; never a refusal, whatever the candidate makes of it."""
+        shapes = self.given[paper.shadow]
+        try:
+            candidate = judge(paper, shapes.vocabulary, shapes, settings, self.catalogue)
+        except FmarError as error:
+            return (error.code,)
+        except Exception:
+            log.exception("a document could not be judged by the candidate: %s %s", paper.kind, paper.action)
+            return ("internal-error",)
+        return tuple(sorted(_blocking(candidate) - _blocking(judgement)))
+
+
+def _blocking(judgement: Judgement) -> set[str]:
+    """The constraints that stand in the way of a document; those that it answers with a justification do not."""
+    answered = {each.get("rule") for each in judgement.document.get("justification", ())}
+    grave = [each for each in judgement.faults if each.severity is Severity.REJECT or (each.severity is Severity.JUSTIFY and each.code not in answered)]
+    return {each.constraint or each.code for each in grave}
+
+
+def _answer(header: Mapping[str, Any], body: bytes, shelf: Shelf, settings: Settings) -> dict[str, Any]:
+    if "release" in header:
+        shelf.put(header["release"], json.loads(body))
     if "paper" not in header:
         return {"ready": True}
     given = dict(header["paper"])
     paper = Paper(**{**given, "today": date.fromisoformat(given["today"])}, body=body)
     try:
-        return {"judgement": judge(paper, vocabulary, shapes, settings).as_json()}
+        return {"judgement": shelf.judge(paper, settings).as_json()}
     except FmarError as error:
         return {"refusal": refusal_as_json(error)}
     except Exception:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -20,12 +21,13 @@ from typing import Any
 from fmar_node.drafting import Submission
 from fmar_node.errors import Fault, FmarError, Invalid, TooMany, Unavailable, by_name
 from fmar_node.frames import Frame, Header
-from fmar_node.judge import Judgement, Paper, fault_from_json
+from fmar_node.judge import AT_HAND, Judgement, Paper, fault_from_json
 from fmar_node.process import Child, End
 from fmar_node.record import Receipt
 from fmar_node.settings import Settings
 from fmar_node.turns import Turn, Turns
 from fmar_node.vitals import Vitals
+from fmar_node.vocabulary import Vocabulary
 
 log = logging.getLogger("fmar.node")
 FIRST_PAUSE, SLOWEST_RESTART = 0.1, 10.0
@@ -162,7 +164,8 @@ class WriterLink:
 class JudgePool:
     """Warm judge processes; each judges one document at a time, and is replaced when it has ended, whatever it was doing.
 
-    Among those who wait, whoever was served longest ago is next: one party's slow documents do not stop all others'.
+    Among those who wait, whoever was served longest ago is next: one party's slow documents do not stop all others'. A judge is
+    given a release before the first paper that names it.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -173,6 +176,10 @@ class JudgePool:
         self.keepers: set[asyncio.Task[None]] = set()
         self.is_ending = False
         self.restarts = 0
+        self.releases: dict[str, bytes] = {}
+        """The files of the releases that papers may name, beside the packaged one."""
+        self.given: dict[Child, list[str]] = {}
+        """Which of them each judge has, the last given last."""
 
     @property
     def waiting(self) -> int:
@@ -196,7 +203,36 @@ class JudgePool:
         await child.send({"settings": self.settings.model_dump()}, b"")
         if await child.receive() is None:
             raise Unavailable("unavailable", "a judge process did not start; see the log")
+        for release in self.releases:
+            await self._give(child, release)
         return child
+
+    def know(self, releases: Iterable[Vocabulary]) -> None:
+        """From here on papers name these releases, or the packaged one."""
+        self.releases = {each.release: self.releases.get(each.release) or json.dumps(dict(each.files)).encode() for each in releases if each.files}
+
+    async def warm(self) -> None:
+        """Gives the judges that have nothing to do what they will need."""
+        for child in list(self.idle):
+            if child in self.idle:
+                self.idle.remove(child)
+                try:
+                    for release in self.releases:
+                        await self._give(child, release)
+                except (TimeoutError, OSError, EOFError):
+                    await child.stop(seconds=0)
+                else:
+                    self._offer(child)
+
+    async def _give(self, child: Child, release: str) -> None:
+        """The judge has a release when this returns. ConnectionError or EOFError where it has ended, TimeoutError where it is too slow."""
+        at_hand = self.given.setdefault(child, [])
+        if release in self.releases and release not in at_hand:
+            async with asyncio.timeout(self.settings.release_seconds):
+                await child.send({"release": release}, self.releases[release])
+                if await child.receive() is None:
+                    raise EOFError("the judge ended over a release")
+            self.given[child] = [*at_hand, release][-AT_HAND:]
 
     async def _keep(self, child: Child | None = None) -> None:
         """One judge at work, and another one whenever it has ended; later and later where they do not live long."""
@@ -217,6 +253,7 @@ class JudgePool:
 
     def _forget(self, ended: Child) -> None:
         self.members.discard(ended)
+        self.given.pop(ended, None)
         if ended in self.idle:
             self.idle.remove(ended)
 
@@ -268,8 +305,11 @@ class JudgePool:
         child = turn.granted.result()
         frame, is_late = None, False
         try:
-            await child.send({"paper": header}, body)
-            frame = await asyncio.wait_for(child.receive(), self.settings.judge_seconds)
+            for release in (paper.shadow, paper.release):  # of too many, those go that came first
+                await self._give(child, release)
+            async with asyncio.timeout(self.settings.release_seconds if paper.kind == "releases" else self.settings.judge_seconds):
+                await child.send({"paper": header}, body)
+                frame = await child.receive()
         except TimeoutError:
             is_late = True
         except (EOFError, OSError):  # it has ended; how, is found out below

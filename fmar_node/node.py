@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Hashable, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from fmar_node.access.caller import ADMITTED, ANONYMOUS, Caller, applying
 from fmar_node.access.certificate import CertificateCheck
+from fmar_node.access.consent_receipt import ConsentReceipts
 from fmar_node.access.credential import Credential, Verifier
 from fmar_node.access.issuer import Issuers
 from fmar_node.access.key import ApplicationKey
@@ -29,22 +32,39 @@ from fmar_node.access.standing import Standings
 from fmar_node.access.status import OwnList
 from fmar_node.access.subscription import Subscriptions
 from fmar_node.access.token import TokenService
+from fmar_node.checks.catalogue import read_catalogue
 from fmar_node.clock import Clock, SystemClock, today
 from fmar_node.drafting import Submission
-from fmar_node.errors import FmarError, Unauthenticated
+from fmar_node.errors import FmarError, Malformed, Unauthenticated, Unavailable
+from fmar_node.feed import Feeds, Pulse
 from fmar_node.folder import Folder
+from fmar_node.followers.analyses import Analyses
+from fmar_node.followers.consents import ConsentWatch
+from fmar_node.followers.daily import Daily
+from fmar_node.followers.deliveries import Deliveries
 from fmar_node.followers.verification import INQUIRIES, Verification, clients
+from fmar_node.followers.webhooks import Webhooks
+from fmar_node.identity import new_salt
+from fmar_node.job import Jobs
 from fmar_node.journal.register import Register, connect
+from fmar_node.judge import Judgement
 from fmar_node.links import JudgePool, WriterLink
 from fmar_node.people import Accounts
 from fmar_node.query import Question, ask
 from fmar_node.read import Reader
+from fmar_node.release import Releases
 from fmar_node.saved_query import SavedQueries, house_of
+from fmar_node.scorecard import Scorecards
+from fmar_node.scorecard_file import ScorecardFile
 from fmar_node.security_log import SecurityLog
 from fmar_node.settings import Settings
+from fmar_node.shadow import Shadow
+from fmar_node.sources.consent import Consents, SolutionAsker
+from fmar_node.sources.inbox import Inbox
+from fmar_node.sources.notification import Notification, secret_of
 from fmar_node.store.pool import Answer, QueryPool
 from fmar_node.submit import Desk, Outcome, submit
-from fmar_node.vocabulary import Vocabulary
+from fmar_node.vocabulary import RELEASE, Vocabulary
 
 T = TypeVar("T")
 
@@ -108,9 +128,16 @@ class Node:
         self.clock: Clock = clock or SystemClock()
         self.certificates = CertificateCheck(settings, self.clock)
         self.vocabulary = Vocabulary.load()
+        """The release in force, as it was when the register was last looked at; `obey` looks again."""
+        self.releases, self.candidate = Releases(self.vocabulary), ""
+        self.obeyed_at = -1
+        self.shadow = Shadow(folder.releases)
+        self.warming: asyncio.Task[None] | None = None
+        self.analyses: Analyses | None = None
+        self.analysing: asyncio.Task[None] | None = None
         self.queries = QueryPool(settings)
         self.house = house_of(settings, folder.queries)
-        self.judges = JudgePool(settings)
+        self.judges = JudgePool(self._with_catalogue())
         self.writer = WriterLink(str(folder.root), settings, self._use_snapshot)
         self.security = SecurityLog(folder.log, settings, self.clock)
         self.is_ready, self.is_stopping = False, False
@@ -120,8 +147,22 @@ class Node:
         self.sources = clients(settings, folder, self.clock)
         self.verification: Verification | None = None
         self.verifying: asyncio.Task[None] | None = None
+        self.consents: Consents | None = None
+        self.consent_secrets = secrets_of(settings, folder)
+        self.watch: ConsentWatch | None = None
+        self.watching: asyncio.Task[None] | None = None
+        self.telling: asyncio.Task[None] | None = None
+        self.keeping_scores: asyncio.Task[None] | None = None
         self.level_at = 0
         """The journal index that the graph has to reach before this node is ready: what was there when it started."""
+
+    def _with_catalogue(self) -> Settings:
+        """The settings for judges, with the place of the catalogue of devices. Malformed where it cannot be read."""
+        if not self.settings.device_catalogue:
+            return self.settings
+        path = self.folder.root / self.settings.device_catalogue
+        read_catalogue(path, self.vocabulary, self.settings)
+        return self.settings.model_copy(update={"device_catalogue": str(path)})
 
     def begin(self) -> asyncio.Task[None]:
         """Begins to start, beside what the caller does next; `start` waits for the end of it."""
@@ -148,17 +189,35 @@ class Node:
             await asyncio.gather(judges, return_exceptions=True)
             raise
         self._begin_verification()
+        if self.watch is not None:
+            self.watching = asyncio.create_task(self.watch.run())
+        self.telling = asyncio.create_task(self.webhooks.run())
+        self._begin_analyses()
+        self.keeping_scores = asyncio.create_task(Daily(self.scorecards, self.past_scores, lambda: self.today).run())
         self.is_ready = True
 
     async def _start_reading(self) -> None:
         await self.writer.start()
-        self.register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.folder.lookup_key())
+        self.register = self._another_register()
         self.reader = Reader(self.register, self.vocabulary)
         self.saved_queries = SavedQueries(self.folder.queries, self.register, self.vocabulary, self.settings)
         self.standings = Standings(self.register, self.clock)
+        self.obey()
+        self.scorecards = Scorecards(self.queries, self.settings, self.writer.want)
+        self.past_scores = ScorecardFile(self.folder.scorecards, self.settings.scorecard_days)
         self._open_credentials()
+        self.pulse = Pulse(self.register)
+        self.feeds = Feeds(self._another_register(), self.vocabulary, self.pulse)
+        self.jobs = Jobs(self.folder.jobs, self.settings, self.clock)
+        self._open_consents()
+        deliveries = Deliveries(self.folder.deliveries)
+        self.webhooks = Webhooks(self._another_register(), deliveries, self.vocabulary, self.submit, self.settings, self.clock, self.pulse)
         self.level_at = self.register.size() - 1
         await self.queries.start()
+
+    def _another_register(self) -> Register:
+        """The register over a connection of its own: each is read in one thread at a time."""
+        return Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.folder.lookup_key())
 
     def _open_credentials(self) -> None:
         base_url, settings = self.settings.base_url, self.settings
@@ -183,18 +242,75 @@ class Node:
         self.sessions = Sessions(self.folder.sessions, settings, self.clock)
         self.people = Accounts(self.register, self.submit, settings.base_url, self.clock)
 
+    def _open_consents(self) -> None:
+        """The consent solutions that are trusted, what they have notified, and the follower that asks them again."""
+        settings, folder = self.settings, self.folder
+        if not settings.consent_solutions:
+            return
+        self.receipts, self.inbox = ConsentReceipts(settings, self.clock), Inbox(folder.notifications)
+        self.receipts.start()
+        askers = [SolutionAsker(each, settings, self.clock, folder.secret(each.key_file)) for each in settings.consent_solutions if each.url]
+        self.consents = Consents(self.receipts, askers, self.clock, new_salt, self.inbox.has_ended)
+        register = Register(connect(folder.journal / "journal.db"), self.vocabulary.terms, folder.lookup_key())
+        self.watch = ConsentWatch(register, self.consents, self.inbox, self.submit, settings, self.clock)
+
+    async def take(self, notification: Notification) -> None:
+        """What a consent solution has notified, and signed."""
+        assert self.watch is not None  # without a solution nobody's signature holds
+        await self.watch.take(notification)
+
+    async def _end_consents(self) -> None:
+        if self.watching is not None:
+            self.watching.cancel()
+            await asyncio.gather(self.watching, return_exceptions=True)
+        if self.consents is not None and self.watch is not None:
+            await self.watch.close()
+            await self.consents.close()
+            await self.receipts.close()
+            self.inbox.close()
+
     def _begin_verification(self) -> None:
         if not self.sources:
             return
-        register = Register(connect(self.folder.journal / "journal.db"), self.vocabulary.terms, self.folder.lookup_key())
-        self.verification = Verification(register, self.sources, self.submit, self.settings, self.clock)
+        self.verification = Verification(self._another_register(), self.sources, self.submit, self.settings, self.clock)
         self.verifying = asyncio.create_task(self.verification.run())
+
+    def obey(self) -> Vocabulary:
+        """The release in force at this moment; what is to follow is made ready."""
+        if (size := self.register.size()) == self.obeyed_at:
+            return self.vocabulary
+        in_force, candidate = self.releases.in_force(self.register), self.releases.candidate(self.register)
+        self.obeyed_at = size
+        self.vocabulary = in_force
+        if (name := candidate.release if candidate else "") != self.candidate or in_force.release not in (RELEASE, *self.judges.releases):
+            self.candidate = name
+            self.judges.know([in_force, *([candidate] if candidate else [])])
+            self.warming = asyncio.create_task(self.judges.warm())
+        return in_force
+
+    def _begin_analyses(self) -> None:
+        self.analyses = Analyses(self._another_register(), self.folder, self.submit, self.settings)
+        self.analysing = asyncio.create_task(self.analyses.run())
+
+    async def _end_analyses(self) -> None:
+        if self.analysing is not None and self.analyses is not None:
+            self.analysing.cancel()
+            await asyncio.gather(self.analysing, return_exceptions=True)
+            await self.analyses.close()
+        self.shadow.save()
 
     async def _end_verification(self) -> None:
         if self.verifying is not None and self.verification is not None:
             self.verifying.cancel()
             await asyncio.gather(self.verifying, return_exceptions=True)
             await self.verification.close()
+
+    async def _end_webhooks(self) -> None:
+        if self.telling is not None:
+            self.telling.cancel()
+            await asyncio.gather(self.telling, return_exceptions=True)
+        if hasattr(self, "webhooks"):
+            await self.webhooks.close()
 
     async def _use_snapshot(self, path: str) -> None:
         await self.queries.use(Path(path))
@@ -237,6 +353,12 @@ class Node:
     def _out(self, detail: str) -> Unauthenticated:
         return Unauthenticated("session-ended", detail, headers=self.verifier.missing().headers)
 
+    def check_key(self, caller: Caller) -> None:
+        """Unauthenticated where the key that a caller came with has been revoked since: long work stops with it."""
+        key = self.directory.find(caller.application, caller.key_id) if caller.key_id else None
+        if caller.key_id and (key is None or not key.is_active or key.organisation != caller.party):
+            raise self.verifier.refused("the key that this was sent with has been revoked")
+
     def registered(self, application: str) -> Caller | None:
         """Whose application has that name, by its active key; None where there is none, or no one key."""
         key = self.directory.find(application, None) if application else None
@@ -247,12 +369,29 @@ class Node:
         return today(self.clock)
 
     async def submit(self, submission: Submission, *, dry_run: bool = False) -> Outcome:
-        """The write path (`fmar_node.submit`)."""
-        desk = Desk(self.register, self.judges, self.writer, self.vocabulary, self.house)
-        outcome = await submit(desk, submission, self.today, dry_run=dry_run)
+        """The write path (`fmar_node.submit`); once more where another release came into force in the middle of it."""
+        try:
+            outcome = await submit(self._desk(), submission, self.today, dry_run=dry_run)
+        except Unavailable as refusal:
+            if refusal.code != "release-changed":
+                raise
+            outcome = await submit(self._desk(), submission, self.today, dry_run=dry_run)
+        if self.analyses is not None and submission.kind == "releases":
+            self.analyses.wake()
         if self.verification is not None and submission.kind in INQUIRIES:
             self.verification.wake()
+        self.pulse.beat()
+        if self.watch is not None and outcome.receipt is not None:
+            self.watch.wake()
         return outcome
+
+    def _desk(self) -> Desk:
+        in_force = self.obey()
+        return Desk(self.register, self.judges, self.writer, in_force, self.house, self.consents, self.candidate, partial(self._note_shadow, self.candidate))
+
+    def _note_shadow(self, candidate: str, submission: Submission, judgement: Judgement) -> None:
+        if judgement.shadow is not None:
+            self.shadow.note(candidate, submission.kind, submission.caller.organisation, judgement.shadow, time.monotonic())
 
     async def query(self, question: Question, caller: Caller) -> Answer:
         """SPARQL inside the caller's window (`fmar_node.query`)."""
@@ -262,6 +401,12 @@ class Node:
         """Stops taking work, lets the writer finish, ends the children."""
         self.is_ready = False
         await self._end_verification()
+        await self._end_consents()
+        await self._end_webhooks()
+        await self._end_analyses()
+        if self.keeping_scores is not None:
+            self.keeping_scores.cancel()
+            await asyncio.gather(self.keeping_scores, return_exceptions=True)
         if hasattr(self, "subscriptions"):
             await self.subscriptions.close()
         await self.queries.close()
@@ -270,6 +415,25 @@ class Node:
         if hasattr(self, "sessions"):
             await self.sign_in.close()
             self.sessions.close()
+        if hasattr(self, "feeds"):
+            await self.feeds.close()
+        if hasattr(self, "jobs"):
+            self.jobs.close()
         await asyncio.to_thread(self.security.close)
         if hasattr(self, "register"):
             self.register.connection.close()
+        if hasattr(self, "past_scores"):
+            self.past_scores.close()
+
+
+def secrets_of(settings: Settings, folder: Folder) -> dict[str, bytes]:
+    """By consent solution, the secrets that notifications are signed with. Malformed where one is none."""
+    found = {}
+    for each in settings.consent_solutions:
+        if each.notification_secret_file:
+            try:
+                found[each.name] = secret_of(folder.secret(each.notification_secret_file))
+            except ValueError as error:
+                detail = f"consent_solutions: {each.notification_secret_file} {error}"
+                raise Malformed("malformed-request", detail) from error
+    return found

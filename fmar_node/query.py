@@ -90,11 +90,18 @@ async def ask(pool: QueryPool, settings: Settings, question: Question, caller: C
 
     Who acts for another asks with a token of its own: its graph holds everything that anybody has granted it.
     """
+    return await ask_in(pool, settings, question, caller, want)
+
+
+async def ask_in(
+    pool: QueryPool, settings: Settings, question: Question, caller: Caller, want: Want, graphs: tuple[list[str], list[str]] | None = None
+) -> Answer:
+    """The same, or in other graphs than the caller's: those of a text of the node's own, never of one that came from outside."""
     if caller.actor:
         raise Forbidden("not-permitted", "QUERY-ACTING-1: ask with your own organisation's token; its graph holds everything that has been granted to it")
     admitted = admit(question.text, settings)
     media_type = chosen(admitted.form, question.accept)
-    default, named = dataset(question, admitted, caller, settings.base_url)
+    default, named = graphs or dataset(question, admitted, caller, settings.base_url)
     seconds = settings.query_seconds_default if question.seconds is None else question.seconds
     if not 0 < seconds <= settings.query_seconds:
         raise Malformed("malformed-request", f"timeout is more than 0 and at most {counted(settings.query_seconds, 'second')}")

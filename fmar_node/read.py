@@ -11,19 +11,24 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from fmar_node.access.caller import Caller, Role
-from fmar_node.access.reveal import reveal, tiers
+from fmar_node.access.reveal import filtered, past_tiers, reveal, tiers
 from fmar_node.checks import mpan
 from fmar_node.clock import stamp
-from fmar_node.errors import Malformed, NotFound
+from fmar_node.errors import Forbidden, Malformed, NotFound
+from fmar_node.event import changed
 from fmar_node.identity import is_uuid
 from fmar_node.journal.checkpoint import Checkpoint, Note
 from fmar_node.journal.receipt import build_receipt
 from fmar_node.journal.register import Register, Window
 from fmar_node.journal.tree import inclusion_proof
 from fmar_node.kinds import KINDS, Kind
+from fmar_node.kinds.installation import AWAITING_NEW_FSP, code_hash
+from fmar_node.kinds.naming import as_called_on
+from fmar_node.kinds.provenance import provenance
 from fmar_node.record import Version, by_tier, uuid_of
 from fmar_node.representation import fingerprint
 from fmar_node.vocabulary import Document, Tier, Vocabulary
@@ -72,8 +77,9 @@ class Reader:
     def versions(self, kind: str, id_: str, caller: Caller) -> list[Shown]:
         """The versions that the caller can tell apart, oldest first; NotFound where it sees none."""
         shown: list[Shown] = []
+        current = self._current(kind, id_)
         for version in self.register.versions(kind, id_):
-            document = reveal(version.document, caller, self.vocabulary)
+            document = self._revealed(version, current, caller)
             if document is not None and (not shown or document != shown[-1].document):
                 shown.append(Shown(version, document, len(shown) + 1))
         if not shown:
@@ -90,11 +96,27 @@ class Reader:
         """The record as it stood at an instant; NotFound where the caller doesn't see how it stood then."""
         time = stamp(instant)
         then = [version for version in self.register.versions(kind, id_) if version.recorded_at <= time]
-        document = reveal(then[-1].document, caller, self.vocabulary) if then else None
+        document = self._revealed(then[-1], self._current(kind, id_), caller) if then else None
         past = [shown for shown in self.versions(kind, id_, caller) if shown.version.recorded_at <= time] if document else []
         if not past:
             raise not_here()
         return past[-1]
+
+    def revealed(self, version: Version, caller: Caller) -> Document | None:
+        """A version that need not be the current one, as far as the caller may see it now."""
+        return self._revealed(version, self._current(version.kind, version.id), caller)
+
+    def open_tiers(self, version: Version, caller: Caller) -> frozenset[Tier]:
+        """The tiers of a version that are open to the caller now."""
+        return past_tiers(version.document, self._current(version.kind, version.id), caller)
+
+    def _revealed(self, version: Version, current: Document, caller: Caller) -> Document | None:
+        opened = past_tiers(version.document, current, caller)
+        return filtered(version.document, opened, self.vocabulary) if opened else None
+
+    def _current(self, kind: str, id_: str) -> Document:
+        version = self.register.current(kind, id_)
+        return version.document if version else {}
 
     def history(self, kind: str, id_: str, caller: Caller) -> list[dict[str, Any]]:
         """Who changed what and when, newest last: the fields that changed, and the actor where it may be seen."""
@@ -104,18 +126,24 @@ class Reader:
             before = shown.document
         return lines
 
+    def provenance(self, id_: str, caller: Caller) -> list[dict[str, str]]:
+        """Where the values of an asset come from, for those who see the evidence; NotFound, Forbidden."""
+        shown = self.current("assets", id_, caller)
+        if Tier.COMMERCIAL not in tiers(shown.version.document, caller):
+            raise Forbidden("not-permitted", "where values come from is told to those who see the evidence: the tier commercial")
+        return provenance(shown.document, self.vocabulary)
+
     def _line(self, shown: Shown, before: Document | None, caller: Caller) -> dict[str, Any]:
         version = shown.version
         line: dict[str, Any] = {"version": shown.number}
-        if _sees_everything(version.document, caller):
+        if self.open_tiers(version, caller) == frozenset(Tier):
             line |= {
                 "journalIndex": version.index,
                 "recordedAt": version.recorded_at,
                 "action": version.action,
                 "by": version.actor.as_json(),
             }
-        changed = [name for name in shown.document | (before or {}) if shown.document.get(name) != (before or {}).get(name)]
-        return {**line, "changed": changed if before is not None else sorted(shown.document)}
+        return {**line, "changed": changed(before, shown.document)}
 
     def page(self, kind: Kind, caller: Caller, limit: int, cursor: str, managed: bool, equal: Mapping[str, str]) -> Page:
         """Up to `limit` records by id. `equal` compares what the caller sees, never what it doesn't."""
@@ -135,11 +163,23 @@ class Reader:
             if len(found) < limit * SCAN:
                 return Page(items, None)
 
-    def lookup(self, scheme: str, value: str, caller: Caller) -> list[Document]:
-        """The assets that carry an identifier and are the caller's to know of by it (domain 5.2)."""
+    def lookup(self, scheme: str, value: str, caller: Caller, day: str = "") -> list[Document]:
+        """The assets that carry an identifier and are the caller's to know of by it (domain 5.2), on a day where one is given, by the names that they have then."""
+        shown = [reveal(document, caller, self.vocabulary) for document in self._carrying(scheme, value)]
+        return [document for document in shown if document is not None and _is_shown_under(document, scheme, normal(scheme, value), day)]
+
+    def waiting(self, scheme: str, value: str, caller: Caller, code: str = "", day: str = "") -> list[Document]:
+        """Of the assets that carry an identifier and wait for a provider those that the caller may claim: by their claim code, or by appointment."""
+        if not (caller.has(Role.FSP) and caller.is_active) or caller.actor:
+            return []
+        found = [document for document in self._carrying(scheme, value) if document["standing"] == AWAITING_NEW_FSP]
+        given = {code_hash(each) for each in (code, value if scheme == "CLAIM_CODE" else "") if each}
+        proved = [each for each in found if each.get("claimCodeHash") in given or uuid_of(each.get("appointedProvider", "")) == caller.organisation]
+        return [each for each in proved if _is_shown_under(each, scheme, normal(scheme, value), day)]
+
+    def _carrying(self, scheme: str, value: str) -> list[Document]:
         found = [self.register.current("assets", id_) for id_ in sorted(self.register.found(scheme, normal(scheme, value)))]
-        shown = [reveal(version.document, caller, self.vocabulary) for version in found if version and version.state != "DEREGISTERED"]
-        return [document for document in shown if document is not None and _is_shown_under(document, scheme, normal(scheme, value))]
+        return [version.document for version in found if version and version.state != "DEREGISTERED"]
 
     def proof(self, shown: Shown, caller: Caller) -> dict[str, Any]:
         """The receipt of a version: inclusion proof in the newest signed tree, sections that the caller sees whole."""
@@ -147,7 +187,7 @@ class Reader:
         assert entry is not None
         note = self.register.checkpoint()
         size = Checkpoint.parse(Note.parse(note).text).size
-        open_tiers = tiers(shown.version.document, caller)
+        open_tiers = self.open_tiers(shown.version, caller)
         seen = {SECTION_OF_TIER[tier] for tier in open_tiers if self._is_seen_whole(shown, tier)}
         if open_tiers == frozenset(Tier):
             seen |= {"envelope", "actor", "submission"}
@@ -158,15 +198,25 @@ class Reader:
         terms = self.vocabulary.terms
         return by_tier(shown.version.document, terms)[tier] == by_tier(shown.document, terms)[tier]
 
-    def export(self, kind: Kind, caller: Caller) -> Iterator[Document]:
-        """Everything that the caller manages, streamed."""
-        cursor = ""
+    def export(self, kind: Kind, caller: Caller, index: int | None = None, equal: Mapping[str, str] = MappingProxyType({})) -> Iterator[Document]:
+        """Everything that the caller managed at a place of the journal (the newest unless one is named), by id, streamed.
+
+        At one place it is always the same, but for what has been erased since.
+        """
+        place = self.register.size() - 1 if index is None else index
+        after = ""
         while True:
-            page = self.page(kind, caller, 100, cursor, True, {})
-            yield from page.items
-            if page.cursor is None:
+            found, after = self.register.page_as_of(kind.plural, caller.organisation, place, after, 100)
+            for version in found:
+                document = reveal(version.document, caller, self.vocabulary) if _manages(caller, version) else None
+                if document is not None and _matches(document, equal):
+                    yield document
+            if not after:
                 return
-            cursor = page.cursor
+
+
+def _manages(caller: Caller, version: Version) -> bool:
+    return bool(caller.organisation) and uuid_of(str(version.document.get("managedBy", ""))) == caller.organisation
 
 
 def not_here() -> NotFound:
@@ -186,20 +236,19 @@ def normal(scheme: str, value: str) -> str:
     """An identifier as handles keep it."""
     if scheme == "MPAN":
         return mpan.core(value.strip())
+    if scheme == "CLAIM_CODE":
+        return code_hash(value)
     text = value.strip().casefold()
     return text.replace("*", "") if scheme == "EVSE" else text
 
 
-def _is_shown_under(shown: Document, scheme: str, value: str) -> bool:
+def _is_shown_under(shown: Document, scheme: str, value: str, day: str) -> bool:
     """A public face is not standing: who looks up by an identifier must be one who sees that identifier, all of it.
 
     A serial number without its manufacturer is no pair: it would tell whether there is a manufacturer that is not shown.
     """
-    return not (scheme == "SERIAL" and value.startswith("|")) and (scheme, value) in KINDS["assets"].handles(shown)
-
-
-def _sees_everything(document: Document, caller: Caller) -> bool:
-    return tiers(document, caller) == frozenset(Tier)
+    called = as_called_on(shown, day) if day else shown
+    return not (scheme == "SERIAL" and value.startswith("|")) and (scheme, value) in KINDS["assets"].handles(called)
 
 
 def _matches(document: Document, equal: Mapping[str, str]) -> bool:

@@ -26,7 +26,7 @@ from fmar_node.checks.saved_query import NAME, RESERVED, Parameter, Term, hint_a
 from fmar_node.errors import Fault, FmarError, Malformed, NotFound, Severity
 from fmar_node.identity import is_uuid
 from fmar_node.journal.register import Register
-from fmar_node.kinds import House
+from fmar_node.kinds import KINDS, House
 from fmar_node.kinds.saved_query import OPERATORS, PUBLISHED, READER, name_of
 from fmar_node.settings import Settings
 from fmar_node.store.gate import form_of
@@ -166,7 +166,12 @@ def broken_files(folder: Path, vocabulary: Vocabulary, settings: Settings) -> It
 
 def house_of(settings: Settings, folder: Path) -> House:
     """What a node with these settings and this folder for saved queries brings to decisions."""
-    return House(settings.sources, settings.queries_per_organisation, partial(_has_file, folder))
+    actions = {plural: frozenset(kind.actions) for plural, kind in KINDS.items()}
+    return House(
+        settings.sources, settings.queries_per_organisation, settings.subscriptions_per_organisation, actions, partial(_has_file, folder),
+        validation_seconds=settings.validation_seconds, asset_query_seconds=settings.asset_query_seconds,
+        has_consents=bool(settings.consent_solutions), needs_authorisation=settings.owner_authorisation,
+    )  # fmt: skip
 
 
 def _has_file(folder: Path, name: str) -> bool:

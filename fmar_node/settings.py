@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from fmar_node.errors import Malformed
 
-COMPANIES_REGISTER, METER_POINT, MCS, OEM = SOURCES = ("COMPANIES_REGISTER", "METER_POINT", "MCS", "OEM")
+COMPANIES_REGISTER, METER_POINT, MCS, OEM, CONNECTION = SOURCES = ("COMPANIES_REGISTER", "METER_POINT", "MCS", "OEM", "CONNECTION")
 """The sources that a node may be set to ask, by two settings each; codes of EvidenceKind."""
 NOT_SETTINGS = frozenset({"FMAR_SUITES"})
 """FMAR_* names that mean something to others: where the tests find the public suites."""
@@ -59,6 +59,29 @@ class Issuer(BaseModel):
     subject_prefix: str = Field("", description="what every `sub` that is found by alias begins with; the alias is the rest")
     status: Literal["optional", "required"] = Field("optional", description="whether each of its tokens has to have a place in a status list")
     status_lists: tuple[Prefix, ...] = Field((), description="what the addresses of its status lists begin with; a token that names another one is refused")
+
+
+class ConsentSolution(BaseModel):
+    """A consent solution whose receipts, references and notifications count, as `[[consent_solutions]]` in node.toml describes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="what the node calls it, in the records of consents")
+    issuer: Outward | Literal[""] = Field("", description="`iss` of its receipts, compared as text; none: it issues none")
+    jwks_uri: Outward | Literal[""] = Field("", description="where the keys are that sign its receipts; nothing else is ever asked for a key")
+    status_lists: tuple[Prefix, ...] = Field((), description="what the addresses of its status lists begin with; where there are any, each receipt has to have a place in one")
+    url: Outward | Literal[""] = Field("", description="where its references are verified and its consents are checked again (`docs/formats/consent.md`); none: it is not asked")
+    key_file: str = Field("", description="file with the key that it is asked with (HTTP Basic), relative to the data folder, mode 0600")
+    reference_prefix: str = Field("", max_length=32, pattern=r"^[A-Za-z0-9._~-]*$", description="what its references begin with; a proof that begins so is sent to it and to nobody else")
+    notification_secret_file: str = Field("", description="file with the secret (`whsec_...`) that its notifications are signed with, relative to the data folder, mode 0600; none: none of its notifications counts")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if bool(self.issuer) != bool(self.jwks_uri):
+            raise ValueError("issuer and jwks_uri go together")
+        if not (self.issuer or self.url):
+            raise ValueError("needs an issuer of receipts, or a url where references are verified")
+        return self
 
 
 class IdentityProvider(BaseModel):
@@ -114,9 +137,18 @@ class Settings(BaseModel):
     json_depth: int = Field(32, ge=1, description="deepest nesting of a JSON body")
     literal_chars: int = Field(4_096, ge=1, description="longest single text value in a document")
     parts: int = Field(64, ge=1, description="most nested parts in one document")
+    release_bytes: int = Field(524_288, ge=1, description="most bytes in the files of a release of code lists and shapes, those that it takes over from the one before included")
+    release_seconds: float = Field(60.0, gt=0, description="deadline for judging a proposed release, and for making one ready in a judge")
     judges: int = Field(2, ge=1, description="judge processes kept warm")
     judge_queue: int = Field(256, ge=0, description="documents that may wait for a judge")
     judge_seconds: float = Field(10.0, gt=0, description="deadline for judging one document")
+
+    # batches that are kept and worked through later
+    job_bytes: int = Field(268_435_456, ge=1, description="largest body of a batch that is kept as a job")
+    jobs_at_once: int = Field(2, ge=1, description="jobs that are worked through at once, no two of one organisation")
+    jobs_per_organisation: int = Field(4, ge=0, description="jobs of one organisation that may wait or run; 0: none are taken")
+    jobs_kept: int = Field(20, ge=1, description="jobs of one organisation that have ended and are kept with their results, the newest")
+    job_seconds: float = Field(604_800.0, ge=0, description="how long a job that has ended is kept with its results; its body goes at once")
 
     # queries
     query_bytes: int = Field(65_536, ge=1, description="longest SPARQL text")
@@ -180,6 +212,7 @@ class Settings(BaseModel):
 
     probes_per_hour: int = Field(120, ge=0, description="answers per organisation and hour that tell of somebody else's record")
     lookups_per_hour: int = Field(3_000, ge=0, description="lookups per organisation and hour that find nothing of its own")
+    claims_per_hour: int = Field(60, ge=0, description="claims of assets, and lookups with a claim code, per organisation and hour that have no authority")
     lookup_identifiers: int = Field(100, ge=1, description="most identifiers in one lookup")
 
     # people
@@ -204,13 +237,25 @@ class Settings(BaseModel):
     mcs_key_file: str = Field("", description="file with the key for the register of MCS certificates, as `companies_register_key_file`")
     oem_url: str = Field("", description="where the register of makers' serial numbers is asked about assets; none: it is not asked")
     oem_key_file: str = Field("", description="file with the key for the register of serial numbers, as `companies_register_key_file`")
-    validation_seconds: float = Field(1_209_600.0, gt=0, description="how long an asset may wait for an answer, or stand in QUERY, before `fmar_assets_overdue` counts it")
+    connection_url: str = Field("", description="another node whose public view is asked about the connections of assets that have an ECR reference; none: it is not asked")
+    connection_key_file: str = Field("", description="file with the key for the other node, as `companies_register_key_file`")
+    connection_file: str = Field("", description="an Embedded Capacity Register (CSV), relative to the data folder, that is looked into instead of another node; the network operator's own, and newer releases take its place")
+    connection_area: str = Field("", description="the licence area (a code of DNOCode) that `connection_file` is of: of assets elsewhere it says nothing")
+    device_catalogue: str = Field("", description="catalogue of devices (CSV), relative to the data folder, that fills what documents do not say of a maker's model; read when the node starts")
+    validation_seconds: float = Field(1_209_600.0, gt=0, le=315_360_000, description="how long an asset may wait for the answers of sources, before the operator gets a notice, and `fmar_assets_overdue` counts it")
+    asset_query_seconds: float = Field(1_209_600.0, gt=0, le=315_360_000, description="how long a provider may take to answer a query of an asset of its own, before the operator gets a notice, and `fmar_assets_overdue` counts it")
     source_seconds: float = Field(5.0, gt=0, description="longest time that an external source is given for one answer")
     source_bytes: int = Field(65_536, ge=1, description="largest answer of an external source")
     source_questions: int = Field(4, ge=1, description="questions to an external source that are under way at once")
     source_pause_seconds: float = Field(2.0, gt=0, description="pause after a question that a source did not answer; twice as long after each further one")
     source_pause_seconds_most: float = Field(600.0, gt=0, description="longest such pause")
     source_cache_seconds: float = Field(300.0, ge=0, description="how long an answer of an external source is used again; 0: not at all")
+
+    # consent
+    consent_solutions: tuple[ConsentSolution, ...] = Field((), description="consent solutions that this node trusts ([format](../formats/consent.md)); none: assets of individuals are refused")
+    owner_authorisation: bool = Field(False, description="whether an asset of another organisation than the provider needs that owner's authorisation, a proof like a consumer's consent")
+    consent_check_seconds: float = Field(3_600.0, gt=0, description="time between two checks of a consent that holds, so that a missed notification is found")
+    notification_seconds: int = Field(300, ge=10, le=3_600, description="how old, or how far ahead, the time of a consent solution's notification may be")
 
     # limits of one caller
     organisation_requests: int = Field(3_000, ge=0, description="requests of one organisation in `rate_seconds`; 0: as many as it likes")
@@ -229,9 +274,35 @@ class Settings(BaseModel):
     security_log_days: int = Field(400, ge=0, description="days after which a file of the security log is removed; 0: not for its age")
     security_log_waiting: int = Field(20_000, ge=1, description="lines of the security log that may wait to be written; beyond them lines are dropped, and counted")
 
+    # events
+    event_entries: int = Field(20_000, ge=1, description="most entries of the journal that one request to `/events` looks through")
+    event_wait_seconds: float = Field(60.0, ge=0, le=600, description="longest time that a request to `/events` may wait for an event")
+    event_waiters: int = Field(1_000, ge=0, description="requests to `/events` that may wait at once")
+    event_waiters_per_organisation: int = Field(8, ge=0, description="requests to `/events` of one organisation that may wait at once")
+
+    # webhooks
+    subscriptions_per_organisation: int = Field(20, ge=0, description="subscriptions that one organisation may have at once")
+    webhook_loopback: bool = Field(False, description="take endpoints on this machine too, also with http and at any port: for a demonstration or a test, never where others may subscribe")
+    webhook_ports: tuple[int, ...] = Field((443, 8443), description="ports that endpoints may have; in the environment with commas between")
+    webhook_seconds: float = Field(10.0, gt=0, description="longest time that an endpoint is given for its answer, looking its name up included")
+    webhook_bytes: int = Field(4_096, ge=256, description="most bytes of an endpoint's answer that are read")
+    webhook_at_once: int = Field(8, ge=1, description="deliveries to one endpoint that are under way at once, each of another record")
+    webhook_waiting: int = Field(1_000, ge=1, description="deliveries of one subscription that are waited with; beyond them the journal keeps the place")
+    webhook_pause_seconds: float = Field(5.0, gt=0, description="pause after a delivery that was not taken; twice as long after each further one, more or less by chance")
+    webhook_pause_seconds_most: float = Field(21_600.0, gt=0, description="longest such pause, and longest Retry-After that is honoured")
+    webhook_give_up_seconds: float = Field(259_200.0, gt=0, description="how long after its first attempt a delivery is tried again before it is a dead letter")
+    webhook_fail_seconds: float = Field(432_000.0, gt=0, description="how long nothing at all can be delivered, or a challenge stays unanswered, before a subscription has failed")
+    webhook_secret_overlap_seconds: float = Field(86_400.0, ge=0, description="how long deliveries are signed with the old secret too, after a new one was made")
+    webhook_dead_letters: int = Field(10_000, ge=1, description="dead letters of one subscription that are kept, the newest")
+
     # lists
     page_items: int = Field(50, ge=1, description="items on a page when the request asks for no limit")
     page_items_most: int = Field(500, ge=1, description="most items on a page")
+
+    # data quality
+    minimum_cell_assets: int = Field(10, ge=1, description="least records in a line of an aggregate, which the regulator and the market facilitator are told")
+    minimum_cell_organisations: int = Field(3, ge=1, description="least organisations whose records are in a line of an aggregate")
+    scorecard_days: int = Field(1_100, ge=1, description="days for which the daily scores of each organisation are kept")
 
     @property
     def sources(self) -> frozenset[str]:
@@ -239,14 +310,14 @@ class Settings(BaseModel):
         return frozenset(name for name in SOURCES if self.source_url(name))
 
     def source_url(self, name: str) -> str:
-        """Where a source is asked; empty where it is not."""
-        return str(getattr(self, f"{name.lower()}_url"))
+        """Where a source is asked, or the file that it is; empty where it is not."""
+        return str(getattr(self, f"{name.lower()}_url") or (self.connection_file if name == CONNECTION else ""))
 
     def source_key_file(self, name: str) -> str:
         """The file with the key for a source; empty where it needs none."""
         return str(getattr(self, f"{name.lower()}_key_file"))
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("webhook_ports", "trusted_proxies", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -259,7 +330,7 @@ class Settings(BaseModel):
                 raise ValueError(f"{each} is everybody; whoever connects could claim any certificate")
         return value
 
-    @field_validator("identity_providers", "issuers", mode="before")
+    @field_validator("identity_providers", "issuers", "consent_solutions", mode="before")
     @classmethod
     def _from_json(cls, given: Any) -> Any:
         """In the environment they are JSON."""
@@ -277,6 +348,18 @@ class Settings(BaseModel):
             values = [getattr(provider, each) for provider in given]
             if len(set(values)) != len(values):
                 raise ValueError(f"two identity providers have the same {each}")
+        return given
+
+    @field_validator("consent_solutions")
+    @classmethod
+    def _are_told_apart(cls, given: tuple[ConsentSolution, ...]) -> tuple[ConsentSolution, ...]:
+        for each in ("name", "issuer"):
+            values = [value for solution in given if (value := getattr(solution, each))]
+            if twice := _repeated(values):
+                raise ValueError(f"consent_solutions: {each} {twice} stands twice")
+        asked = [solution.reference_prefix for solution in given if solution.url]
+        if any(one.startswith(other) for place, one in enumerate(asked) for other in asked[:place] + asked[place + 1 :]):
+            raise ValueError("consent_solutions: the references of two begin alike; give each a reference_prefix of its own")
         return given
 
     @model_validator(mode="after")

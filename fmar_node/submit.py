@@ -5,7 +5,7 @@
   3 document    in a judge process: bytes -> exact triples -> record document
   4 permission  which action, may the caller, does the state allow it
   5 shapes      in the judge process: four severities, all faults at once
-  6 sources     nothing waits for one: what has to be asked is asked after the commit (`followers/verification.py`)
+  6 sources     only consent is waited for, and fails closed (`proven`); all else is asked after the commit (`followers/verification.py`)
   7 rules       uniqueness, references, dates: pure functions over the journal's own tables
   8 identity    the identifier that was offered becomes the record's
   9 journal     append, fsync: the commit point
@@ -17,12 +17,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Protocol
 
-from fmar_node.access.caller import Caller
+from fmar_node.access.caller import Caller, node_itself
 from fmar_node.access.reveal import filtered, reveal, tiers
 from fmar_node.access.standing import caller_in
 from fmar_node.drafting import Submission, draft_of, recorded, without_personal
@@ -37,23 +37,35 @@ from fmar_node.errors import (
     PreconditionMissing,
     Severity,
     Stale,
+    Unavailable,
     counted,
 )
+from fmar_node.identity import new_record_id
 from fmar_node.journal.journal import Batch, Draft
 from fmar_node.journal.register import Register
 from fmar_node.judge import Judgement, Paper
 from fmar_node.kinds import BARE, KINDS, Action, Consequence, House, Situation
 from fmar_node.kinds.erasure import ERASURE, EVERYTHING
+from fmar_node.kinds.matter import following
+from fmar_node.kinds.proof import PROOF, unavailable
 from fmar_node.record import Receipt, Version
 from fmar_node.representation import LD_JSON, fingerprint, json_bytes
+from fmar_node.sources.consent import Consent, ConsentQuestion, ConsentVerdict
 from fmar_node.vocabulary import Document, Vocabulary
 
 CONFLICTS = frozenset({
     "DUPLICATE_EXACT", "FRIENDLY_CODE_TAKEN", "ORG_ALREADY_REGISTERED", "LIVE_ASSETS", "ORGANISATION-KEY-4",
     "ORGANISATION-OPERATOR-1", "ORGANISATION-OPERATOR-2", "USER_EXISTS", "LAST_ADMINISTRATOR", "DELEGATION-ACCEPT-3", "USER-INVITE-4", "USER-ACCEPT-3",
     "ORGANISATION-APPROVE-3", "ORGANISATION-VERIFY-2", "APPLICATION_PENDING", "QUERY_NAME_TAKEN", "SAVED-QUERY-PUBLISH-2", "SAVED-QUERY-PUBLISH-3",
+    "NOTICE-RAISE-2",
+    "EXTERNAL_ID_TAKEN",
+    "SUBSCRIPTION-OPEN-2",
+    "CONSENT_REPLAYED",
+    "RELEASE-SHADOW-3", "RELEASE-SHADOW-4", "RELEASE-SHADOW-5",
 })  # fmt: skip
 """Faults of state rather than of the document: 409, not 422."""
+OWN_PROBLEMS = ("consent-not-available", "consent-required")
+"""Faults that are a problem of their own, where nothing else rejects."""
 
 
 class Judges(Protocol):
@@ -68,6 +80,12 @@ class Writer(Protocol):
     async def commit(self, submission: Submission, judgement: Judgement) -> Receipt: ...
 
 
+class Consenting(Protocol):
+    """Whoever has proofs of consent verified (`fmar_node.sources.consent.Consents`)."""
+
+    async def verify(self, question: ConsentQuestion) -> Consent: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What the write path needs in the web process."""
@@ -76,7 +94,13 @@ class Desk:
     judges: Judges
     writer: Writer
     vocabulary: Vocabulary
+    """The release in force, as far as the web process knows."""
     house: House = BARE
+    consents: Consenting | None = None
+    shadow: str = ""
+    """The candidate, by which documents are judged beside; none where it is empty."""
+    noted: Callable[[Submission, Judgement], None] = lambda _, __: None
+    """Told of what was judged and is to be entered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +117,45 @@ async def submit(desk: Desk, submission: Submission, today: date, *, dry_run: bo
     repeated = _repeated(submission, desk.register)
     if repeated is not None:
         return Outcome(repeated, {})
-    situation = permitted(submission, desk.register, desk.vocabulary, Judgement(), today, house=desk.house)
+    situation = permitted(submission, desk.register, desk.vocabulary, None, today, house=desk.house)
     previous = situation.previous.document if situation.previous else None
-    paper = Paper(submission.kind, submission.action, submission.iri, submission.media_type, submission.body, today, previous)
+    shadow = "" if dry_run else desk.shadow
+    paper = Paper(
+        submission.kind, submission.action, submission.iri, submission.media_type, submission.body, today, previous, desk.vocabulary.release, shadow
+    )  # fmt: skip
     judgement = await desk.judges.judge(paper, submission.caller.party)
     situation = permitted(submission, desk.register, desk.vocabulary, judgement, today, house=desk.house)
+    if (question := _action(submission).consent(situation)) and question.proof and not _is_rejected(judgement):
+        submission, judgement = await proven(desk, submission, judgement, question)
+        situation = permitted(submission, desk.register, desk.vocabulary, judgement, today, house=desk.house)
     faults = examined(situation, submission, judgement)
     if dry_run:
         return Outcome(None, _judged(situation, desk.vocabulary), faults)
     receipt = await desk.writer.commit(submission, judgement)
+    desk.noted(submission, judgement)
     return Outcome(receipt, situation.document, faults)
+
+
+async def proven(desk: Desk, submission: Submission, judgement: Judgement, question: ConsentQuestion) -> tuple[Submission, Judgement]:
+    """Step 6: what is said of the proof of consent, in its place; nothing that goes on to the writer holds the proof itself.
+
+    Unavailable where nobody says, Invalid where the proof does not stand in the body as it is.
+    """
+    proof = question.proof.encode()
+    if proof not in submission.body:
+        message = f"{PROOF} is written as it is, without escapes"
+        raise Invalid("validation-failed", message, (Fault("CONSENT_INVALID", Severity.REJECT, message, f"/{PROOF}", PROOF),))
+    consent = await desk.consents.verify(question) if desk.consents else Consent(ConsentVerdict.UNAVAILABLE)
+    if consent.verdict is ConsentVerdict.UNAVAILABLE:
+        raise unavailable()
+    body = submission.body.replace(proof, consent.digest.encode())
+    document = {name: value for name, value in judgement.document.items() if name != PROOF}
+    return replace(submission, body=body, consent=replace(consent, record=new_record_id())), replace(judgement, document=document)
+
+
+def _is_rejected(judgement: Judgement) -> bool:
+    """Whether the document is refused whatever anybody says of its proof."""
+    return any(fault.severity is Severity.REJECT for fault in judgement.faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +178,22 @@ def settle(
     submission: Submission, judgement: Judgement, register: Register, vocabulary: Vocabulary, today: date, now: str, index: int,
     house: House = BARE,
 ) -> Settled | Receipt:
-    """Steps 4, 7 and 8 inside the journal's transaction: a draft to append, or the receipt of a repeated request."""
+    """Steps 4, 7 and 8 inside the journal's transaction: a draft to append, or the receipt of a repeated request.
+
+    `vocabulary` is the release in force there. Unavailable where the document was judged by another one: what is refused is not
+    refused by what was in force before, nor accepted.
+    """
     repeated = _repeated(submission, register)
     if repeated is not None:
         return repeated
+    if judgement.release != vocabulary.release and not submission.caller.is_node:
+        detail = "another release has come into force since this was judged; nothing was written"
+        raise Unavailable("release-changed", detail, headers={"Retry-After": "1"})
     situation = permitted(submission, register, vocabulary, judgement, today, now, house)
     faults = examined(situation, submission, judgement)
     action = _action(submission)
+    if (question := action.consent(situation)) and question.proof:
+        raise Broken("internal-error", "a proof of consent is never kept")
     applied = action.apply(situation)
     if situation.previous is not None and applied == situation.previous.document:
         previous = situation.previous
@@ -140,7 +202,9 @@ def settle(
         applied = without_personal(applied, vocabulary)
     document = recorded(applied, situation, faults, vocabulary)
     draft = draft_of(document, situation, submission, vocabulary, index)
-    return Settled(draft, situation, tuple(action.consequences(situation)))
+    before = situation.previous.document if situation.previous else None
+    notices = following(register, KINDS[submission.kind], action.name, before, document)
+    return Settled(draft, situation, (*notices, *action.consequences(situation)))
 
 
 def enter(
@@ -161,39 +225,51 @@ def enter(
 
 
 def _bring_about(batch: Batch, each: Consequence, submission: Submission, cause: Situation, vocabulary: Vocabulary, index: int) -> None:
-    """One consequence: the node's own doing in the name of who caused it, asked by no policy."""
+    """One consequence, and the notices that follow from it: the node's own doing in the name of who caused it, asked by no policy."""
     kind, register = KINDS[each.kind], batch.journal.register
     action, previous = kind.actions[each.action], register.current(each.kind, each.id)
     if (previous.state if previous else None) not in (action.states or {None}):
         raise Broken("internal-error", f"{each.kind} {each.action} cannot follow from {submission.kind} {submission.action}")
     body = json_bytes(each.note)
-    following = replace(submission, kind=each.kind, action=each.action, id=each.id, media_type=LD_JSON, body=body, idempotency="", if_match=None)
-    made = {"id": following.iri, "type": kind.class_name, **each.note}
-    situation = replace(cause, register=register, document=dict(previous.document) if previous else made, previous=previous, note=each.note)
+    own = replace(submission, kind=each.kind, action=each.action, id=each.id, media_type=LD_JSON, body=body, idempotency="", if_match=None)
+    made = {"id": own.iri, "type": kind.class_name, **each.note}
+    caller = node_itself() if kind.names_no_cause else cause.caller
+    situation = replace(cause, caller=caller, register=register, document=dict(previous.document) if previous else made, previous=previous, note=each.note)
     document = recorded(action.apply(situation), situation, (), vocabulary)
-    batch.append(draft_of(document, situation, following, vocabulary, batch.next_index, index))
+    batch.append(draft_of(document, situation, own, vocabulary, batch.next_index, index))
+    for further in following(register, kind, each.action, previous.document if previous else None, document):
+        _bring_about(batch, further, submission, cause, vocabulary, index)
 
 
 def permitted(
-    submission: Submission, register: Register, vocabulary: Vocabulary, judgement: Judgement, today: date, now: str = "",
+    submission: Submission, register: Register, vocabulary: Vocabulary, judgement: Judgement | None, today: date, now: str = "",
     house: House = BARE,
 ) -> Situation:
-    """Step 4: the action exists, the caller sees the record and may, the state allows it, the version is current."""
+    """Step 4: the action exists, the caller sees the record and may, the state allows it, the version is current.
+
+    None stands for a document that has not been read yet: then nobody can say what authority it brings.
+    """
     caller = caller_in(register, submission.caller, today)
     action = _action(submission)
     previous = register.current(submission.kind, submission.id) if submission.action != "register" else None
     shown = _shown(previous, caller, action, vocabulary)
-    if submission.action != "register" and shown is None:
+    if submission.action != "register" and shown is None and action.authority is None:
         raise NotFound("not-found", "no such record for this caller")
-    carried = _carried(judgement.document, previous, vocabulary) if action.takes_document else dict(previous.document if previous else {})
+    read = judgement or Judgement()
+    carried = _carried(read.document, previous, vocabulary) if action.takes_document else dict(previous.document if previous else {})
     document = {"id": submission.iri, "type": KINDS[submission.kind].class_name, **carried}
-    note = {} if action.takes_document else judgement.document
-    situation = Situation(caller, register, today, document, previous, now, note, house)
+    note = {} if action.takes_document else read.document
+    situation = Situation(caller, register, today, document, previous, now, note, house, submission.offer, submission.consent)
     verdict = action.verdict(situation)
     if not verdict.permitted:
         fault = Fault(verdict.policy, Severity.REJECT, verdict.reason)
         suspended = "your organisation is suspended and may only read; " if caller.state == "SUSPENDED" else ""
         raise Forbidden("not-permitted", f"{suspended}{verdict.policy}: {verdict.reason}", (fault,))
+    if action.authority is not None:
+        if judgement is None:
+            return situation
+        if previous is None or not action.authority(situation):
+            raise NotFound("not-found", "no such record for this caller")
     if previous is not None and previous.state not in action.states:
         allowed = ", ".join(sorted(action.states))
         fault = Fault(action.state_rule, Severity.REJECT, f"the record is {previous.state}; {action.name} needs {allowed}")
@@ -229,8 +305,8 @@ def _refusal(blocking: list[Fault], found: list[Fault]) -> FmarError:
     rejected = [fault for fault in blocking if fault.severity is Severity.REJECT]
     if all(fault.code in CONFLICTS for fault in blocking):
         return Conflict("conflict", blocking[0].message, shown)
-    if all(fault.code == "consent-not-available" for fault in rejected) and rejected:
-        return Invalid("consent-not-available", rejected[0].message, shown)
+    if rejected and rejected[0].code in OWN_PROBLEMS and all(fault.code == rejected[0].code for fault in rejected):
+        return Invalid(rejected[0].code, rejected[0].message, shown)
     count = len(blocking)
     return Invalid("validation-failed", f"{counted(count, 'fault')} to mend or justify", shown)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ CODES = "https://w3id.org/fmar/codes/"
 SHAPES = "https://w3id.org/fmar/shapes/"
 CONTEXT = "https://w3id.org/fmar/context/v1"
 RELEASE = "1.0.0"
+"""The version of the vocabulary and shapes in the package: release 1 of every node."""
 
 XSD = "http://www.w3.org/2001/XMLSchema#"
 LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
@@ -135,6 +136,10 @@ class Vocabulary:
     context: Mapping[str, Any]
     ontology: tuple[ox.Triple, ...]
     codes: tuple[ox.Triple, ...]
+    release: str = RELEASE
+    """Its version, as records name it that were judged by it."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """What stands in the place of packaged files, by their names (`codes/AssetCategory.ttl`, `shapes/asset.ttl`)."""
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Vocabulary:
@@ -153,6 +158,21 @@ class Vocabulary:
         context = json.loads((folder / "context-v1.jsonld").read_text("utf-8"))["@context"]
         frozen = {name: tuple(of_class) for name, of_class in classes.items()}
         return cls(terms, _schemes(codes), frozen, context, ontology, codes)
+
+    def released(self, release: str, files: Mapping[str, str]) -> Vocabulary:
+        """The vocabulary with these files in the place of packaged ones. SyntaxError where one is not Turtle."""
+        names = (f"codes/{file.name}" for file in sorted((packaged("ontology") / "codes").glob("*.ttl")))
+        codes = tuple(triple for name in names for triple in turtle(files.get(name) or packaged_text(name)))
+        return replace(self, schemes=_schemes(codes), codes=codes, release=release, files=files)
+
+    def text(self, name: str) -> str:
+        """A file of code lists or shapes, as it is in force. FileNotFoundError where there is none of that name."""
+        return self.files.get(name) or packaged_text(name)
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[ox.Triple, ...]]:
+        """The shapes by kind (`asset`, `cim/asset`); read once, since blank nodes get other names with each reading."""
+        return {name: tuple(turtle(self.text(f"shapes/{name}.ttl"))) for name in shape_names()}
 
     @cached_property
     def by_iri(self) -> dict[str, Term]:
@@ -186,6 +206,23 @@ def packaged(name: str) -> Path:
     here = Path(__file__).parent
     inside = here / "packaged" / name
     return inside if inside.exists() else here.parent / name
+
+
+def packaged_text(name: str) -> str:
+    """A packaged file of code lists or shapes. FileNotFoundError where there is none of that name."""
+    room = packaged("ontology") if name.startswith("codes/") else packaged("shapes").parent
+    return (room / name).read_text("utf-8")
+
+
+def shape_names() -> list[str]:
+    """The kinds that there are shapes for: first our own, then those in a profile."""
+    folder = packaged("shapes")
+    return [file.relative_to(folder).with_suffix("").as_posix() for file in (*sorted(folder.glob("*.ttl")), *sorted(folder.glob("*/*.ttl")))]
+
+
+def turtle(text: str) -> Iterable[ox.Triple]:
+    """The triples of a Turtle text; blank nodes are of this reading alone. SyntaxError."""
+    return (quad.triple for quad in ox.parse(text.encode(), format=ox.RdfFormat.TURTLE, rename_blank_nodes=True))
 
 
 def _read(files: Iterable[Path]) -> tuple[ox.Triple, ...]:

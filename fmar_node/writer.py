@@ -40,6 +40,7 @@ from fmar_node.keeping import clockwork, retention
 from fmar_node.keeping.derived import has_its_lookup_key
 from fmar_node.keeping.scrub import Scrub, pending
 from fmar_node.launch import lasting
+from fmar_node.release import Releases
 from fmar_node.saved_query import house_of
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph, opened
@@ -73,10 +74,13 @@ class WriterProcess:
         if not has_its_lookup_key(reading):
             detail = "keys/lookup.key is not the key of this journal: nothing would be found by its identifiers; put this node's own key back from a backup"
             raise Broken("internal-error", detail)
-        load_vocabulary(self.graph, settings.base_url, folder.graph.parent / "vocabulary")
         self.reading = reading
-        self.projector = Projector(reading, self.graph, self.vocabulary, settings.base_url)
         self.following, self.copying = threading.Lock(), threading.Lock()
+        self.releases, self.showing = Releases(self.vocabulary), Releases(self.vocabulary)
+        self.shown = ""
+        """The release whose code lists and shapes the graph holds."""
+        self._show_release()
+        self.projector = Projector(reading, self.graph, self.vocabulary, settings.base_url)
         self.orders: queue.Queue[Order | Chore | None] = queue.Queue()
         self.moved = threading.Condition()
         self.sending = threading.Lock()
@@ -185,7 +189,8 @@ class WriterProcess:
         now = self.journal.recorded_now(self.clock.now())
         try:
             with batch.savepoint():
-                receipt = enter(batch, submission, judgement, self.vocabulary, today(self.clock), now, self.house)
+                vocabulary = self.releases.in_force(self.journal.register)
+                receipt = enter(batch, submission, judgement, vocabulary, today(self.clock), now, self.house)
                 return {"receipt": receipt.as_json()}
         except FmarError as error:
             return {"refusal": refusal_as_json(error)}
@@ -208,21 +213,31 @@ class WriterProcess:
                     self._open_again()
                 with self.following:
                     self.graph.check_open()
+                    is_measuring = self.projector.measures.go_on(self.projector, today(self.clock))
                     applied = self.projector.catch_up() if self.projector.applied >= 0 else self.projector.fill()
+                    self._show_release()
                 self._recover("graph")
             except OSError as error:
                 self._complain("graph", "the graph could not be written", _engine(error))
-                applied = 0
+                applied, is_measuring = 0, False
                 self._open_again()
             except Exception:
                 log.exception("the graph could not follow the journal; it is tried again")
                 self.troubles["graph"] = "the graph could not follow the journal"
-                applied = 0
+                applied, is_measuring = 0, False
                 self._open_again()
             with self.moved:
                 self.moved.notify_all()
-                if not applied and not self.is_ending:
+                if not (applied or is_measuring or self.is_ending):
                     self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.journal.tree.size - 1, timeout=1)
+
+    def _show_release(self) -> None:
+        """The graphs of code lists and shapes are those of the release in force; no snapshot has a part of them."""
+        found = self.showing.in_force(self.reading)
+        if found.release != self.shown:
+            with self.copying:
+                load_vocabulary(self.graph, self.settings.base_url, self.folder.graph.parent / "vocabulary", found)
+            self.shown = found.release
 
     def _complain(self, part: str, what: str, error: FmarError) -> None:
         """Said once until it works again; anybody may hear what does not work, the log alone has the words that name files."""
@@ -251,7 +266,7 @@ class WriterProcess:
             self._complain("graph", "the graph could not be opened again", error)
 
     def _take_up(self, graph: Graph) -> None:
-        self.graph = graph
+        self.graph, self.shown = graph, ""
         self.projector = Projector(self.reading, graph, self.vocabulary, self.settings.base_url)
 
     def _snapshot(self) -> None:

@@ -35,11 +35,12 @@ from fmar_node.identity import new_record_id
 from fmar_node.journal.checkpoint import SigningKey
 from fmar_node.journal.journal import Batch, Journal
 from fmar_node.journal.register import Register, connect
-from fmar_node.judge import Judgement, Paper, judge
+from fmar_node.judge import Judgement, Paper, Shelf, judge
 from fmar_node.keeping import clockwork
 from fmar_node.kinds import BARE, KINDS, House, Situation, Verdict
 from fmar_node.read import Reader
 from fmar_node.record import Receipt, Version
+from fmar_node.release import Releases
 from fmar_node.representation import fingerprint
 from fmar_node.settings import Settings
 from fmar_node.store.graph import Graph
@@ -157,6 +158,9 @@ class Market:
         self.journal = Journal(self.folder / "journal", ORIGIN, self.key, vocabulary().terms, LOOKUP_KEY)
         self.register = Register(connect(self.folder / "journal" / "journal.db"), vocabulary().terms, LOOKUP_KEY)
         self.reader = Reader(self.register, vocabulary())
+        self.releases, self.shelf = Releases(vocabulary()), Shelf()
+        self.shadowed: list[tuple[str, ...]] = []
+        """What stood against each accepted document in the candidate."""
 
     def close(self) -> None:
         self.register.connection.close()
@@ -258,13 +262,27 @@ class Market:
 
     def run(self, submission: Submission) -> Receipt:
         """The whole write path, with the judge and the writer in this process."""
-        desk = Desk(self.register, self, self, vocabulary(), self.house)
-        outcome = asyncio.run(submit(desk, submission, today(self.clock)))
+        outcome = asyncio.run(submit(self.desk(), submission, today(self.clock)))
         assert outcome.receipt is not None
         return outcome.receipt
 
+    def desk(self) -> Desk:
+        """The desk of a web process that knows what is in force."""
+        candidate = self.releases.candidate(self.register)
+        in_force, shadow = self.releases.in_force(self.register), candidate.release if candidate else ""
+        return Desk(self.register, self, self, in_force, self.house, shadow, self._note_shadow)
+
+    def _note_shadow(self, _: Submission, judgement: Judgement) -> None:
+        if judgement.shadow is not None:
+            self.shadowed.append(judgement.shadow)
+
     async def judge(self, paper: Paper, party: str = "") -> Judgement:
-        return judge(paper, vocabulary(), shapes(), SETTINGS)
+        if paper.release == vocabulary().release and not paper.shadow:
+            return judge(paper, vocabulary(), shapes(), SETTINGS)
+        for found in (self.releases.candidate(self.register), self.releases.in_force(self.register)):
+            if found is not None and found.files and found.release not in self.shelf.given:
+                self.shelf.put(found.release, found.files)
+        return self.shelf.judge(paper, SETTINGS)
 
     async def commit(self, submission: Submission, judgement: Judgement) -> Receipt:
         with self.journal.batch() as batch, batch.savepoint():
@@ -273,7 +291,8 @@ class Market:
     def settle(self, batch: Batch, submission: Submission, judgement: Judgement) -> Receipt:
         """One submission inside the journal's transaction."""
         now = self.journal.recorded_now(self.clock.now())
-        return enter(batch, submission, judgement, vocabulary(), today(self.clock), now, self.house)
+        in_force = self.releases.in_force(self.journal.register)
+        return enter(batch, submission, judgement, in_force, today(self.clock), now, self.house)
 
     def update(self, caller: Caller, kind: str, id_: str, **changes: Any) -> Receipt:
         """A change of some terms of the current document, based on the current version."""

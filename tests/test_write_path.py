@@ -28,7 +28,7 @@ def test_a_refused_document_leaves_no_trace(market: Market) -> None:
 
 
 def test_only_a_provider_registers(market: Market) -> None:
-    for name in ("dso-east", "neso", "regulator", "platform", "installer", "operator"):
+    for name in ("dso-east", "neso", "regulator", "platform", "operator"):
         with pytest.raises(Forbidden) as refusal:
             market.submit(market.callers[name], "assets", battery())
         assert refusal.value.faults[0].code == "ASSET-REGISTER-1"

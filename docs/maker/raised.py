@@ -22,6 +22,7 @@ CLASSES = {kind.__name__: kind for kind in FmarError.__subclasses__()}
 BY_NAME_ONLY = {
     "agent-refused": {403}, "node-unreachable": {502}, "credential-missing": {401}, "invalid-token": {401}, "invalid-dpop-proof": {401},
     "invalid-client": {401}, "invalid-client-certificate": {401}, "rate-limited": {429},
+    "consent-not-available": {422}, "consent-required": {422},
 }  # fmt: skip
 """Codes that reach their error class, or the agent's answer, through a variable."""
 FAULT = ("code", "severity", "message", "pointer", "field", "value", "constraint")

@@ -13,7 +13,10 @@ from rdflib.namespace import SH
 from fmar_node.kinds import KINDS, Kind, Rule
 from fmar_node.vocabulary import FMAR, SHAPES, packaged
 
-MORE = {"asset": ["fmar_node.checks.mpan"], "organisation": ["fmar_node.kinds.identity"], "saved-query": ["fmar_node.checks.saved_query"]}
+MORE = {
+    "asset": ["fmar_node.checks.mpan"], "organisation": ["fmar_node.kinds.identity"], "saved-query": ["fmar_node.checks.saved_query"],
+    "release": ["fmar_node.checks.release"],
+}
 """The modules beside a kind's own that make faults for it."""
 SEVERITIES = {SH.Violation: "R", rdflib.URIRef(FMAR + "Justify"): "J", SH.Warning: "W"}
 

@@ -55,6 +55,7 @@ HEADERS = (
     ("`Idempotency-Key`", "writes", "the same key and body give the same answer again (`Idempotent-Replayed: true`); another body is 422"),
     ("`Prefer: return=minimal`", "writes", "no body in the answer: 201 or 204"),
     ("`Fmar-Journal-Index`", "answers of writes and of `/sparql`", "the entry that was written; how far the graph had come"),
+    ("`Fmar-Claim-Code`", "answers of writes", "the code that the asset's owner lets a provider claim it by: told once, and kept as a hash"),
     ("`Fmar-Min-Journal-Index`", "`/sparql`", "wait until the graph has come so far; 503 with `Retry-After` past the bound"),
     ("`Fmar-Hint`", "answers of `/sparql` with a credential", "where the public records are"),
     ('`Link: rel="proof"`, `rel="profile"`, `rel="alternate"`, `rel="next"`', "records, lists", "the receipt; which profile this is, and where the others are; the next page"),
@@ -65,14 +66,18 @@ HEADERS = (
 
 RELATIONS = {
     "operator": "the caller is the register's operator",
-    "self": "the record is the caller's own organisation, or one of its users",
+    "self": "the record is the caller's own organisation, one of its users, or one of its subscriptions",
     "manager": "the caller manages the asset (`managedBy`)",
     "owner": "the caller owns the asset (`owner`)",
+    "registrant": "the caller registered the asset at its installation (`registeredBy`), and it has no provider yet",
     "applicant": "the caller is the person that has applied for the organisation, which has not been decided yet",
     "grantor": "the caller has granted the delegation (`grantor`)",
     "delegate": "the caller was granted the delegation (`delegate`)",
+    "grantee": "the consent is for the caller (`grantee`)",
+    "without consent": "the caller manages the asset (`managedBy`), or acts for who does, and the consent that it rests on holds no longer (`consentEndedAt`)",
     "publisher": "the caller has published the saved query (`publishedBy`)",
     "audience": "the saved query is published, and is for the caller's organisation or for a role that it has",
+    "addressee": "the notice is for the caller (`noticeParty`), or for the register's operator (`noticeRole`), which the caller is",
     "area": "the caller is a DSO, and the asset connects in one of its licence areas (`dnoConnection`)",
     "national": "the caller is the national system operator",
     "granted": "a delegation in force gives the caller READ of the asset",
@@ -80,13 +85,14 @@ RELATIONS = {
     "passport": "a delegation in force gives the caller the organisation's PASSPORT: no keys, no evidence",
     "contacts": "a delegation in force gives the caller the organisation's CONTACTS with its passport",
     "public": "anybody: an approved organisation, or an organisation's asset that a public register (ECR, REPD, TEC, BMU) already "
-    "lists, but never an EV charger or a heat pump; or a saved query for everybody",
+    "lists, but never an EV charger or a heat pump; a saved query for everybody; or a release that is approved",
 }
 
 ACTORS = {
     "manager": "00000000-0000-7000-8000-000000000001",
     "owner": "00000000-0000-7000-8000-000000000002",
     "other": "00000000-0000-7000-8000-000000000003",
+    "registrant": "00000000-0000-7000-8000-000000000004",
 }
 
 CALLERS: dict[str, tuple[str, list[str], list[str], str]] = {
@@ -101,6 +107,7 @@ CALLERS: dict[str, tuple[str, list[str], list[str], str]] = {
     "regulator": ("other", ["REGULATOR"], [], "ACTIVE"),
     "platform": ("other", ["PLATFORM"], [], "ACTIVE"),
     "installer": ("other", ["INSTALLER"], [], "ACTIVE"),
+    "installer that registered it": ("registrant", ["INSTALLER"], [], "ACTIVE"),
 }
 """Name of the caller -> organisation, roles, licence areas, status."""
 
@@ -123,10 +130,12 @@ _QUERY: dict[str, Any] = {
 RECORDS: dict[str, dict[str, Any]] = {
     "asset in UKPN_EPN": _ASSET,
     "asset in UKPN_EPN that is in the ECR": {**_ASSET, "alias": [{"scheme": "ECR", "value": "x"}]},
+    "asset that waits for a provider": {name: value for name, value in {**_ASSET, "registeredBy": "@registrant"}.items() if name != "managedBy"},
     "organisation of the managing FSP": {"id": "@manager", "type": "Organisation", "organisationStatus": "ACTIVE"},
     "user of the managing FSP": {"id": "https://node.example/users/00000000-0000-7000-8000-00000000000b", "type": "User", "userOf": "@manager"},
     "query of the managing FSP for network operators": _QUERY,
     "that organisation, not yet approved": {"id": "@manager", "type": "Organisation", "organisationStatus": "PENDING_APPROVAL"},
+    "notice for the managing FSP": {"id": "https://node.example/notices/00000000-0000-7000-8000-00000000000d", "type": "Notice", "noticeParty": "@manager"},
 }
 
 ROUTES = {
@@ -135,25 +144,40 @@ ROUTES = {
     ("post", "/users"): "Invites a user of the caller's organisation (UC-01.01).",
     ("post", "/delegations"): "Offers a delegation, or a passport (UC-05.04).",
     ("post", "/queries"): "Publishes a saved query of the caller's organisation (UC-05.02).",
-    ("post", "/withdrawal"): "Takes a saved query back.",
+    ("post", "/subscriptions"): "Opens a subscription of the caller's organisation; its secret stands in the answer, and nowhere else.",
+    ("post", "/pause"): "Holds events of a subscription back.",
+    ("post", "/resumption"): "Lets events of a subscription that was paused, or has failed, be sent again.",
+    ("post", "/secret-rotation"): "Makes a new secret for a subscription; it stands in the answer, and nowhere else.",
+    ("post", "/cancellation"): "Ends a subscription.",
+    ("post", "/consent-renewal"): "Offers a new proof of consent for an asset (`consentReference`), which is live again where it was suspended for the want of one (UC-05.05).",
+    ("post", "/releases"): "Proposes a release of code lists and shapes; for the operator (UC-02.01).",
+    ("post", "/analysis"): "Has the impact of a release on the stored records worked out again.",
+    ("post", "/shadow"): "Puts a release into shadow: new documents are judged by it beside, and counted.",
+    ("post", "/withdrawal"): "Takes a saved query back, or a release that is not in force yet.",
     ("post", "/acceptance"): "Accepts what was offered; of an asset what a source has queried, with a reason.",
     ("post", "/revocation"): "Ends a delegation, by either side.",
     ("post", "/deactivation"): "Ends a user's account.",
     ("get", "/versions"): "The versions that the caller can tell apart.",
     ("get", "/versions/{number}"): "One of them.",
     ("get", "/history"): "What changed from version to version; who and when for those who see the whole record.",
+    ("get", "/provenance"): "Of each field whose word its value is, by which method, and when it was verified; for those who see the evidence.",
     ("get", "/proof"): "The receipt: inclusion proof, and the sections that the caller sees whole.",
     ("get", "/{id}"): "The record as the caller sees it, now, `?at=` a time, or `?version=` n.",
     ("post", "/erasure"): "Destroys personal values of the record in its history and wherever they stand; for the operator.",
     ("get", "/journal/handovers"): "From one signing key of the journal to the next, oldest first.",
     ("post", "/deregistration"): "Ends the record's life: a status, never a deletion.",
-    ("post", "/approval"): "Makes a pending organisation active; with a reason where its identity is queried.",
+    ("post", "/approval"): "Makes a pending organisation active; with a reason where its identity is queried. Has a release come into force on its day.",
     ("post", "/evidence"): "Records what the operator has seen of an organisation's identity, which is confirmed then.",
     ("post", "/rejection"): "Rejects an application, or withdraws it.",
     ("post", "/suspension"): "Stops an organisation from writing.",
     ("post", "/reinstatement"): "Lifts the suspension.",
     ("post", "/key-registration"): "Adds an application's public key.",
     ("post", "/key-revocation"): "Revokes one key, or all keys of an application.",
+    ("post", "/acknowledgement"): "Says that who has to act has seen the notice.",
+    ("post", "/resolution"): "Resolves a notice: what became of it, and why.",
+    ("post", "/claim"): "Claims an asset that waits for a provider, with the authority of its owner: the claim code, or an appointment.",
+    ("post", "/appointment"): "Appoints the provider that may claim the asset; without one takes the appointment back. For its owner.",
+    ("post", "/claim-code"): "Has a new claim code made; the one before is void. The code is in the header Fmar-Claim-Code.",
 }
 """For routes whose endpoint has no description of its own."""
 
@@ -182,21 +206,26 @@ USE_CASES = {
     "UC-05.04": "Third-party platforms",
     "UC-05.05": "Consumer consent",
     "UC-05.06": "Audit trail",
+    "DQ-4": "Manage discrepancy",
+    "UC-05.07": "Categories and schemas",
 }
 
 SUPPORT = {
     "UC-01.01": ("sign-in", "covered", "users are invited by their administrators or the operator, and prove who they are at an identity provider"),
     "UC-01.02": ("`/signin?apply=true`", "covered", "a person who has signed in applies, or the operator registers; British companies are asked of the companies register where the node has one, of others the operator records evidence; whoever applied becomes the administrator"),
     "UC-01.03": ("", "covered", "status and roles by the operator only; a changed name, number, type, country or year of an organisation is verified again, and it stays active meanwhile"),
-    "UC-01.04": ("", "covered", "dependencies are counted; keys, users, delegations and saved queries go in the same transaction; the operator may force it, then assets wait for another provider"),
-    "UC-02.01": ("`GET /codes`", "in part", "categories are a code list with shapes, part of the release; no action changes them in a running node"),
-    "UC-02.02": ("`POST /assets/batch`, also as a table, `?upsert=friendlyCode`, `fmar import ecr`", "in part", "conformance, duplicates, references; meter points, MCS certificates and serial numbers are asked of the sources that the node has, the operator accepts a query; what is overdue is counted, and raises no notice yet; individuals need a consent that cannot be verified yet"),
+    "UC-01.04": ("", "covered", "dependencies are counted; keys, users, delegations, saved queries, subscriptions and notices go in the same transaction; the operator may force it, then assets wait for another provider"),
+    "UC-02.01": ("`fmar release`, `GET /codes?release=`", "covered", "a release of code lists and shapes is proposed, analysed on the stored register, shadowed, approved for a day, and in force from one journal entry on"),
+    "UC-02.02": ("`POST /assets/batch`, also as a table or a job, `?upsert=friendlyCode`, `?upsert=externalId`, `fmar import`", "covered", "conformance, duplicates, references; meter points, MCS certificates, serial numbers and connections are asked of the sources that the node has, the operator accepts a query; what is overdue raises a notice; installers, makers and owners register what has no provider yet, and a provider claims it with its owner's authority; what individuals own needs a consent, which is verified before anything is written"),
     "UC-02.03": ("", "covered", "market units, windows and switches, which could stand in the way, do not exist yet"),
-    "UC-02.04": ("", "in part", "a change of what was verified sends the asset back to validation, and is asked of those that it concerns; there are no events yet"),
-    "UC-02.05": ("`GET /assets/export`", "covered", "NDJSON-LD, CSV, N-Quads, Turtle"),
+    "UC-02.04": ("", "in part", "a change of what was verified sends the asset back to validation, and is asked of those that it concerns; those who see the asset are [told](../guides/events.md) which terms changed"),
+    "UC-02.05": ("`GET /assets/export`, `/assets/export/manifest`, `fmar export`, `fmar audit verify`", "covered", "NDJSON-LD, CSV, JSON, JSON-LD, N-Quads, N-Triples, Turtle, RDF/XML; narrowed, as of a time or a place of the journal; with a manifest that the node signs"),
     "UC-05.01": ("reads, lists, lookup, `/sparql`", "in part", "one node answers for itself; it does not ask others"),
     "UC-05.02": ("`GET /queries/{name}`, `/sparql`, `fmar query`", "in part", "questions with typed parameters are published under names for chosen audiences; nothing is worked out ahead of being asked, and there are no market results to analyse yet"),
     "UC-05.04": ("token exchange", "covered", "a platform has keys of its own and acts for providers that have granted it, by tokens that name both"),
+    "UC-05.05": ("`consentReference`, `POST /consents/notifications`", "in part", "receipts and references of configured consent solutions; a revocation, notified or found by asking again, suspends the asset and cuts its provider's reading in one transaction; nobody is told yet but by the record"),
+    "UC-05.07": ("`fmar release`, `GET /shapes?release=`", "in part", "code lists that documents choose from, and shapes; terms, contexts and the lists that the node works with come with the package"),
     "UC-05.06": ("`/history`, `/versions`, `/proof`, `/journal/...`, `/security-log`, `fmar audit verify`", "covered", "an owner or manager sees who did what; others see which of their fields changed"),
+    "DQ-4": ("`fmar notices`", "covered", "one notice for each party, type and subject, raised by the node and reopened on recurrence; it names fields and sources, both values stand in the record's evidence"),
 }
 """Use case -> what covers it beside actions, how far, and a remark. What is not here is not covered yet."""

@@ -1,10 +1,11 @@
-"""A small server that plays three sources of assets: meter points, MCS certificates, and makers' serial numbers.
+"""A small server that plays four sources of assets: meter points, MCS certificates, makers' serial numbers, and the connections of a network operator.
 
 Its answers are invented and stand in asset_sources.json. Nothing but the standard library is needed:
 
     python examples/servers/asset_sources.py --port 9003
     FMAR_METER_POINT_URL=http://127.0.0.1:9003 FMAR_MCS_URL=http://127.0.0.1:9003 FMAR_OEM_URL=http://127.0.0.1:9003 fmar serve --data fmar-data
 
+Connections are asked by a SPARQL query at `/connections` (`FMAR_CONNECTION_URL=http://127.0.0.1:9003/connections`).
 `--mode` chooses how it behaves, and `PUT /mode` (`down`, or for one source `down meter-points`) changes that while it runs: `down` (503),
 `limited` (429), `slow`, `wrong` (the answer to another question), `garbled` (no JSON), `huge`, `redirect`. With `--others`
 every meter point and machine exists, also those that nothing is written down of.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import re
 import threading
 import time
 from contextlib import suppress
@@ -25,9 +27,11 @@ from typing import Any
 
 ANSWERS = Path(__file__).with_name("asset_sources.json")
 MODES = ("up", "down", "limited", "slow", "wrong", "garbled", "huge", "redirect")
-KEYS = {"meter-points": ("mpan",), "certificates": ("certificate",), "devices": ("manufacturer", "serialNumber")}
+KEYS = {"meter-points": ("mpan",), "certificates": ("certificate",), "devices": ("manufacturer", "serialNumber"), "connections": ("reference",)}
 """The sources, by their paths, and what each is asked by."""
 HUGE = 1 << 20
+REFERENCE = re.compile(r'VALUES [?]reference [{] "([^"]*)" [}]')
+"""The reference in a query, all that this server understands of SPARQL."""
 
 
 class Sources:
@@ -50,7 +54,7 @@ class Sources:
         for answer in self.answers[source]:
             if all(answer[name] == asked.get(name) for name in names):
                 return answer
-        if self.others and source != "certificates":
+        if self.others and source not in ("certificates", "connections"):
             return {**asked, "distributor": asked.get("mpan", "")[:2]}
         return None
 
@@ -89,7 +93,7 @@ class Answering(BaseHTTPRequestHandler):
         if source not in KEYS:
             self._send(404, {"error": "no such source"})
             return
-        asked = json.loads(body)
+        asked = json.loads(body) if source != "connections" else dict.fromkeys(KEYS[source], "".join(REFERENCE.findall(body.decode())))
         self.sources.asked.append((source, asked))
         with suppress(OSError):  # nobody waits for it any more
             self._answer(source, asked)
@@ -120,6 +124,10 @@ class Answering(BaseHTTPRequestHandler):
                 sources.closing.wait(sources.seconds)
             found = sources.find(source, asked)
             wrong = {KEYS[source][-1]: "0000000000000"} if mode == "wrong" else {}
+            if source == "connections":
+                rows = [] if found is None else [{name: {"type": "literal", "value": str(value)} for name, value in {**found, **wrong}.items()}]
+                self._send(200, {"head": {"vars": sorted(rows[0] if rows else [])}, "results": {"bindings": rows}})
+                return
             self._send(404 if found is None else 200, {"error": "not found"} if found is None else {**found, **wrong})
 
     def _send(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:

@@ -29,6 +29,7 @@ class Role(StrEnum):
     INSTALLER = "installer"
     SUPPLIER = "supplier"
     OWNER = "asset owner"
+    OEM = "technology provider"
 
 
 ROLE_OF_CODE = {
@@ -43,6 +44,7 @@ ROLE_OF_CODE = {
     "INSTALLER": Role.INSTALLER,
     "SUPPLIER": Role.SUPPLIER,
     "ASSET_OWNER": Role.OWNER,
+    "TECHNOLOGY_PROVIDER": Role.OEM,
 }
 ADMITTED = frozenset({"ACTIVE", "SUSPENDED"})
 WITHOUT_RIGHTS = "WITHDRAWN"

@@ -109,17 +109,26 @@ async def _first(target: httpx.URL, named: list[Address], most: int, accept: str
 
 
 async def _from(target: httpx.URL, address: Address, most: int, accept: str) -> bytes:
-    host = f"[{target.host}]" if ":" in target.host else target.raw_host.decode("ascii")
-    headers = {"Host": host if target.port is None else f"{host}:{target.port}", "Accept": accept, "Accept-Encoding": "identity"}
-    there = target.copy_with(host=str(address))
-    name = {"sni_hostname": target.raw_host.decode("ascii")}
-    async with httpx.AsyncClient(verify=_trusted(), trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 (`fetch` has one)
-        request = client.build_request("GET", there, headers=headers, extensions=name)
+    async with client_of_nobody() as client:
+        request = request_to(client, "GET", target, address, {"Accept": accept})
         answer = await client.send(request, stream=True)
         try:
             return await _body(answer, most)
         finally:
             await answer.aclose()
+
+
+def client_of_nobody() -> httpx.AsyncClient:
+    """A client that brings nothing along but what it is told to send; whoever uses it has a time limit of its own."""
+    return httpx.AsyncClient(verify=_trusted(), trust_env=False, follow_redirects=False, timeout=None)  # noqa: S113
+
+
+def request_to(client: httpx.AsyncClient, method: str, target: httpx.URL, address: Address, headers: dict[str, str], body: bytes | None = None) -> httpx.Request:
+    """A request for a URL that goes to one of the addresses that its name stands for, and to no other."""
+    host = f"[{target.host}]" if ":" in target.host else target.raw_host.decode("ascii")
+    named = {"Host": host if target.port is None else f"{host}:{target.port}", "Accept-Encoding": "identity", **headers}
+    name = {"sni_hostname": target.raw_host.decode("ascii")}
+    return client.build_request(method, target.copy_with(host=str(address)), headers=named, content=body, extensions=name)
 
 
 async def _body(answer: httpx.Response, most: int) -> bytes:

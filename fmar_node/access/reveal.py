@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -25,11 +26,15 @@ class Relation(StrEnum):
     SELF = "self"
     MANAGER = "manager"
     OWNER = "owner"
+    REGISTRANT = "registrant"
     APPLICANT = "applicant"
     GRANTOR = "grantor"
     DELEGATE = "delegate"
     PUBLISHER = "publisher"
     AUDIENCE = "audience"
+    ADDRESSEE = "addressee"
+    GRANTEE = "grantee"
+    WITHOUT_CONSENT = "without consent"
     AREA = "area"
     NATIONAL = "national"
     GRANTED = "granted"
@@ -45,11 +50,15 @@ SEES: Mapping[Relation, frozenset[Tier]] = {
     Relation.SELF: ALL,
     Relation.MANAGER: ALL,
     Relation.OWNER: ALL,
+    Relation.REGISTRANT: ALL,
     Relation.APPLICANT: ALL,
     Relation.GRANTOR: ALL,
     Relation.DELEGATE: ALL,
     Relation.PUBLISHER: ALL,
+    Relation.GRANTEE: ALL,
+    Relation.WITHOUT_CONSENT: frozenset({Tier.OPEN}),
     Relation.AUDIENCE: frozenset({Tier.OPEN}),
+    Relation.ADDRESSEE: ALL,
     Relation.AREA: frozenset({Tier.OPEN, Tier.OPERATIONAL, Tier.PERSONAL}),
     Relation.NATIONAL: frozenset({Tier.OPEN, Tier.OPERATIONAL}),
     Relation.GRANTED: ALL - {Tier.PERSONAL},
@@ -61,6 +70,8 @@ SEES: Mapping[Relation, frozenset[Tier]] = {
 """Which tiers a relation opens. A DSO sees the MPANs of its own network, NESO sees none."""
 
 PUBLISHED_REGISTERS = frozenset({"ECR", "REPD", "TEC", "BMU"})
+ANNOUNCED = frozenset({"APPROVED", "ACTIVE", "SUPERSEDED"})
+"""The states in which a release is everybody's to read: those who send documents prepare for it."""
 NEVER_PUBLIC = frozenset({"EV_CHARGER", "HEAT_PUMP"})
 OPENED_BY = {
     "Asset": {Permission.READ_PERSONAL: Relation.GRANTED_PERSONAL, Permission.READ: Relation.GRANTED},
@@ -82,25 +93,42 @@ def standings(document: Document, caller: Caller) -> Iterable[Relation]:
     """How the caller's organisation itself stands to the record, whoever acts for it."""
     if caller.has(Role.OPERATOR):
         yield Relation.OPERATOR
-    for term, relation in STANDING_OF[document["type"]].items():
-        if term in document and uuid_of(document[term]) == caller.organisation:
-            yield relation
+    for term, relation in _named(document).items():
+        if uuid_of(document[term]) == caller.organisation:
+            yield Relation.WITHOUT_CONSENT if relation is Relation.MANAGER and lacks_consent(document) else relation
     if caller.applicant and document.get("applicant") == caller.applicant.identity and document.get("organisationStatus") == "PENDING_APPROVAL":
         yield Relation.APPLICANT
     if document["type"] == "Asset":
         yield from _of_systems(document, caller)
     if document["type"] == "SavedQuery" and _is_for(document, caller):
         yield Relation.AUDIENCE
+    if document["type"] == "Notice" and "noticeRole" in document and caller.has(Role.OPERATOR):
+        yield Relation.ADDRESSEE
 
 
 STANDING_OF: Mapping[str, Mapping[str, Relation]] = {
     "Organisation": {"id": Relation.SELF},
-    "Asset": {"managedBy": Relation.MANAGER, "owner": Relation.OWNER},
+    "Asset": {"managedBy": Relation.MANAGER, "registeredBy": Relation.REGISTRANT, "owner": Relation.OWNER},
     "User": {"userOf": Relation.SELF},
     "Delegation": {"grantor": Relation.GRANTOR, "delegate": Relation.DELEGATE},
     "SavedQuery": {"publishedBy": Relation.PUBLISHER},
+    "Notice": {"noticeParty": Relation.ADDRESSEE},
+    "Subscription": {"subscriber": Relation.SELF},
+    "Consent": {"grantee": Relation.GRANTEE, "consentedBy": Relation.OWNER},
+    "Release": {},
 }
 """The terms by which a record names the organisations that it belongs to, the first of them first."""
+
+
+def _named(document: Document) -> Mapping[str, Relation]:
+    """Those terms that a record has. Whoever registered an asset at its installation has nothing to do with it once it has a provider."""
+    found = {term: relation for term, relation in STANDING_OF[document["type"]].items() if term in document}
+    return {term: relation for term, relation in found.items() if not (relation is Relation.REGISTRANT and "managedBy" in found)}
+
+
+def lacks_consent(document: Document) -> bool:
+    """Whether the consent that an asset's provider had holds no longer: it sees then that the asset is there, and in which state."""
+    return "consentEndedAt" in document and document.get("standing") != "LIVE"
 
 
 def _of_systems(document: Document, caller: Caller) -> Iterable[Relation]:
@@ -121,6 +149,10 @@ def _granted(document: Document, caller: Caller) -> Iterable[Relation]:
     """What a grant opens: of an asset by who manages it, of an organisation its own passport."""
     if not caller.grants or document["type"] not in OPENED_BY:
         return
+    if lacks_consent(document):
+        if caller.actor and caller.granted(caller.organisation, uuid_of(document["id"])):
+            yield Relation.WITHOUT_CONSENT
+        return
     grantor = uuid_of(document.get("managedBy" if document["type"] == "Asset" else "id", ""))
     permissions = caller.granted(grantor, uuid_of(document["id"]))
     for permission, relation in OPENED_BY[document["type"]].items():
@@ -138,13 +170,15 @@ def parties(document: Document) -> tuple[str, ...]:
 
     Any other that is related has one of the roles `WIDE`, or a grant of the first of these.
     """
-    return tuple(uuid_of(document[term]) for term in STANDING_OF[document["type"]] if term in document)
+    return tuple(uuid_of(document[term]) for term in _named(document))
 
 
 def is_public(document: Document) -> bool:
-    """Organisations once approved; assets that a register has already published, never a domestic or individual one; queries for everybody."""
+    """Organisations once approved; assets that a register has already published, never a domestic or individual one; queries for everybody; releases that are approved."""
     if document["type"] == "SavedQuery":
         return document.get("queryStatus") == "PUBLISHED" and "EVERYONE" in document.get("audience", ())
+    if document["type"] == "Release":
+        return document.get("releaseStatus") in ANNOUNCED
     if document["type"] == "Organisation":
         was_in = document.get("organisationStatus") == "WITHDRAWN" and "rejectionReason" not in document
         return was_in or document.get("organisationStatus") in ADMITTED
@@ -161,6 +195,12 @@ def tiers(document: Document, caller: Caller) -> frozenset[Tier]:
     return opened_by(relations(document, caller))
 
 
+def past_tiers(document: Document, current: Document, caller: Caller) -> frozenset[Tier]:
+    """The tiers of an earlier version that are open: where a consent was taken back, no more of the past than of the present."""
+    opened = tiers(document, caller)
+    return opened & tiers(current, caller) if lacks_consent(current) else opened
+
+
 @functools.cache
 def opened_by(found: frozenset[Relation]) -> frozenset[Tier]:
     """The tiers that these relations open together."""
@@ -169,8 +209,35 @@ def opened_by(found: frozenset[Relation]) -> frozenset[Tier]:
 
 def reveal(document: Document, caller: Caller, vocabulary: Vocabulary) -> Document | None:
     """The record as the caller sees it, or None when there is nothing there for it."""
-    open_tiers = tiers(document, caller)
-    return filtered(document, open_tiers, vocabulary) if open_tiers else None
+    sight = sight_of(document, caller)
+    return seen(document, sight, vocabulary) if sight.tiers else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is open to a caller of a record: tiers, and beside them the extension fields of one publisher (the IRI of an organisation)."""
+
+    tiers: frozenset[Tier]
+    publisher: str = ""
+
+
+def sight_of(document: Document, caller: Caller) -> Sight:
+    """The tiers, and where the tier of extension fields is not among them those fields that the caller has asked for itself; the public sees none."""
+    found = relations(document, caller)
+    opened = opened_by(found)
+    if Tier.COMMERCIAL in opened or not found - {Relation.PUBLIC}:
+        return Sight(opened)
+    publishers = (str(field.get("extensionPublisher", "")) for field in document.get("extension", ()))
+    return Sight(opened, next((iri for iri in publishers if uuid_of(iri) == caller.organisation), ""))
+
+
+def seen(document: Document, sight: Sight, vocabulary: Vocabulary) -> Document:
+    """The properties of a document that are in sight."""
+    shown = filtered(document, sight.tiers, vocabulary)
+    if not sight.publisher:
+        return shown
+    own = [field for field in document["extension"] if field.get("extensionPublisher") == sight.publisher]
+    return {name: own if name == "extension" else shown[name] for name in document if name in shown or name == "extension"}
 
 
 def filtered(document: Document, open_tiers: frozenset[Tier], vocabulary: Vocabulary) -> Document:

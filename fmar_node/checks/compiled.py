@@ -65,7 +65,7 @@ class Compiled:
             nodes = {node for how, what in targets for node in TARGETS[how](facts, what)}
             for shape, conforms in shapes:
                 for node in nodes:
-                    if not _is_certain(conforms, facts, node):
+                    if not certainly(conforms, facts, node):
                         yield shape, node
 
 
@@ -90,7 +90,8 @@ def facts_of(triples: Iterable[ox.Triple]) -> Facts:
     return facts
 
 
-def _is_certain(conforms: Conforms, facts: Facts, focus: Term) -> bool:
+def certainly(conforms: Conforms, facts: Facts, focus: Term) -> bool:
+    """Whether a node conforms beyond doubt."""
     try:
         return conforms(facts, focus)
     except Doubt:

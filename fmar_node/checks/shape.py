@@ -27,7 +27,7 @@ from rdflib.namespace import RDF, SH
 from fmar_node.checks.compiled import Compiled, compile_shapes
 from fmar_node.cim.table import named
 from fmar_node.errors import Fault, Severity
-from fmar_node.vocabulary import FMAR, SHAPES, XSD, Tier, Vocabulary, packaged
+from fmar_node.vocabulary import FMAR, SHAPES, XSD, Tier, Vocabulary, packaged, turtle
 
 if TYPE_CHECKING:
     from pyshacl.shapes_graph import ShapesGraph
@@ -75,23 +75,24 @@ class Prepared:
 
 
 class Shapes:
-    """The shapes of every kind, in a folder (the packaged one by default); those of a kind, or of a kind in a profile, are prepared
-    when the first document of it is judged."""
+    """The shapes of every kind, those of the vocabulary's release or in a folder; those of a kind, or of a kind in a profile, are
+    prepared when the first document of it is judged."""
 
     def __init__(self, vocabulary: Vocabulary, folder: Path | None = None) -> None:
-        self.vocabulary, self.folder = vocabulary, folder or packaged("shapes")
+        self.vocabulary, self.folder = vocabulary, folder
         self.prepared: dict[str, Prepared] = {}
 
     def has(self, kind: str) -> bool:
-        return (self.folder / f"{kind}.ttl").exists()
+        return ((self.folder or packaged("shapes")) / f"{kind}.ttl").exists()
 
     def of(self, kind: str) -> Prepared:
-        """The shapes of a kind ("asset"), or of a kind in a profile ("cim/asset"), packaged ones where the folder has none.
+        """The shapes of a kind ("asset"), or of a kind in a profile ("cim/asset"), those of the release where the folder has none.
 
         ValueError or re.error where they cannot be prepared.
         """
         if kind not in self.prepared:
-            self.prepared[kind] = prepare(read_shapes((self.folder if self.has(kind) else packaged("shapes")) / f"{kind}.ttl"))
+            own = read_shapes(self.folder / f"{kind}.ttl") if self.folder and self.has(kind) else None
+            self.prepared[kind] = prepare(own or turtle(self.vocabulary.text(f"shapes/{kind}.ttl")))
         return self.prepared[kind]
 
     def faults(self, triples: Iterable[ox.Triple], kind: str, place: Mapping[str, str] | Place) -> list[Fault]:

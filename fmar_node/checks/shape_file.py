@@ -1,7 +1,8 @@
 """What a maintainer may get wrong in a file of shapes, told before any document is judged by it: with its file and its shape.
 
 Rules kept here: a closed shape lists the property shapes of its file; paths are terms that the ontology has; severities are
-those that the judgement knows; a pattern compiles; no SPARQL, which the compiled shapes do not have.
+those that the judgement knows; a pattern compiles, and takes a time that grows with its text alone; no SPARQL, which the compiled
+shapes do not have.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 import rdflib
 from rdflib.namespace import RDF, SH
 
+from fmar_node.checks.pattern import slowness
+from fmar_node.checks.quality_file import read_rules
 from fmar_node.checks.shape import SEVERITIES, TARGETS, graph_of, read_shapes
 from fmar_node.vocabulary import FMAR, SHAPES, Vocabulary
 
@@ -27,10 +30,15 @@ def mistakes(folder: Path, vocabulary: Vocabulary) -> Iterator[str]:
         except (SyntaxError, ValueError) as error:
             yield f"{name}: {error}"
             continue
-        yield from (f"{name}: {said}" for said in _in_graph(graph, vocabulary))
+        yield from (f"{name}: {said}" for said in mistakes_in(graph, vocabulary))
+    try:
+        read_rules(folder, vocabulary)
+    except (SyntaxError, ValueError, re.error) as error:
+        yield f"quality: {error}"
 
 
-def _in_graph(graph: rdflib.Graph, vocabulary: Vocabulary) -> Iterator[str]:
+def mistakes_in(graph: rdflib.Graph, vocabulary: Vocabulary) -> Iterator[str]:
+    """Every mistake in a graph of shapes."""
     listed = set(graph.objects(None, SH.property))
     for shape in sorted(set(graph.subjects(RDF.type, SH.PropertyShape)), key=str):
         if shape not in listed and not any((shape, how, None) in graph for how in TARGETS) and isinstance(shape, rdflib.URIRef):
@@ -45,9 +53,12 @@ def _in_graph(graph: rdflib.Graph, vocabulary: Vocabulary) -> Iterator[str]:
             yield f"{_name(shape)} has the path {_name(path)}, which is no term of the ontology"
     for shape, pattern in sorted(graph.subject_objects(SH.pattern)):
         try:
-            re.compile(str(pattern))
-        except re.error as error:
+            why = slowness(str(pattern))
+        except (re.error, OverflowError, RecursionError) as error:
             yield f"{_name(shape)} has a pattern that does not compile: {error}"
+        else:
+            if why:
+                yield f"{_name(shape)} has a pattern that may take for ever: {why}"
 
 
 def _name(node: Any) -> str:

@@ -1,16 +1,18 @@
-"""A table of assets sent to a node in pieces, each of them a batch: `fmar asset register FILE.csv`.
+"""Many assets sent to a node, a table or NDJSON: in pieces, each of them a batch, or whole, as a job. `fmar asset register FILE.csv`.
 
-Rules kept here: a piece is small enough that a node can answer all of it before anybody reads; the table is read as it is sent; rows
-have the numbers that a spreadsheet shows; each piece has an Idempotency-Key of its own, so that a table that was broken off is sent
-again whole, and goes on where it stopped.
+Rules kept here: a piece is small enough that a node can answer all of it before anybody reads; the file is read as it is sent; rows
+have the numbers that a spreadsheet or an editor shows; each piece has an Idempotency-Key of its own, so that a file that was broken off is sent
+again whole, and goes on where it stopped; a job goes on whoever looks at it, and the same file is the same job.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,7 +24,12 @@ from rich.progress import Progress
 from fmar_node.cli.console import answered, err, escaped, fail, out, show_problem
 from fmar_node.web.sheet import Splitter, cells_of, delimiter_of, is_above_header, plain
 
+CSV = "text/csv"
+MANY = {".csv": CSV, ".ndjson": "application/x-ndjson", ".jsonl": "application/x-ndjson"}
+"""Files with many assets, by the end of their names."""
 ROWS = 500
+LOOK_SECONDS = 5.0
+"""How long the results of a job are read before its progress is looked at."""
 READ_BYTES = 65_536
 MOST_BYTES = 16_777_216
 """A row that is longer has no end; the node takes less."""
@@ -40,6 +47,16 @@ class Piece:
     @property
     def body(self) -> bytes:
         return b"".join((*self.head, *self.rows))
+
+
+def lines_of(file: Path, most: int = ROWS) -> Iterator[Piece]:
+    """A file of NDJSON in pieces: lines that are not blank."""
+    skipped = 0
+    with file.open("rb") as source:
+        lines = (line for line in source if line.strip())
+        for number, piece in enumerate(iter(lambda: tuple(islice(lines, most)), ())):
+            yield Piece(number, (), piece, skipped)
+            skipped += len(piece)
 
 
 def pieces_of(file: Path, most: int = ROWS) -> Iterator[Piece]:
@@ -73,18 +90,74 @@ def _head(rows: Iterator[bytes], splitter: Splitter) -> tuple[bytes, ...]:
     return tuple(head)
 
 
-def register_table(client: httpx.Client, url: str, file: Path, params: dict[str, str], key: str, as_json: bool) -> int:
+def register_many(client: httpx.Client, url: str, file: Path, params: dict[str, str], key: str, as_json: bool) -> int:
     """Registers every row, and tells of each that is refused; how many that were."""
     key = key or _digest(file)
+    media_type = MANY[file.suffix.lower()]
     outcomes: Counter[str] = Counter()
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress, _interrupted(outcomes):
         bar = progress.add_task(escaped(file.name), total=file.stat().st_size)
-        for piece in pieces_of(file):
+        for piece in (pieces_of if media_type == CSV else lines_of)(file):
             keyed = {} if params.get("dry-run") else {"Idempotency-Key": f"{key}/{piece.number}"}
-            for result in _results(client, url, piece, params, keyed):
-                outcomes[str(result.get("outcome", "would be accepted"))] += 1
-                _tell(result, as_json)
+            for result in _results(client, url, piece, params, {"Content-Type": media_type, **keyed}):
+                _count(result, outcomes, as_json)
                 progress.advance(bar, len(piece.body) / max(1, len(piece.rows)))
+    return _told(file, outcomes, as_json)
+
+
+def register_in_job(client: httpx.Client, url: str, file: Path, params: dict[str, str], key: str, as_json: bool) -> int:
+    """Sends the file whole, and looks on while the node works through it; how many rows were refused."""
+    headers = {"Content-Type": MANY[file.suffix.lower()], "Prefer": "respond-async"}
+    headers |= {} if params.get("dry-run") else {"Idempotency-Key": key or _digest(file)}
+    outcomes: Counter[str] = Counter()
+    job = ""
+    try:
+        with Progress(console=err, transient=True, disable=not err.is_terminal) as progress, file.open("rb") as source:
+            sent = client.post(url, content=iter(lambda: source.read(READ_BYTES), b""), params=params, headers=headers)
+            job = answered(sent).headers["Location"]
+            bar = progress.add_task(escaped(file.name), total=sent.json()["bytes"])
+            while (found := _lines_of_job(client, job, outcomes, as_json)) is None or "ended" not in found:
+                progress.update(bar, completed=found["bytesRead"] if found else 0)
+    except KeyboardInterrupt:
+        hint = f"fmar get {job} shows how far it is; the same command looks on again" if job else "the file had not been sent; nothing was registered"
+        fail("broken off; the node goes on with the job" if job else "broken off", hint)
+    if problem := found.get("problem"):
+        show_problem(problem)
+    return _told(file, outcomes, as_json) or int(found["state"] != "FINISHED")
+
+
+def _lines_of_job(client: httpx.Client, job: str, outcomes: Counter[str], as_json: bool) -> dict[str, Any] | None:
+    """Reads the results that are new, for a while; then where the job stands. None where the connection was lost meanwhile."""
+    until = time.monotonic() + LOOK_SECONDS
+    try:
+        with client.stream("GET", f"{job}/results", params={"skip": str(outcomes.total())}, timeout=LOOK_SECONDS * 4) as response:
+            if response.is_success:
+                for line in response.iter_lines():
+                    _count(json.loads(line), outcomes, as_json)
+                    if time.monotonic() > until:
+                        break
+    except (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError):
+        return None
+    found: dict[str, Any] = answered(client.get(job)).json()
+    return found if "ended" not in found or found["rows"] == outcomes.total() else None
+
+
+@contextmanager
+def _interrupted(outcomes: Counter[str]) -> Iterator[None]:
+    """Ctrl-C ends it with what to do next."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail(f"broken off after {outcomes.total()} rows, which stay as they are", "the same command goes on where it stopped: rows that were sent change nothing when they come again")
+
+
+def _count(result: dict[str, Any], outcomes: Counter[str], as_json: bool) -> None:
+    outcomes[str(result.get("outcome", "would be accepted"))] += 1
+    _tell(result, as_json)
+
+
+def _told(file: Path, outcomes: Counter[str], as_json: bool) -> int:
+    """Says what became of the rows; how many were refused."""
     if not as_json:
         told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "no rows"
         out.print(f"{escaped(file.name)}: {told}", soft_wrap=True)
@@ -98,7 +171,7 @@ def _digest(file: Path) -> str:
 
 def _results(client: httpx.Client, url: str, piece: Piece, params: dict[str, str], headers: dict[str, str]) -> Iterator[dict[str, Any]]:
     """What the node says of each row; Refused where it takes none. A row that the rest cannot be told from ends it."""
-    with client.stream("POST", url, content=piece.body, params=params, headers={"Content-Type": "text/csv", **headers}) as response:
+    with client.stream("POST", url, content=piece.body, params=params, headers=headers) as response:
         if not response.is_success:
             response.read()
             answered(response)

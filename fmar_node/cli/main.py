@@ -5,7 +5,21 @@ from __future__ import annotations
 import typer
 
 from fmar_node import __version__
-from fmar_node.cli import demo, importing, keep, maintain, operate, participate, queries, subject, trust
+from fmar_node.cli import (
+    demo,
+    events,
+    export,
+    importing,
+    keep,
+    maintain,
+    notices,
+    operate,
+    participate,
+    queries,
+    release,
+    subject,
+    trust,
+)
 
 app = typer.Typer(
     name="fmar",
@@ -31,8 +45,12 @@ def main(version: bool = typer.Option(False, "--version", callback=_version, is_
 operate.add_to(app)
 keep.add_to(app)
 participate.add_to(app)
+export.add_to(app)
 queries.add_to(app)
+events.add_to(app)
+release.add_to(app)
 trust.add_to(app)
+notices.add_to(app)
 importing.add_to(app)
 maintain.add_to(app)
 subject.add_to(app)

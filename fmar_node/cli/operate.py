@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,40 +221,55 @@ def verify(
     data: Path | None = typer.Option(None, "--data", help="Verify the whole journal in a data folder."),
     receipt: Path | None = typer.Option(None, help="Verify one receipt (the answer of /{kind}/{id}/proof), offline."),
     key: str = typer.Option("", help="The journal's verifier key (/journal/key), or a file that holds it."),
-    handovers: Path | None = typer.Option(None, help="With --receipt: the journal's /journal/handovers; they are followed from the key on."),
+    export: Path | None = typer.Option(None, help="Verify an exported file by its --manifest, offline."),
+    manifest: Path | None = typer.Option(None, help="With --export: the manifest that the node has signed (default: the file's name and .manifest)."),
+    handovers: Path | None = typer.Option(None, help="With --receipt or --export: the journal's /journal/handovers; they are followed from the key on."),
     operator_key: Path | None = typer.Option(None, help="With --handovers: the operator's public key (JWK), where a signing key was lost."),
     as_json: bool = JSON,
 ) -> None:
-    """Verify a receipt offline, or every entry, hash and signature of a journal."""
+    """Verify a receipt or an export offline, or every entry, hash and signature of a journal."""
     from fmar_node.journal.handover import nobody
+    from fmar_node.journal.manifest import verify_export
     from fmar_node.journal.receipt import parse_receipt, verify_receipt
     from fmar_node.journal.tree import ProofError
     from fmar_node.keeping.maintenance import verify_journal
     from fmar_node.keeping.operators import operator_authority
 
-    if receipt is None and data is not None:
+    given = receipt or export
+    if given is None and data is not None:
         Folder(data).check_made()
     try:
-        if receipt is not None:
+        if given is not None:
             if not key:
                 fail("which key has signed it?", "give --key: what the node says at /journal/key, or a file that holds it")
-            verifier = Path(key).read_text("utf-8") if Path(key).exists() else key
+            verifier = (Path(key).read_text("utf-8") if Path(key).exists() else key).strip()
             chain = handovers.read_text("utf-8") if handovers else None
             authority = operator_authority(_read_key(operator_key)) if operator_key else nobody
-            passed = verify_receipt(parse_receipt(receipt.read_bytes()), verifier.strip(), None, chain, authority)
+            if export is not None:
+                note = (manifest or export.with_name(f"{export.name}.manifest")).read_text("utf-8")
+                passed = verify_export(_chunks(export), note, verifier, chain or "", authority)
+            else:
+                passed = verify_receipt(parse_receipt(given.read_bytes()), verifier, None, chain, authority)
         elif data is not None:
             passed = verify_journal(Folder(data))
         else:
-            fail("nothing to verify", "give --receipt FILE --key KEY, or --data DIR")
+            fail("nothing to verify", "give --receipt FILE --key KEY, --export FILE --key KEY, or --data DIR")
     except (ProofError, FmarError) as error:
         if as_json:
             print(json.dumps({"verified": False, "code": error.code, "detail": error.detail}))
-        where = "restore the data folder from a backup" if receipt is None else "the key is at /journal/key of the node, the receipt at /proof of the record"
+        where = "the key is at /journal/key of the node, the receipt at /proof of the record" if receipt else "restore the data folder from a backup"
+        where = "the key is at /journal/key of the node; the file is as it was exported, or it is not that file" if export else where
         fail(f"not verified: {error}", where)
     if as_json:
         print_json({"verified": True, "checks": passed})
     else:
         out.print("[green]verified[/]: " + ", ".join(passed))
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as source:
+        while chunk := source.read(65_536):
+            yield chunk
 
 
 def _read_key(file: Path) -> PublicKey:

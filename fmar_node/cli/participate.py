@@ -1,4 +1,4 @@
-"""For participants and those who onboard them: organisations, keys, assets, lookups, queries, exports."""
+"""For participants and those who onboard them: organisations, keys, assets, lookups, queries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 import sys
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import httpx
 import typer
 from rich.table import Table
 
-from fmar_node.cli.bulk import register_table
+from fmar_node.cli.bulk import MANY, register_in_job, register_many
 from fmar_node.cli.console import (
     DATA_HELP,
     Refused,
@@ -73,7 +72,7 @@ def add_to(app: typer.Typer) -> None:
     asset = typer.Typer(help="Register assets.", no_args_is_help=True)
     asset.command("register")(register_assets)
     app.add_typer(asset, name="asset")
-    for name, command in (("lookup", look_up), ("get", get), ("query", query), ("export", export), ("agent", agent)):
+    for name, command in (("lookup", look_up), ("get", get), ("query", query), ("agent", agent)):
         app.command(name)(command)
 
 
@@ -285,14 +284,15 @@ def _organisation_of_application(client_id: str, organisation: str, data: Path |
 
 @told
 def register_assets(
-    files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="Documents, one asset each: JSON-LD, Turtle, N-Triples or RDF/XML, in our terms or in CIM; or tables in CSV, one asset a row."),
+    files: list[Path] = typer.Argument(..., exists=True, dir_okay=False, help="Documents, one asset each: JSON-LD, Turtle, N-Triples or RDF/XML, in our terms or in CIM; or many assets, one in a row of CSV or a line of NDJSON."),
     as_: str = AS,
     data: Path | None = DATA,
     for_: str = FOR,
     node: str = NODE,
     dry_run: bool = typer.Option(False, help="Judge only, write nothing."),
     upsert: bool = typer.Option(False, help="By friendly code: what you have registered is brought up to date."),
-    key: str = typer.Option("", help="Of a table: what it is known by when it is sent again (default: its content)."),
+    key: str = typer.Option("", help="Of many assets: what the file is known by when it is sent again (default: its content)."),
+    job: bool = typer.Option(False, "--job", help="Of many assets: send the file whole, and let the node work through it; what is done does not depend on this command."),
     as_json: bool = JSON,
 ) -> None:
     """Register assets from documents, or from the rows of a table: fmar get assets/template has one to fill in."""
@@ -300,8 +300,9 @@ def register_assets(
     params = {**({"dry-run": "true"} if dry_run else {}), **({"upsert": "friendlyCode"} if upsert else {})}
     with client_of(as_, data, for_) as client:
         for file in files:
-            if file.suffix.lower() == ".csv":
-                refused += register_table(client, f"{node}/assets/batch", file, params, key, as_json)
+            if file.suffix.lower() in MANY:
+                register = register_in_job if job else register_many
+                refused += register(client, f"{node}/assets/batch", file, params, key, as_json)
                 continue
             response = client.post(f"{node}/assets", content=file.read_bytes(), headers={"Content-Type": media_type_of(file), "Accept": LD_JSON["Content-Type"]}, params=params)
             refused += not response.is_success
@@ -318,6 +319,8 @@ def _tell_registered(file: Path, response: httpx.Response, as_json: bool) -> Non
         told = {"registered": f"{place}  journal index {index}", "up to date": f"version {response.json().get('version')}", "would be accepted": "(dry run: nothing was written)"}
         word = "registered" if place else "up to date" if index else "would be accepted"
         out.print(f"[green]{word}[/] {escaped(file.name)}  {told[word]}", soft_wrap=True)
+        if code := response.headers.get("Fmar-Claim-Code"):
+            out.print(f"  claim code for its owner, told this once: {escaped(code)}", soft_wrap=True)
     else:
         out.print(f"[red]refused[/] {escaped(file.name)}", soft_wrap=True)
         show_problem(response.json())
@@ -444,26 +447,6 @@ def results_table(results: dict[str, Any]) -> Table | str:
 def _short(cell: dict[str, str]) -> str:
     value = cell.get("value", "")
     return value.rsplit("#", 1)[-1].rsplit("/", 1)[-1] if cell.get("type") == "uri" else value
-
-
-@told
-def export(
-    as_: str = AS,
-    data: Path | None = DATA,
-    for_: str = FOR,
-    format_: str = typer.Option("ndjson", "--format", help="ndjson, csv, nq or ttl."),
-    profile: str = typer.Option("", help="The profile to ask for: fmar, cim or labelled."),
-    output: Path | None = typer.Option(None, "--output", "-o", help="A file (default: standard output)."),
-) -> None:
-    """Everything that you manage, streamed."""
-    params = {"format": format_, **({"profile": profile} if profile else {})}
-    with client_of(as_, data, for_) as client, client.stream("GET", "/assets/export", params=params) as response:
-        if not response.is_success:
-            response.read()
-            answered(response)
-        with output.open("wb") if output else nullcontext(sys.stdout.buffer) as sink:
-            for chunk in response.iter_bytes():
-                sink.write(chunk)
 
 
 @told

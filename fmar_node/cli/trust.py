@@ -94,9 +94,9 @@ def list_delegations(organisation: str = WHOSE, as_: str = AS, data: Path | None
     """What you have granted, and what was granted to you; as the operator, of everybody."""
     whose = organisation_of(organisation, data) if organisation else ""
     with client_of(as_, data) as client:
-        items = [each for each in _all(client, "/delegations") if whose in ("", each["grantor"], each["delegate"])]
-        names = {} if as_json else _names(client, items, "grantor", "delegate")
-    _tell(items, as_json, lambda item: (
+        items = [each for each in listed(client, "/delegations") if whose in ("", each["grantor"], each["delegate"])]
+        names = {} if as_json else names_of(client, items, "grantor", "delegate")
+    tell(items, as_json, lambda item: (
         f"{item['delegationStatus']} until {item['validTo']}: {names[item['grantor']]} grants {names[item['delegate']]}",
         f"{', '.join(item['permission'])}{_on(item)}",
     ))  # fmt: skip
@@ -139,9 +139,9 @@ def deactivate(user: str = typer.Argument(..., help="The user: its IRI or id."),
 def list_users(organisation: str = WHOSE, as_: str = AS, data: Path | None = DATA, as_json: bool = JSON) -> None:
     """The people of your organisation; as the operator, of all."""
     with client_of(as_, data) as client:
-        items = _all(client, "/users", **({"userOf": organisation_of(organisation, data)} if organisation else {}))
-        names = {} if as_json else _names(client, items, "userOf")
-    _tell(items, as_json, lambda item: (
+        items = listed(client, "/users", **({"userOf": organisation_of(organisation, data)} if organisation else {}))
+        names = {} if as_json else names_of(client, items, "userOf")
+    tell(items, as_json, lambda item: (
         f"{item['userStatus']} {item['userRole']} of {names[item['userOf']]}",
         " ".join(item[term] for term in ("userName", "userEmail") if term in item),
     ))  # fmt: skip
@@ -152,7 +152,7 @@ def _act(client: httpx.Client, kind: str, record: str, action: str) -> dict[str,
     return made
 
 
-def _all(client: httpx.Client, path: str, **equal: str) -> list[dict[str, Any]]:
+def listed(client: httpx.Client, path: str, **equal: str) -> list[dict[str, Any]]:
     """The records of a list, page by page."""
     items: list[dict[str, Any]] = []
     page = answered(client.get(path, params={"limit": "500", **equal})).json()
@@ -163,7 +163,7 @@ def _all(client: httpx.Client, path: str, **equal: str) -> list[dict[str, Any]]:
     return items
 
 
-def _names(client: httpx.Client, items: list[dict[str, Any]], *terms: str) -> dict[str, str]:
+def names_of(client: httpx.Client, items: list[dict[str, Any]], *terms: str) -> dict[str, str]:
     """What the organisations are called that the records name by these terms."""
     found = {}
     for iri in {item[term] for item in items for term in terms}:
@@ -172,7 +172,7 @@ def _names(client: httpx.Client, items: list[dict[str, Any]], *terms: str) -> di
     return found
 
 
-def _tell(items: list[dict[str, Any]], as_json: bool, told_of: Callable[[dict[str, Any]], tuple[str, ...]]) -> None:
+def tell(items: list[dict[str, Any]], as_json: bool, told_of: Callable[[dict[str, Any]], tuple[str, ...]]) -> None:
     """Each record with its IRI on a line of its own, whole, so that it can be copied."""
     if as_json:
         print_json(items)

@@ -25,14 +25,17 @@ from fmar_node.clock import Clock, stamp
 from fmar_node.drafting import Submission
 from fmar_node.errors import FmarError, Malformed, Stale
 from fmar_node.folder import Folder, is_open, readable
+from fmar_node.imports.published import ConnectionFile
 from fmar_node.journal.register import Register, Window
 from fmar_node.kinds import KINDS
 from fmar_node.kinds.inquiry import VERIFICATION
+from fmar_node.kinds.validation import OVERDUE, PENDING, QUERY
 from fmar_node.record import Version
 from fmar_node.representation import LD_JSON, fingerprint, json_bytes
-from fmar_node.settings import Settings
+from fmar_node.settings import CONNECTION, Settings
 from fmar_node.sources.asker import key_in
 from fmar_node.sources.companies_register import CompaniesRegister
+from fmar_node.sources.connection import ConnectionNode
 from fmar_node.sources.mcs import CertificateRegister
 from fmar_node.sources.meter_point import MeterPointService
 from fmar_node.sources.oem import SerialRegister
@@ -45,8 +48,8 @@ LOOK_SECONDS = 30.0
 COUNT_SECONDS = 600.0
 """The assets that are overdue are counted so often."""
 PAGE = 100
-NONE_OVERDUE = {"PENDING_VALIDATION": 0, "QUERY": 0}
-CLIENTS = (CompaniesRegister, MeterPointService, CertificateRegister, SerialRegister)
+NONE_OVERDUE = {PENDING: 0, QUERY: 0}
+CLIENTS = (CompaniesRegister, MeterPointService, CertificateRegister, SerialRegister, ConnectionNode)
 INQUIRIES = {kind.plural: kind.inquiry for kind in KINDS.values() if kind.inquiry}
 Submit = Callable[[Submission], Awaitable[object]]
 Key = tuple[str, str]
@@ -277,9 +280,11 @@ class Verification:
     # -- what has been waited for too long
 
     def _count_overdue(self) -> None:
-        limit = stamp(self.clock.now() - timedelta(seconds=self.settings.validation_seconds))
-        pending = sum(kind == "assets" and trouble.since < limit for (kind, _), trouble in self.troubles.items())
-        found = {"PENDING_VALIDATION": pending, "QUERY": self.register.unchanged_since("assets", "QUERY", limit)}
+        """By the clock of each asset; and what has waited since before assets had one."""
+        limit, answered = (stamp(self.clock.now() - timedelta(seconds=each)) for each in (self.settings.validation_seconds, self.settings.asset_query_seconds))
+        pending = {id_ for (kind, id_), trouble in self.troubles.items() if kind == "assets" and trouble.since < limit}
+        pending.update(self.register.found(OVERDUE, PENDING))
+        found = {PENDING: len(pending), QUERY: self.register.unchanged_since("assets", QUERY, answered, OVERDUE)}
         if found != self.overdue and any(found.values()):
             log.warning("assets have waited for their validation for too long: %s unanswered, %s queried", *found.values())
         self.overdue, self.count_at = found, time.monotonic() + COUNT_SECONDS
@@ -287,7 +292,10 @@ class Verification:
 
 def clients(settings: Settings, folder: Folder, clock: Clock) -> list[ExternalSource]:
     """Of the sources that are configured; Malformed where one cannot be asked as the settings say."""
-    return [client(settings, clock, _key(client.name, settings, folder)) for client in CLIENTS if client.name in settings.sources]
+    asked = [client for client in CLIENTS if client.name in settings.sources]
+    is_file = bool(settings.connection_file) and not settings.connection_url
+    made: list[ExternalSource] = [client(settings, clock, _key(client.name, settings, folder)) for client in asked if not (is_file and client.name == CONNECTION)]
+    return [*made, ConnectionFile(folder.root / settings.connection_file, settings.connection_area, clock)] if is_file else made
 
 
 def _key(source: str, settings: Settings, folder: Folder) -> str:
@@ -301,10 +309,12 @@ def _key(source: str, settings: Settings, folder: Folder) -> str:
 
 def waiting(register: Register, kind: str) -> Iterator[Version]:
     """The records of a kind that wait for answers, by id."""
-    (term, value), after = INQUIRIES[kind].waiting, ""
-    while page := register.page(kind, Window(everything=True), after, PAGE, {term: value}):
-        yield from page
-        after = page[-1].id
+    term, *values = INQUIRIES[kind].waiting
+    for value in values:
+        after = ""
+        while page := register.page(kind, Window(everything=True), after, PAGE, {term: value}):
+            yield from page
+            after = page[-1].id
 
 
 def submission_of(version: Version, findings: list[Finding]) -> Submission:

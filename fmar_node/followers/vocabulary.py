@@ -1,35 +1,27 @@
-"""The release's own ontology, shapes and code lists, put into graphs of their own so that callers can query them."""
+"""The ontology, and the shapes and code lists of the release in force, put into graphs of their own so that callers can query them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
-import pyoxigraph as ox
-
 from fmar_node.store.graph import Graph
-from fmar_node.vocabulary import packaged
+from fmar_node.vocabulary import Vocabulary, packaged, shape_names, turtle
 
 
-def load_vocabulary(graph: Graph, base_url: str, mark: Path) -> None:
+def load_vocabulary(graph: Graph, base_url: str, mark: Path, vocabulary: Vocabulary) -> None:
     """Puts ontology, shapes and code lists into their graphs where they are not those of this release."""
-    folders = {
-        "ontology": sorted(packaged("ontology").glob("*.ttl")),
-        "codes": sorted(packaged("ontology").glob("codes/*.ttl")),
-        "shapes": sorted(packaged("shapes").rglob("*.ttl")),
+    codes = (f"codes/{file.name}" for file in sorted(packaged("ontology").glob("codes/*.ttl")))
+    texts = {
+        "ontology": [file.read_text("utf-8") for file in sorted(packaged("ontology").glob("*.ttl"))],
+        "codes": [vocabulary.text(name) for name in codes],
+        "shapes": [vocabulary.text(f"shapes/{name}.ttl") for name in shape_names()],
     }
-    state = hashlib.sha256(b"".join(file.read_bytes() for files in folders.values() for file in files)).hexdigest()
+    state = hashlib.sha256("".join(text for of_room in texts.values() for text in of_room).encode()).hexdigest()
     if mark.exists() and mark.read_text("ascii") == state and f"{base_url}/codes" in graph.views():
         return
-    for name, files in folders.items():
+    mark.unlink(missing_ok=True)
+    for name, of_room in texts.items():
         graph.clear(f"{base_url}/{name}")
-        graph.load(f"{base_url}/{name}", read_turtle(files))
+        graph.load(f"{base_url}/{name}", (triple for text in of_room for triple in turtle(text)))
     mark.write_text(state, "ascii")
-
-
-def read_turtle(files: list[Path]) -> Iterator[ox.Triple]:
-    """The triples of vocabulary files; these alone may hold blank nodes, they are replaced as a whole."""
-    for file in files:
-        for quad in ox.parse(path=str(file), format=ox.RdfFormat.TURTLE):
-            yield quad.triple

@@ -69,10 +69,10 @@ def connection_of(cells: Cells) -> Connection:
     if dno:
         terms |= {"dnoConnection": dno, "gspGroup": mpan.GSP_GROUPS[dno]}
     terms |= {term: cells.text(column) for term, column in SUBSTATIONS.items() if cells.text(column)}
-    terms |= _voltage(cells) | _postcode(cells) | _place(cells)
+    terms |= _voltage(cells) | postcode_terms(cells) | place_terms(cells)
     terms |= {"agreedExportCapacity": plain(exported)} if exported is not None else {}
     terms |= {"agreedImportCapacity": plain(imported)} if imported is not None else {}
-    terms |= _commissioning(cells, status)
+    terms |= commissioning_terms(cells, status)
     cells.parsed("last_updated", "", day)
     return Connection(status, dno, importing, exporting, imported, terms)
 
@@ -157,7 +157,7 @@ def _voltage(cells: Cells) -> Document:
     return {"connectionVoltage": plain(value)} if value is not None else {}
 
 
-def _postcode(cells: Cells) -> Document:
+def postcode_terms(cells: Cells) -> Document:
     """The postcode; one that is not whole stays as written."""
     cell = cells.text("postcode")
     if not cell:
@@ -168,7 +168,7 @@ def _postcode(cells: Cells) -> Document:
     return {"postcode": value or cell}
 
 
-def _place(cells: Cells) -> Document:
+def place_terms(cells: Cells) -> Document:
     """Easting and northing, both or neither."""
     if not (cells.text("easting") and cells.text("northing")):
         return {}
@@ -183,7 +183,7 @@ def _place(cells: Cells) -> Document:
     return {"easting": plain(east), "northing": plain(north)}
 
 
-def _commissioning(cells: Cells, status: str | None) -> Document:
+def commissioning_terms(cells: Cells, status: str | None) -> Document:
     """The day of connection of what is connected (A14 needs it)."""
     column = "date_connected"
     cell = cells.text(column)

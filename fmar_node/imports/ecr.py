@@ -11,21 +11,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from itertools import dropwhile
 from pathlib import Path
 
-from fmar_node.imports.cell import named, plain
+from fmar_node.imports.cell import plain
 from fmar_node.imports.connection import Connection, connection_of
+from fmar_node.imports.naming import asset_name
 from fmar_node.imports.reading import Candidate, Cells, Document, RowReading, Skipped
 from fmar_node.imports.spelling import TECHNOLOGIES, Spellings, packaged, words
 from fmar_node.imports.table import Row, read_table
-from fmar_node.imports.technology import Machine, capacity_terms, is_present, machine_of
+from fmar_node.imports.technology import Machine, capacity_terms, is_present, machine_of, machine_terms
 
 CONTEXT = "https://w3id.org/fmar/context/v1"
 SCHEME = "ECR"
-NAME_CHARS = 255
-LEAST_NAME_LETTERS = 4
-"""What is left of a site's name without the customer's and without legal forms is a name from so many letters on."""
 
 SKIPS = {
     "ROW-EMPTY": "the row is empty",
@@ -97,56 +94,16 @@ def _candidate(
     machine = machine_of(own, connection.status, is_only=is_only)
     alias = _alias(shared, connection, machine, own.technology)
     document: Document = {"@context": CONTEXT, "type": "Asset"}
-    document |= {"assetName": _name(shared, machine, alias["value"]), "ownerKind": "ORGANISATION"}
+    document |= {"assetName": asset_name(shared, machine.label, alias["value"]), "ownerKind": "ORGANISATION"}
     if customer := shared.text("customer_name"):
         document["ownerName"] = customer
-    document |= _machine_terms(machine) | capacity_terms(machine, connection.agreed_import)
+    document |= machine_terms(machine) | capacity_terms(machine, connection.agreed_import)
     document |= connection.terms | _meter_points(connection, machine)
     document["alias"] = [alias]
     document["justification"] = _justifications(release, document)
     document["publishedSource"] = release
     document["publishedValue"] = [*shared.published_values(), *own.published_values()]
     return Candidate(own.technology, document, row_key(release, row, own.technology))
-
-
-def _name(cells: Cells, machine: Machine, otherwise: str) -> str:
-    """Site and technology in the alphabet of A02, without the customer's name; else a substation; else `otherwise`."""
-    site, customer = named(cells.text("customer_site")), cells.text("customer_name")
-    without = _without_customer(site, customer, cells.spellings)
-    if without == site and site != cells.text("customer_site"):
-        cells.keep("customer_site")
-    telling = [word for word in words(without).split() if word not in cells.spellings.legal_forms]
-    if len("".join(telling)) < LEAST_NAME_LETTERS:
-        places = (named(cells.text(column)) for column in ("primary", "bulk_supply_point", "grid_supply_point"))
-        kept = (text for text in places if text and text == _without_customer(text, customer, cells.spellings))
-        without = next(kept, otherwise)
-    return f"{without[: NAME_CHARS - len(machine.label) - 3].rstrip()} - {machine.label}"
-
-
-def _without_customer(site: str, customer: str, spellings: Spellings) -> str:
-    """A site's name with the words of the customer's name, legal form apart, taken out."""
-    parts = site.split()
-    folded = [words(part) for part in parts]
-    core = [word for word in words(customer).split() if word not in spellings.legal_forms]
-    for start in range(len(parts) - len(core) + 1 if core else 0):
-        if folded[start : start + len(core)] == core:
-            rest = dropwhile(lambda part: words(part) in spellings.legal_forms, parts[start + len(core) :])
-            return " ".join([*parts[:start], *rest]).strip(" -_/")
-    return "" if core and words(customer) in words(site) else site
-
-
-def _machine_terms(machine: Machine) -> Document:
-    terms: Document = {"assetCategory": machine.category}
-    if machine.category == "OTHER":
-        terms["otherKind"] = machine.source.kind
-    terms["energySource"] = machine.source.code
-    if machine.is_demand:
-        terms["demandTechType"] = "OTHER"
-    if machine.description:
-        terms["otherDescription"] = machine.description
-    if machine.conversion:
-        terms["energyConversionType"] = machine.conversion
-    return terms
 
 
 def _meter_points(connection: Connection, machine: Machine) -> Document:

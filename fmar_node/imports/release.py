@@ -8,6 +8,7 @@ An unchanged row of a later release is recognised by its values, not by its text
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from fmar_node.imports.cell import CellError, day
+from fmar_node.imports.connection import SUBSTATIONS
 from fmar_node.imports.ecr import candidates, row_key
 from fmar_node.imports.reading import Candidate, Document, Note, RowReading, Weight
 from fmar_node.imports.spelling import Spellings, packaged, words
@@ -24,6 +26,9 @@ from fmar_node.imports.table import Row
 NEAR = Decimal("0.05")
 """Two machines of one meter point and category within this part of the larger capacity look like one (domain 5.1)."""
 NOT_COMPARED = frozenset({"@context", "type", "alias", "justification", "publishedSource", "publishedValue"})
+NAMES = frozenset({*SUBSTATIONS, "assetName"})
+DESCRIPTIONS = frozenset({"energyConversionType", "otherDescription"})
+VOLTAGE = re.compile(r"\b[0-9]+(?:\.[0-9]+)?(?:\s*/\s*[0-9]+(?:\.[0-9]+)?)*\s*kv\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,11 @@ def read_register(rows: Iterable[Row], release: str = "", spellings: Spellings |
     return _with_shared_meter_points(readings, sites, release)
 
 
+def aliases_of(readings: Iterable[RowReading]) -> frozenset[str]:
+    """By what the rows of a file are known."""
+    return frozenset(alias["value"] for reading in readings for document in reading.documents for alias in document["alias"])
+
+
 def release_name(rows: Sequence[Row], spellings: Spellings | None = None) -> str:
     """`UKPN ECR 2025-08`: the publisher by its licence areas, the month by the newest Last Updated."""
     tables = spellings or packaged()
@@ -67,16 +77,35 @@ def release_name(rows: Sequence[Row], spellings: Spellings | None = None) -> str
     return " ".join(part for part in (*publishers[:1], "ECR", month) if part)
 
 
-def changed_terms(document: Document, record: Mapping[str, Any]) -> tuple[str, ...]:
-    """The terms in which a candidate differs from a registered record, by normalised value.
+def changed_terms(document: Document, record: Mapping[str, Any], spellings: Spellings | None = None) -> tuple[str, ...]:
+    """The terms in which a candidate differs from a registered record, by what they mean.
 
     Empty: the release brought nothing new and no new version is due. How it was published is not compared, nor
-    what only the record has, unless the candidate could have had it.
+    what only the record has, unless the candidate could have had it; a substation is the same whatever voltage stands behind its name.
     """
+    tables = spellings or packaged()
     could_have = document.keys() | ({"importMPAN", "exportMPAN", "commissioningDate"} & record.keys())
-    return tuple(
-        sorted(term for term in could_have - NOT_COMPARED if _normal(document.get(term)) != _normal(record.get(term)))
-    )
+    compared = could_have - NOT_COMPARED
+    return tuple(sorted(term for term in compared if _meaning(term, document.get(term), tables) != _meaning(term, record.get(term), tables)))
+
+
+def _meaning(term: str, value: Any, tables: Spellings) -> Any:
+    if isinstance(value, str) and term in NAMES:
+        return _place_name(value, tables)
+    if isinstance(value, str) and term in DESCRIPTIONS:
+        return [_kind_of_machine(part, tables) for part in value.split(";")]
+    return _normal(value)
+
+
+def _place_name(text: str, tables: Spellings) -> str:
+    """A name without voltages and what only says that it is a substation; all of it where nothing else would be left."""
+    spoken = words(VOLTAGE.sub(" ", text))
+    return " ".join(word for word in spoken.split() if word not in tables.substation_words) or words(text)
+
+
+def _kind_of_machine(text: str, tables: Spellings) -> Any:
+    """What a text says of a machine: an energy source or a technology, however it is spelt; its words where it is neither."""
+    return tables.source(text) or tables.technologies.get(words(text)) or words(text)
 
 
 def _day(cell: str) -> date | None:

@@ -33,6 +33,8 @@ class EnergySource:
     kind: str
     is_fuel: bool = False
     is_assumed_battery: bool = False
+    demand: str = "OTHER"
+    """The code of DemandTechType, of demand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Spellings:
     honorifics: frozenset[str]
     legal_forms: frozenset[str]
     organisation_words: tuple[str, ...]
+    substation_words: frozenset[str] = frozenset()
 
     def is_missing(self, cell: str) -> bool:
         """Whether a cell says that there is no value."""
@@ -115,7 +118,7 @@ def packaged() -> Spellings:
 
 def spellings_from(tables: Mapping[str, Any]) -> Spellings:
     """Spellings from the parsed TOML; KeyError when a technology names a source that has no such spelling."""
-    sources = {words(spelling): _source(entry) for entry in tables["energy_source"] for spelling in entry["spellings"]}
+    sources = {words(spelling): source_of(entry) for entry in tables["energy_source"] for spelling in entry["spellings"]}
     return Spellings(
         columns=_columns(tables),
         personal=frozenset(tables["personal"]),
@@ -123,12 +126,12 @@ def spellings_from(tables: Mapping[str, Any]) -> Spellings:
         withheld=_set(tables["withheld"]),
         no_dates=frozenset(tables["no_dates"]),
         flags={word: True for word in tables["yes"]} | {word: False for word in tables["no"]},
-        statuses=_inverted(tables["status"]),
-        voltages=_inverted(tables["voltages"]),
-        licence_areas=_inverted(tables["licence_area"]),
+        statuses=inverted(tables["status"]),
+        voltages=inverted(tables["voltages"]),
+        licence_areas=inverted(tables["licence_area"]),
         publishers=dict(tables["publisher"]),
         sources=sources,
-        source_words={word: _source(entry) for entry in tables["energy_source"] for word in entry.get("words", ())},
+        source_words={word: source_of(entry) for entry in tables["energy_source"] for word in entry.get("words", ())},
         technologies={
             words(spelling): _technology(entry, sources)
             for entry in tables["technology"]
@@ -137,6 +140,7 @@ def spellings_from(tables: Mapping[str, Any]) -> Spellings:
         honorifics=frozenset(tables["honorifics"]),
         legal_forms=frozenset(tables["legal_forms"]),
         organisation_words=tuple(tables["organisation_words"]),
+        substation_words=_set(tables["substation_words"]),
     )
 
 
@@ -151,7 +155,8 @@ def _columns(tables: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _source(entry: Mapping[str, Any]) -> EnergySource:
+def source_of(entry: Mapping[str, Any]) -> EnergySource:
+    """An entry of a table of energy sources."""
     return EnergySource(
         entry["name"],
         entry["code"],
@@ -159,6 +164,7 @@ def _source(entry: Mapping[str, Any]) -> EnergySource:
         entry["kind"],
         entry.get("fuel", False),
         entry.get("assumed_battery", False),
+        entry.get("demand", "OTHER"),
     )
 
 
@@ -167,7 +173,8 @@ def _technology(entry: Mapping[str, Any], sources: Mapping[str, EnergySource]) -
     return Technology(source, entry.get("generic", False), entry.get("chp", False))
 
 
-def _inverted(table: Mapping[str, Iterable[str]]) -> dict[str, str]:
+def inverted(table: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Code by spelling, of spellings by code."""
     return {words(spelling): code for code, spellings in table.items() for spelling in spellings}
 
 

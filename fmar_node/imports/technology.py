@@ -69,6 +69,21 @@ def machine_of(cells: Cells, status: str | None, *, is_only: bool) -> Machine:
     )
 
 
+def machine_terms(machine: Machine) -> Document:
+    """What a machine is, in the terms of an asset."""
+    terms: Document = {"assetCategory": machine.category}
+    if machine.category == "OTHER":
+        terms["otherKind"] = machine.source.kind
+    terms["energySource"] = machine.source.code
+    if machine.is_demand:
+        terms["demandTechType"] = machine.source.demand
+    if machine.description:
+        terms["otherDescription"] = machine.description
+    if machine.conversion:
+        terms["energyConversionType"] = machine.conversion
+    return terms
+
+
 def capacity_terms(machine: Machine, agreed_import: Decimal | None) -> Document:
     """The capacities of a machine in kW, as exact texts; nothing where its registered capacity is not known."""
     rated = machine.capacity

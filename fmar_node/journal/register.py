@@ -11,7 +11,7 @@ import hmac
 import itertools
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,9 @@ from fmar_node.record import STATUS_TERMS, Actor, Version, joined
 from fmar_node.vocabulary import Document, Term, Tier
 
 PLAIN_TIERS = (Tier.OPEN, Tier.OPERATIONAL, Tier.COMMERCIAL)
+
+MOVED_SINCE = 10_000
+"""So many of the newest entries are looked through one by one; of more, those of the records in question are found by the records."""
 
 VERSION = """
 SELECT e.idx, e.kind, e.record, e.version, e.action, e.recorded_at,
@@ -84,9 +87,13 @@ class Register:
     def version_at(self, index: int) -> Version | None:
         return self._one(VERSION + "WHERE e.idx = ?", index)
 
-    def versions(self, kind: str, id_: str) -> Iterator[Version]:
-        """Every version of a record, oldest first."""
-        return self._many(VERSION + "WHERE e.record = ? AND e.kind = ? ORDER BY e.version", id_, kind)
+    def versions(self, kind: str, id_: str, after: int = 0) -> Iterator[Version]:
+        """Every version of a record, or every later one, oldest first."""
+        return self._many(VERSION + "WHERE e.record = ? AND e.kind = ? AND e.version > ? ORDER BY e.version", id_, kind, after)
+
+    def newest_of(self, kind: str) -> int:
+        """The newest entry of a kind of record; -1 where there is none."""
+        return int(self.connection.execute("SELECT coalesce(max(head), -1) FROM record WHERE kind = ?", (kind,)).fetchone()[0])
 
     def previous(self, version: Version) -> Version | None:
         return self.version(version.kind, version.id, version.number - 1) if version.number > 1 else None
@@ -95,10 +102,53 @@ class Register:
         """The entries after `index`, in order."""
         return list(self._many(VERSION + "WHERE e.idx > ? ORDER BY e.idx LIMIT ?", index, limit))
 
+    def naming(self, after: int, last: int, marks: Sequence[str] | None, kinds: Sequence[str], of: Sequence[str] = ()) -> Iterator[tuple[int, int | None]]:
+        """Index and cause of the entries after one, up to another, whose record may concern whom these texts mark: of `kinds` those
+        alone in which one of them stands, or stood before; without marks all. `of` narrows by kind.
+        """
+        said = [f"instr({row}.{tier.value}, ?{place})" for place in range(3, 3 + len(marks or ())) for row in ("s", "b") for tier in PLAIN_TIERS]
+        values: list[Any] = [after, last, *(mark.encode() for mark in marks or ())]
+        clauses = []
+        for names, form in ((kinds if marks is not None else (), "(e.kind NOT IN ({places}) OR {said})"), (of, "e.kind IN ({places})")):
+            if names:
+                places = ",".join(f"?{len(values) + place}" for place in range(1, 1 + len(names)))
+                clauses.append(form.format(places=places, said=" OR ".join(said) or "0"))
+                values += names
+        sql = (
+            "SELECT e.idx, e.cause FROM entry e JOIN section s ON s.idx = e.idx LEFT JOIN entry p ON p.record = e.record AND p.version = e.version - 1 "
+            f"LEFT JOIN section b ON b.idx = p.idx WHERE {' AND '.join(['e.idx > ?1 AND e.idx <= ?2', *clauses])} ORDER BY e.idx"
+        )
+        for row in self.connection.execute(sql, values):
+            yield row[0], row[1]
+
+    def cause_of(self, index: int) -> int | None:
+        """The entry whose consequence an entry is; None where it is nobody's."""
+        row = self.connection.execute("SELECT cause FROM entry WHERE idx = ?", (index,)).fetchone()
+        return None if row is None else row[0]
+
+    def of_kind_since(self, kind: str, index: int, limit: int) -> list[Version]:
+        """The entries of a kind after `index`, in order."""
+        return list(self._many(VERSION + "WHERE e.idx > ? AND e.kind = ? ORDER BY e.idx LIMIT ?", index, kind, limit))
+
     def as_of(self, kind: str, index: int) -> Iterator[Version]:
         """Each record of a kind as it stood at a place of the journal."""
         newest = "SELECT max(idx) FROM entry WHERE kind = ? AND idx <= ? GROUP BY record"
         return self._many(VERSION + f"WHERE e.idx IN ({newest}) ORDER BY e.idx", kind, index)
+
+    def page_as_of(self, kind: str, manager: str, index: int, after: str, limit: int) -> tuple[list[Version], str]:
+        """Records as they stood at a place of the journal, by id, after a given one: those that somebody manages now, and those that
+        have changed since, whoever manages them, so that what it had then is among them. With the id to go on after; empty at the end.
+        """
+        plan = "NOT INDEXED" if self.size() - index < MOVED_SINCE else ""
+        sql = (
+            "SELECT * FROM (SELECT id FROM record INDEXED BY record_manager WHERE kind = ?1 AND manager = ?2 AND id > ?3 ORDER BY id LIMIT ?4) UNION "
+            f"SELECT * FROM (SELECT DISTINCT record FROM entry {plan} WHERE idx > ?5 AND kind = ?1 AND record > ?3 ORDER BY record LIMIT ?4) "
+            "ORDER BY 1 LIMIT ?4"
+        )
+        ids = [row[0] for row in self.connection.execute(sql, (kind, manager, after, limit, index))]
+        newest = f"SELECT max(idx) AS newest FROM entry WHERE record IN ({','.join('?' * len(ids))}) AND idx <= ? GROUP BY record"
+        found = self._many(VERSION + f"WHERE e.idx IN ({newest}) ORDER BY e.record", *ids, index) if ids else ()
+        return list(found), ids[-1] if len(ids) == limit else ""
 
     def page(self, kind: str, window: Window, after: str, limit: int, equal: Mapping[str, str]) -> list[Version]:
         """Records that the window may show, by id, after a given one; `equal` narrows by single-valued terms."""
@@ -170,11 +220,11 @@ class Register:
 
     def moved_by(self, index: int) -> set[str]:
         """Whose rights the entries from `index` on may have moved: organisations and users that a changed record names, itself
-        among them, and whomever one of these has granted anything. An asset and a saved query move nobody's.
+        among them, and whomever one of these has granted anything. An asset, a saved query and a notice move nobody's.
         """
         sql = (
             "WITH moved AS (SELECT r.id, r.manager, r.owner FROM entry e JOIN record r ON r.kind = e.kind AND r.id = e.record "
-            "WHERE e.idx >= ? AND e.kind NOT IN ('assets', 'queries')) "
+            "WHERE e.idx >= ? AND e.kind NOT IN ('assets', 'queries', 'notices')) "
             "SELECT id FROM moved UNION SELECT manager FROM moved UNION SELECT owner FROM moved UNION "
             "SELECT d.owner FROM moved CROSS JOIN record d INDEXED BY record_manager ON d.kind = 'delegations' AND d.manager = moved.id"
         )
@@ -208,26 +258,36 @@ class Register:
         rows = self.connection.execute("SELECT kind, state, records FROM tally WHERE records > 0")
         return {(row[0], row[1]): row[2] for row in rows}
 
-    def unchanged_since(self, kind: str, state: str, time: str) -> int:
-        """How many records are in a state and have not changed since a time."""
-        sql = "SELECT count(*) FROM record r JOIN entry e ON e.idx = r.head WHERE r.kind = ? AND r.state = ? AND e.recorded_at < ?"
-        return int(self.connection.execute(sql, (kind, state, time)).fetchone()[0])
+    def unchanged_since(self, kind: str, state: str, time: str, scheme: str) -> int:
+        """How many records are in a state and have not changed since a time, or carry their state as an identifier of this scheme."""
+        sql = (
+            "SELECT count(*) FROM record r JOIN entry e ON e.idx = r.head WHERE r.kind = ? AND r.state = ? AND "
+            "(e.recorded_at < ? OR EXISTS (SELECT 1 FROM handle h WHERE h.digest = ? AND h.record = r.id))"
+        )
+        return int(self.connection.execute(sql, (kind, state, time, self.blind(f"handle:{scheme}", state))).fetchone()[0])
 
     def ended_before(self, time: str, most: int) -> list[tuple[str, str]]:
-        """Kind and id of records that have been de-registered or withdrawn before a time and not been erased since; queries have nothing personal."""
+        """Kind and id of records that have been de-registered or withdrawn before a time and not been erased since; queries and releases have nothing personal."""
         sql = (
             "SELECT r.kind, r.id FROM record r JOIN entry e ON e.idx = r.head "
-            "WHERE r.state IN ('DEREGISTERED', 'WITHDRAWN') AND r.kind <> 'queries' AND e.recorded_at < ? AND e.action <> 'erasure' LIMIT ?"
+            "WHERE r.state IN ('DEREGISTERED', 'WITHDRAWN') AND r.kind NOT IN ('queries', 'releases') AND e.recorded_at < ? AND e.action <> 'erasure' LIMIT ?"
         )
         return [(row[0], row[1]) for row in self.connection.execute(sql, (time, most))]
 
     def index_at(self, time: str) -> int:
         """The newest entry that was recorded at or before a time; -1 where there is none. Recorded times never run backwards."""
+        return self._newest(lambda at: at <= time)
+
+    def index_before(self, time: str) -> int:
+        """The newest entry that was recorded before a time; -1 where there is none."""
+        return self._newest(lambda at: at < time)
+
+    def _newest(self, is_then: Callable[[str], bool]) -> int:
         low, high = 0, self.size()
         while low < high:
             middle = (low + high) // 2
             at = self.connection.execute("SELECT recorded_at FROM entry WHERE idx = ?", (middle,)).fetchone()[0]
-            low, high = (middle + 1, high) if at <= time else (low, middle)
+            low, high = (middle + 1, high) if is_then(at) else (low, middle)
         return low - 1
 
     def application_key(self, client_id: str, key_id: str | None) -> sqlite3.Row | None:

@@ -1,4 +1,4 @@
-"""What happens by the clock: invitations and delegations that end or begin, in the order in which they were due.
+"""What happens by the clock: invitations and delegations that end or begin, assets that have waited for too long, in the order in which they were due.
 
 Rules kept here: what is due stands in the journal's table of what is due, so that a node that was down catches up when it
 starts; each is entered through the write path, by the node itself.

@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from fmar_node.clock import SystemClock, today
 from fmar_node.folder import Folder
 from fmar_node.followers.projector import Projector
 from fmar_node.followers.vocabulary import load_vocabulary
 from fmar_node.journal.register import Register, connect
+from fmar_node.release import Releases
 from fmar_node.store.graph import Graph
 from fmar_node.store.sandbox import die_with_parent
 from fmar_node.vocabulary import Vocabulary
@@ -25,8 +27,10 @@ def renew(folder: Folder, register: Register, store: Path) -> int:
     """Makes the graph of a journal in the folder `store`; how many entries it holds then."""
     base_url = folder.settings().base_url
     graph = Graph(store)
-    load_vocabulary(graph, base_url, folder.graph.parent / "vocabulary")
-    projector = Projector(register, graph, Vocabulary.load(), base_url)
+    vocabulary = Vocabulary.load()
+    load_vocabulary(graph, base_url, folder.graph.parent / "vocabulary", Releases(vocabulary).in_force(register))
+    projector = Projector(register, graph, vocabulary, base_url)
+    projector.measures.go_on(projector, today(SystemClock()))
     projector.fill()
     graph.compact()
     while projector.catch_up():

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from fmar_node.checks.quality import is_measurement
 from fmar_node.clock import stamp
 from fmar_node.errors import Broken, Conflict, Malformed, OutOfRoom
 from fmar_node.folder import Folder, overwrite, sync
@@ -428,11 +429,11 @@ def _seen(folder: Folder) -> tuple[tuple[str, ...], dict[str, str]]:
 
 
 def digests(graph: Graph) -> dict[str, str]:
-    """SHA-256 of each view's triples as sorted N-Quads."""
+    """SHA-256 of each view's triples as sorted N-Quads, without the scores: those are of a day."""
     found = {}
     for view in graph.views():
         if "/views/" in view:
-            lines = sorted(f"{triple.subject} {triple.predicate} {triple.object} <{view}> .\n" for triple in graph.triples(view))
+            lines = sorted(f"{triple.subject} {triple.predicate} {triple.object} <{view}> .\n" for triple in graph.triples(view) if not is_measurement(triple))
             found[view] = hashlib.sha256("".join(lines).encode()).hexdigest()
     return found
 

@@ -7,17 +7,48 @@ changed by an update (that would bypass consent). Published rules keep their key
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
 
-from fmar_node.access.caller import Permission, Role, UserRole
+from fmar_node.access.caller import Permission, UserRole
 from fmar_node.access.reveal import Relation
 from fmar_node.checks import mpan
 from fmar_node.errors import Fault, Severity
+from fmar_node.kinds import validation
+from fmar_node.kinds.consented import (
+    CONSENT_ACTIONS,
+    CONSENT_RULES,
+    consent_ended,
+    consent_kept,
+    consented,
+    question_of,
+)
 from fmar_node.kinds.erasure import ERASURE, erasure
-from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation, by_node
-from fmar_node.kinds.validation import INQUIRY, MAKERS_WORD, VALIDATION_ACTIONS, validated_anew
+from fmar_node.kinds.installation import (
+    AWAITING_NEW_FSP,
+    INSTALLATION_ACTIONS,
+    OWNERS_OWN,
+    PROVIDER,
+    REGISTRANT,
+    REGISTRANTS,
+    installed,
+    is_installed,
+    steward,
+)
+from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation, by_node, earliest
+from fmar_node.kinds.naming import (
+    as_called_on,
+    external_claim,
+    has_own_external_id,
+    leaves_external_id_alone,
+    publishers_are_registered,
+    registrant,
+    renamed,
+)
+from fmar_node.kinds.proof import resting
+from fmar_node.kinds.provenance import PRECEDENCE, keeps_what_is_better_known
+from fmar_node.kinds.validation import INQUIRY, MAKERS_WORD, UNTIMED, VALIDATION_ACTIONS, timed, validated_anew
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
@@ -31,8 +62,7 @@ BASIC = 70
 DISTINCTIVE = {"manufacturer": "the same manufacturer", "assetModel": "the same model", "commissioningDate": "the same day of commissioning"}
 
 
-AWAITING_NEW_FSP = "AWAITING_NEW_FSP"
-PROVIDER, MANAGING = frozenset({Role.FSP}), frozenset({Relation.MANAGER})
+MANAGING = frozenset({Relation.MANAGER})
 
 
 # -- rules
@@ -46,13 +76,6 @@ def owner_is_registered(situation: Situation) -> Iterable[Fault]:
     found = situation.register.current("organisations", uuid_of(owner))
     if found is None or found.iri != owner or found.state not in ("ACTIVE", "SUSPENDED"):
         yield Fault("A03", Severity.REJECT, "no such organisation is registered", "/owner", "owner", constraint="A03-unknown")
-
-
-def owner_may_be_registered(situation: Situation) -> Iterable[Fault]:
-    """Individuals own assets only with consent, which this release cannot verify yet."""
-    if situation.document.get("ownerKind") == "INDIVIDUAL":
-        message = "assets of individuals need a consent that cannot be verified yet"
-        yield Fault("consent-not-available", Severity.REJECT, message, "/ownerKind", "ownerKind")
 
 
 def delegate_leaves_owner_alone(situation: Situation) -> Iterable[Fault]:
@@ -96,7 +119,24 @@ def is_not_a_duplicate(situation: Situation) -> Iterable[Fault]:
             term = "alias" if claim.scope == "evse" else "serialNumber"
             yield Fault("DUPLICATE_EXACT", Severity.REJECT, _already(situation, holder), f"/{term}", term)
             return
+    if twin := next(_of_same_evse(situation), None):
+        yield Fault("DUPLICATE_EXACT", Severity.REJECT, _already(situation, twin), "/alias", "alias")
+        return
     yield from _probable(situation)
+
+
+def _of_same_evse(situation: Situation) -> Iterator[str]:
+    """Other live assets that have one of the document's EVSE ids today: one that is dated is in no claim, since it ends without an entry."""
+    today, own = situation.today.isoformat(), uuid_of(situation.document["id"])
+    for value in sorted(_evse_on(situation.document, today)):
+        for id_ in situation.register.found("EVSE", value):
+            found = situation.register.current("assets", id_)
+            if id_ != own and found and found.state in NOT_FINAL and value in _evse_on(found.document, today):
+                yield id_
+
+
+def _evse_on(document: Document, day: str) -> set[str]:
+    return {value for scheme, value in handles(as_called_on(document, day)) if scheme == "EVSE"}
 
 
 def has_own_friendly_code(situation: Situation) -> Iterable[Fault]:
@@ -186,8 +226,8 @@ def _is_near(document: Document, twin: Document) -> bool:
 def _manager(asset: Document | str, situation: Situation | None = None) -> str:
     if isinstance(asset, str):
         found = situation.register.current("assets", asset) if situation else None
-        return uuid_of(found.document.get("managedBy", "")) if found else ""
-    return uuid_of(asset.get("managedBy", ""))
+        return steward(found.document) if found else ""
+    return steward(asset)
 
 
 def _already(situation: Situation, holder: str) -> str:
@@ -204,7 +244,7 @@ def _physical_claims(document: Document) -> set[Claim]:
     if document.get("serialNumber") and document.get("manufacturer"):
         claims.add(Claim("serial", f"{_folded(document['manufacturer'])}|{_folded(document['serialNumber'])}"))
     for alias in document.get("alias", ()):
-        if alias.get("scheme") == "EVSE" and alias.get("value"):
+        if alias.get("scheme") == "EVSE" and alias.get("value") and "validTo" not in alias and "validFrom" not in alias:
             claims.add(Claim("evse", _alias_value(alias)))
     return claims
 
@@ -219,12 +259,13 @@ def claims(document: Document) -> set[Claim]:
     """What only this asset may have; a de-registered one frees all of it (domain 5.5)."""
     if document.get("registrationStatus") == "DEREGISTERED":
         return set()
-    return _physical_claims(document) | friendly_claim(document, _manager(document))
+    return _physical_claims(document) | friendly_claim(document, _manager(document)) | external_claim(document, registrant(document))
 
 
 def handles(document: Document) -> set[tuple[str, str]]:
     """The identifiers that lookup finds the asset by: scheme and value."""
-    found = {("MPAN", document[term]) for term in ("importMPAN", "exportMPAN") if term in document}
+    found = {*validation.handles(document)}
+    found |= {("MPAN", document[term]) for term in ("importMPAN", "exportMPAN") if term in document}
     if serial := document.get("serialNumber"):
         found.add(("SERIAL", _folded(serial)))
         found.add(("SERIAL", f"{_folded(document.get('manufacturer', ''))}|{_folded(serial)}"))
@@ -234,10 +275,15 @@ def handles(document: Document) -> set[tuple[str, str]]:
             found.add(("SERIAL", f"{_folded(device.get('manufacturer', ''))}|{_folded(serial)}"))
     if code := document.get("friendlyCode"):
         found.add(("FRIENDLY_CODE", _folded(code)))
+    found |= {("FRIENDLY_CODE", _folded(each["formerCodeText"])) for each in document.get("formerCode", ())}
+    if code := document.get("externalId"):
+        found.add(("EXTERNAL_ID", _folded(code)))
+    if digest := document.get("claimCodeHash"):
+        found.add(("CLAIM_CODE", digest))
     for alias in document.get("alias", ()):
         if alias.get("scheme") and alias.get("value"):
             found.add((alias["scheme"], _alias_value(alias)))
-    return found
+    return found | resting(document)
 
 
 def _alias_value(alias: Document) -> str:
@@ -254,22 +300,29 @@ def _folded(text: str) -> str:
 
 
 def registered(situation: Situation) -> Document:
-    """A new asset: linked to the caller's organisation, pending validation."""
+    """A new asset: linked to the caller's organisation, pending validation; at an installation without a provider."""
     base = situation.document["id"].rsplit("/assets/", 1)[0]
-    return {
-        **situation.document,
+    managed = {"registrationStatus": "PENDING_VALIDATION", "standing": "LIVE", "managedBy": f"{base}/organisations/{situation.caller.organisation}"}
+    document = {
+        **consented(situation, situation.document),
         "assetId": uuid_of(situation.document["id"]),
-        "registrationStatus": "PENDING_VALIDATION",
         "validationStatus": "PENDING_VALIDATION",
-        "standing": "LIVE",
-        "managedBy": f"{base}/organisations/{situation.caller.organisation}",
+        **(installed(situation) if is_installed(situation) else managed),
     }
+    return timed(document, "", situation)
+
+
+def updated(situation: Situation) -> Document:
+    """The next version: with the facts that still hold of it, and the friendly code that it had before."""
+    return consented(situation, renamed(situation, validated_anew(situation)))
 
 
 def deregistered(situation: Situation) -> Document:
     """The end of life: a status, never a deletion."""
+    ended = {*UNTIMED, "claimCodeHash", "appointedProvider"}
+    kept = {term: value for term, value in situation.document.items() if term not in ended}
     return {
-        **situation.document,
+        **kept,
         **{term: situation.note[term] for term in ("deregistrationReason", "survivor") if term in situation.note},
         "registrationStatus": "DEREGISTERED",
         "standing": "DEREGISTERED",
@@ -305,13 +358,18 @@ def plain_checks(document: Document, *_: object) -> list[Fault]:
 DOCUMENT_RULES = (
     Rule(owner_is_registered, ("A03",)),
     Rule(delegate_leaves_owner_alone, ("ASSET-OWNER-1",)),
-    Rule(owner_may_be_registered, ("consent-not-available",)),
+    *CONSENT_RULES,
     Rule(is_effective_from_today, ("A06",)),
     Rule(is_commissioned_by_today, ("A13",)),
     Rule(has_own_meter_points, ("A20", "A21")),
     Rule(is_not_a_duplicate, ("DUPLICATE_EXACT", "DUPLICATE_PROBABLE")),
     Rule(has_own_friendly_code, ("FRIENDLY_CODE_TAKEN",)),
+    Rule(has_own_external_id, ("EXTERNAL_ID_TAKEN",)),
+    Rule(leaves_external_id_alone, ("ASSET-EXTERNAL-1",)),
+    Rule(publishers_are_registered, ("EXTENSION-1", "EXTENSION-2")),
 )
+
+BETTER_KNOWN = Rule(keeps_what_is_better_known, (PRECEDENCE,))
 
 ASSET = Kind(
     name="asset",
@@ -322,38 +380,53 @@ ASSET = Kind(
     claims=claims,
     handles=handles,
     spelling=spelling,
-    upserts_by="friendlyCode",
+    upserts_by=("friendlyCode", "externalId"),
     filters=(
         "assetCategory", "energySource", "demandTechType", "otherKind", "connectionStatus", "connectionType",
         "dnoConnection", "gspGroup", "registrationStatus", "validationStatus", "standing", "owner", "managedBy", "friendlyCode",
     ),
     inquiry=INQUIRY,
+    awaits=lambda document: earliest(validation.awaits(document)),
+    matters=validation.matters,
     actions={
         "register": Action(
             name="register",
             use_cases=("UC-02.02",),
             policies=(
                 Policy(
+                    "ASSET-REGISTER-2",
+                    "an active installer, maker or owner registers what was installed before it has a provider",
+                    REGISTRANTS,
+                ),
+                Policy(
                     "ASSET-REGISTER-1",
-                    "an active flexibility service provider registers the assets that it manages; platforms and "
-                    "installers act on behalf of one that has granted it to them, with a token that names both",
+                    "an active flexibility service provider registers the assets that it manages, an installer, a maker or an owner what has no provider yet; "
+                    "platforms and installers act on behalf of one that has granted it to them, with a token that names both",
                     PROVIDER,
                 ),
             ),
-            rules=DOCUMENT_RULES,
+            rules=(*DOCUMENT_RULES, OWNERS_OWN),
             apply=registered,
+            consequences=consent_kept,
+            consent=question_of,
             takes_document=True,
+            draws_code=True,
             permission=Permission.REGISTER,
             user_role=UserRole.EDITOR,
         ),
         "update": Action(
             name="update",
             use_cases=("UC-02.04",),
-            policies=(Policy("ASSET-UPDATE-1", "only the provider that manages the asset changes it", PROVIDER, MANAGING),),
-            rules=(*DOCUMENT_RULES, MAKERS_WORD),
+            policies=(
+                Policy("ASSET-UPDATE-3", "whoever registered the asset corrects it as long as it has no provider", relations=REGISTRANT),
+                Policy("ASSET-UPDATE-1", "only the provider that manages the asset changes it", PROVIDER, MANAGING),
+            ),
+            rules=(*DOCUMENT_RULES, MAKERS_WORD, BETTER_KNOWN),
             states=NOT_FINAL,
             state_rule="ASSET-UPDATE-2",
-            apply=validated_anew,
+            apply=updated,
+            consequences=consent_kept,
+            consent=question_of,
             takes_document=True,
             permission=Permission.UPDATE,
             user_role=UserRole.EDITOR,
@@ -361,11 +434,15 @@ ASSET = Kind(
         "deregistration": Action(
             name="deregistration",
             use_cases=("UC-02.03",),
-            policies=(Policy("ASSET-DEREGISTER-1", "only the provider that manages the asset de-registers it", PROVIDER, MANAGING),),
+            policies=(
+                Policy("ASSET-DEREGISTER-2", "whoever registered the asset takes it back as long as it has no provider", relations=REGISTRANT),
+                Policy("ASSET-DEREGISTER-1", "only the provider that manages the asset de-registers it", PROVIDER, MANAGING | {Relation.WITHOUT_CONSENT}),
+            ),
             rules=(Rule(has_a_reason, ("ASSET-DEREGISTER-4", "ASSET-DEREGISTER-5")),),
             states=NOT_FINAL,
             state_rule="ASSET-DEREGISTER-3",
             apply=deregistered,
+            consequences=consent_ended,
             note_terms=frozenset({"deregistrationReason", "survivor"}),
             permission=Permission.DEREGISTER,
             user_role=UserRole.EDITOR,
@@ -380,6 +457,8 @@ ASSET = Kind(
             is_nodes_own=True,
         ),
         **VALIDATION_ACTIONS,
+        **INSTALLATION_ACTIONS,
+        **CONSENT_ACTIONS,
         ERASURE: erasure("ASSET", NOT_FINAL | {"DEREGISTERED"}),
     },
 )

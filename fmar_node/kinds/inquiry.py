@@ -18,8 +18,8 @@ class Inquiry:
 
     sources: frozenset[str]
     """Who may be asked, as codes of EvidenceKind."""
-    waiting: tuple[str, str]
-    """A term, and its value in the records that wait."""
+    waiting: tuple[str, ...]
+    """A term, and its values in the records that may wait."""
     wanted: Callable[[Document, frozenset[str]], frozenset[str] | None]
     """Which of these sources have yet to answer about a record; None where it waits for none of them, and an empty set where all have answered."""
     note: Callable[[list[Finding]], Document]

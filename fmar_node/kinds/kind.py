@@ -19,6 +19,7 @@ from fmar_node.errors import Fault
 from fmar_node.kinds.inquiry import Inquiry
 from fmar_node.record import Version
 from fmar_node.settings import Settings
+from fmar_node.sources.consent import Consent, ConsentQuestion
 from fmar_node.vocabulary import Document, Vocabulary
 
 
@@ -62,8 +63,20 @@ class House:
     """The external sources that it asks, as codes of EvidenceKind."""
     most_queries: int = 50
     """Saved queries that one organisation may have published at once."""
+    most_subscriptions: int = 20
+    """Subscriptions that one organisation may have at once."""
+    actions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Every kind of record, and the actions of its records."""
     has_file: Callable[[str], bool] = lambda _: False
     """Whether a saved query of that name is a file of the node, or of its operator."""
+    validation_seconds: float = 1_209_600.0
+    """How long an asset may wait for the answers of sources."""
+    asset_query_seconds: float = 1_209_600.0
+    """How long a provider may take to answer a query of an asset."""
+    has_consents: bool = False
+    """Whether it trusts a consent solution at all."""
+    needs_authorisation: bool = False
+    """Whether an asset of another organisation than the provider needs that owner's authorisation."""
 
 
 BARE = House()
@@ -83,6 +96,10 @@ class Situation:
     note: Document = field(default_factory=dict)
     """The small document of a named action."""
     house: House = BARE
+    offer: str = ""
+    """The code that is offered to an action which hands one out."""
+    consent: Consent | None = None
+    """What a consent solution has said of the proof that came with the action; none where none came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +175,31 @@ class Consequence:
     note: Document = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """What somebody has to act on; `kinds/matter.py` makes notices of it."""
+
+    party: str
+    """The IRI of the organisation that has to act, or FMAR_OPERATOR."""
+    type: str
+    """A code of NoticeType."""
+    subject: str
+    """The IRI of the record that it is about."""
+    text: str = ""
+    fields: tuple[str, ...] = ()
+    """The names of terms of the subject, never their values."""
+    sources: tuple[str, ...] = ()
+    """The sources that differ or are silent, as codes of EvidenceKind."""
+    due_by: str = ""
+    """An xsd:dateTime; empty where there is no hurry."""
+
+
 def nothing_further(_: Situation) -> Iterable[Consequence]:
     return ()
+
+
+def no_question(_: Situation) -> ConsentQuestion | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +229,12 @@ class Action:
     """Whether a person that has no organisation yet may take it, as far as a policy permits."""
     is_nodes_own: bool = False
     """Whether only the node itself does it; no request may."""
+    authority: Callable[[Situation], bool] | None = None
+    """By which an organisation of the right role takes the action that need not see the record; who has none is told that there is no record."""
+    draws_code: bool = False
+    """Whether it hands out a code: drawn outside, offered to `apply`, told once."""
+    consent: Callable[[Situation], ConsentQuestion | None] = no_question
+    """What a proof of consent that comes with the action has to answer (`proof` is empty where none came); None where it takes none."""
 
     def verdict(self, situation: Situation) -> Verdict:
         """Whether the caller may take the action, and by which policy."""
@@ -246,6 +292,11 @@ def _permits(policy: Policy, standing: Standing) -> bool:
     return has_role and (not policy.relations or not policy.relations.isdisjoint(standing.relations))
 
 
+def earliest(*awaited: tuple[str, str] | None) -> tuple[str, str] | None:
+    """What happens first of several things that a record awaits."""
+    return min((each for each in awaited if each), default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of record. `plural` is its room in every URL, `class_name` its class in the ontology."""
@@ -260,10 +311,14 @@ class Kind:
     handles: Callable[[Document], set[tuple[str, str]]]
     filters: tuple[str, ...] = ()
     awaits: Callable[[Document], tuple[str, str] | None] = lambda _: None
-    """What happens to the record by the clock if nothing else does before: when (xsd:dateTime in UTC), and which action."""
+    """What happens to the record by the clock if nothing else does before: when (xsd:dateTime in UTC), and which action; `earliest` of several."""
+    matters: Callable[[Document], Iterable[Matter]] = lambda _: ()
+    """What somebody has to act on as long as the record is as it is: notices follow in the same transaction, and are settled when it is so no more."""
+    names_no_cause: bool = False
+    """Whether what other actions bring about on its records names nobody: who has caused it may be none that its reader knows of."""
     inquiry: Inquiry | None = None
     """What is asked outside about its records."""
     spelling: Callable[[Document], dict[str, object]] = lambda _: {}
     """The values that a document writes in another way than the register does, as the register writes them."""
-    upserts_by: str = ""
-    """The term by which a caller may mean a record of its own that is there: an identifier of its choosing, which no other one of its records has."""
+    upserts_by: tuple[str, ...] = ()
+    """The terms by which a caller may mean a record of its own that is there: identifiers of its choosing, which no other one of its records has."""

@@ -33,6 +33,7 @@ from fmar_node.kinds.identity import (
     asked_anew,
 )
 from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Policy, Rule, Situation
+from fmar_node.kinds.matter import lapsed
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
@@ -255,17 +256,20 @@ def withdrawn(situation: Situation) -> Document:
 
 
 def taken_away(situation: Situation) -> Iterable[Consequence]:
-    """Who leaves takes its people, its queries, what it has granted and what it was granted along, in the same transaction."""
+    """Who leaves takes its people, its queries, its subscriptions, what it was told, has granted and was granted along, in the same transaction."""
     own, register = uuid_of(situation.document["id"]), situation.register
+    yield from lapsed(register, own)
     for user in register.belonging("users", own, ("INVITED", "ACTIVE")):
         yield Consequence("users", user.id, "departure")
     for delegation in register.belonging("delegations", own, ("OFFERED", "ACTIVE")):
         yield Consequence("delegations", delegation.id, "end")
     for query in register.belonging("queries", own, ("PUBLISHED",)):
         yield Consequence("queries", query.id, "end")
+    for subscription in register.belonging("subscriptions", own, ("PENDING_VERIFICATION", "ACTIVE", "PAUSED", "FAILED")):
+        yield Consequence("subscriptions", subscription.id, "end")
     if situation.note.get("forced"):
         for asset in register.belonging("assets", own, tuple(HELD)):
-            if uuid_of(asset.document["managedBy"]) == own:
+            if uuid_of(asset.document.get("managedBy", "")) == own:
                 yield Consequence("assets", asset.id, "orphaning")
 
 

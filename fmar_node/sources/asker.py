@@ -43,9 +43,9 @@ class Asker(Generic[T]):
 
     name: ClassVar[str]
 
-    def __init__(self, settings: Settings, clock: Clock, key: str = "") -> None:
+    def __init__(self, settings: Settings, clock: Clock, key: str = "", url: str = "") -> None:
         self.settings, self.clock = settings, clock
-        self.url = checked(settings.source_url(self.name), f"{self.name.lower()}_url")
+        self.url = checked(url or settings.source_url(self.name), f"{self.name.lower()}_url")
         self.remembered: OrderedDict[tuple[str, str], tuple[float, Answer[T]]] = OrderedDict()
         self.client = httpx.AsyncClient(
             auth=httpx.BasicAuth(key, "") if key else None,
@@ -67,8 +67,8 @@ class Asker(Generic[T]):
             self.remembered.popitem(last=False)
         return answer
 
-    async def _body(self, path: str, asked: Mapping[str, str] | None) -> bytes | None:
-        request = self.client.build_request("POST" if asked else "GET", f"{self.url}/{path}", json=asked)
+    async def _body(self, path: str, asked: Mapping[str, Any] | None) -> bytes | None:
+        request = self._request(path, asked)
         try:
             async with asyncio.timeout(self.settings.source_seconds):
                 response = await self.client.send(request, stream=True)
@@ -80,6 +80,9 @@ class Asker(Generic[T]):
             raise SourceUnavailable(f"no answer within {self.settings.source_seconds:g} seconds") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise SourceUnavailable(f"no answer: {type(error).__name__}") from error
+
+    def _request(self, path: str, asked: Mapping[str, str] | None) -> httpx.Request:
+        return self.client.build_request("POST" if asked else "GET", f"{self.url}/{path}", json=asked)
 
     async def _read(self, response: httpx.Response) -> bytes | None:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,24 +19,30 @@ from starlette.types import Scope
 from fmar_node import __version__, errors
 from fmar_node.certificate import Tls
 from fmar_node.errors import FmarError
-from fmar_node.kinds import KINDS
+from fmar_node.kinds import KINDS, Kind
 from fmar_node.logs import said
 from fmar_node.node import Node
 from fmar_node.representation import RDF_FORMATS, serialise_triples
 from fmar_node.web import (
     batch,
+    consents,
     credentials,
     documentation,
+    events,
     export,
+    jobs,
     journal,
     lookup,
     operations,
+    quality,
     queries,
     readiness,
     records,
+    releases,
     security,
     signin,
     sparql,
+    subscriptions,
     template,
     words,
     workbench,
@@ -53,8 +59,14 @@ from fmar_node.web.throttle import Throttle
 
 log = logging.getLogger("fmar.web")
 EXPOSED = ["ETag", "Link", "Location", "Retry-After", "Fmar-Journal-Index", "Fmar-Hint", "Fmar-Request-Id", "WWW-Authenticate", "DPoP-Nonce"]
-EXPOSED += ["RateLimit", "RateLimit-Policy"]
+EXPOSED += ["RateLimit", "RateLimit-Policy", events.BEHIND, subscriptions.SECRET, "Fmar-Quality"]
+Way = tuple[str, Any, str]
+"""A path, what answers there, and to which method."""
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "QUERY", "OPTIONS"]
+
+
+ROOMS: dict[str, type[records.Records]] = {"subscriptions": subscriptions.Subscriptions}
+"""Of the kinds whose records have more to them than every record has."""
 
 
 class RecordId(Convertor[str]):
@@ -99,8 +111,10 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         await node.start()
+        app.state.jobs.queue.start(app)
         yield
         floods.tell()
+        await app.state.jobs.queue.close()
         await node.close()
 
     app = FastAPI(
@@ -126,59 +140,50 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
 
 
 def _add_routes(app: FastAPI) -> None:
-    def add(path: str, endpoint: Any, *methods: str) -> None:
+    def add(path: str, endpoint: Any, method: str) -> None:
         """A route that answers, as plain as can be, and behind all of these one that is there to be described."""
-        app.router.routes.append(Plain(path, endpoint, methods=list(methods or ("GET",)), include_in_schema=False))
-        app.add_api_route(path, endpoint, methods=list(methods or ("GET",)), response_model=None, name=path)
+        app.router.routes.append(Plain(path, endpoint, methods=[method], include_in_schema=False))
+        app.add_api_route(path, endpoint, methods=[method], response_model=None, name=path)
 
-    add("/sparql", sparql.endpoint, "POST")  # routes are tried in their order: what is asked most comes first
-    add("/sparql", sparql.endpoint)
-    add("/", start)
-    running: set[tuple[str, str]] = set()
-    add("/assets/lookup", lookup.look_up, "POST")
-    add("/assets/export", export.assets)
-    add("/assets/template", template.template)
-    for plural, kind in KINDS.items():
-        room = records.Records(kind, running)
-        if plural == "assets":
-            add("/assets/batch", batch.batch_of(room), "POST")
-        add(f"/{plural}", queries.listed if plural == "queries" else room.list)
-        add(f"/{plural}", room.register, "POST")
-        add(f"/{plural}/{{id:record}}", room.read)
-        if "update" in kind.actions:
-            add(f"/{plural}/{{id:record}}", room.replace, "PUT")
-            add(f"/{plural}/{{id:record}}", room.patch, "PATCH")
-        add(f"/{plural}/{{id:record}}/versions", room.versions)
-        add(f"/{plural}/{{id:record}}/versions/{{number:count}}", room.version)
-        add(f"/{plural}/{{id:record}}/history", room.history)
-        add(f"/{plural}/{{id:record}}/proof", room.proof)
-        for name, action in kind.actions.items():
-            if not (action.takes_document or action.is_nodes_own):
-                add(f"/{plural}/{{id:record}}/{name}", records.acting(room, name), "POST")
-    app.router.add_route("/sparql", sparql.endpoint, methods=["QUERY"], include_in_schema=False)
-    add("/oauth/token", credentials.token, "POST")
-    add("/oauth/jwks", credentials.jwks)
-    add("/oauth/status/1", credentials.status)
-    add("/.well-known/oauth-authorization-server", credentials.authorization_server)
-    add("/.well-known/oauth-protected-resource", credentials.protected_resource)
-    for path, endpoint, method in signin.ROUTES:
+    for path, endpoint, method in FIRST:
         add(path, endpoint, method)
-    add("/.well-known/void", sparql.statistics_of)
-    add("/journal/checkpoint", journal.checkpoint)
-    add("/journal/key", journal.key)
-    add("/journal/handovers", journal.handovers)
-    add("/journal/tile/{path:path}", journal.tile)
-    add("/journal/entries/{index:count}", journal.entry)
-    add("/queries/{name}", queries.asked)
-    for path, endpoint in words.ROUTES:
-        add(path, endpoint)
-    add("/healthz", readiness.healthz)
-    add("/readyz", readiness.readyz)
-    add("/metrics", metrics)
-    add("/security-log", security.page)
-    add("/docs", documentation.page)
+    running: set[tuple[str, str]] = set()
+    for kind in KINDS.values():
+        room = ROOMS.get(kind.plural, records.Records)(kind, running)
+        if kind.plural == "assets":
+            app.state.jobs = jobs.JobRoom(app.state.node, room)
+            add("/assets/batch", batch.batch_of(room, app.state.jobs), "POST")
+            add("/assets/{id:record}/provenance", room.provenance, "GET")
+        for path, endpoint, method in _of_records(kind, room):
+            add(path, endpoint, method)
+    app.router.add_route("/sparql", sparql.endpoint, methods=["QUERY"], include_in_schema=False)
+    for path, endpoint, method in (*app.state.jobs.routes, *signin.ROUTES, *OTHERS):
+        add(path, endpoint, method)
     app.router.routes.append(Plain("/yasgui/{version}/{name}", workbench.file, include_in_schema=False))
     app.router.routes.sort(key=lambda route: not isinstance(route, Plain))
+
+
+def _of_records(kind: Kind, room: records.Records) -> Iterator[Way]:
+    """What there is for the records of a kind."""
+    many, one = f"/{kind.plural}", f"/{kind.plural}/{{id:record}}"
+    yield many, queries.listed if kind.plural == "queries" else room.list, "GET"
+    if not kind.actions["register"].is_nodes_own:
+        yield many, room.register, "POST"
+    yield one, room.read, "GET"
+    if "update" in kind.actions:
+        yield one, room.replace, "PUT"
+        yield one, room.patch, "PATCH"
+    yield f"{one}/versions", room.versions, "GET"
+    yield f"{one}/versions/{{number:count}}", room.version, "GET"
+    yield f"{one}/history", room.history, "GET"
+    yield f"{one}/proof", room.proof, "GET"
+    for name, action in kind.actions.items():
+        if not (action.takes_document or action.is_nodes_own):
+            yield f"{one}/{name}", records.acting(room, name), "POST"
+    for path, endpoint, method in room.more():
+        yield f"{one}/{path}", endpoint, method
+    for path, endpoint in releases.ROUTES if kind.plural == "releases" else ():
+        yield f"{one}/{path}", endpoint, "GET"
 
 
 async def start(request: Request) -> Response:
@@ -189,6 +194,41 @@ async def start(request: Request) -> Response:
         return HTMLResponse(start_page(node), headers={"Vary": "Accept"})
     found = catalogue(node.settings, await exchange.caller())
     return Response(serialise_triples(found, media_type), headers=sparql.OWN, media_type=media_type)
+
+
+FIRST: tuple[Way, ...] = (
+    ("/sparql", sparql.endpoint, "POST"),
+    ("/sparql", sparql.endpoint, "GET"),
+    ("/", start, "GET"),
+    ("/events", events.feed, "GET"),
+    ("/assets/lookup", lookup.look_up, "POST"),
+    ("/assets/export", export.assets, "GET"),
+    ("/assets/export/manifest", export.manifest, "GET"),
+    ("/assets/template", template.template, "GET"),
+    ("/consents/notifications", consents.notifications, "POST"),
+)
+"""Routes are tried in their order: what is asked most comes first."""
+OTHERS: tuple[Way, ...] = (
+    ("/oauth/token", credentials.token, "POST"),
+    ("/oauth/jwks", credentials.jwks, "GET"),
+    ("/oauth/status/1", credentials.status, "GET"),
+    ("/.well-known/oauth-authorization-server", credentials.authorization_server, "GET"),
+    ("/.well-known/oauth-protected-resource", credentials.protected_resource, "GET"),
+    ("/.well-known/void", sparql.statistics_of, "GET"),
+    ("/journal/checkpoint", journal.checkpoint, "GET"),
+    ("/journal/key", journal.key, "GET"),
+    ("/journal/handovers", journal.handovers, "GET"),
+    ("/journal/tile/{path:path}", journal.tile, "GET"),
+    ("/journal/entries/{index:count}", journal.entry, "GET"),
+    ("/queries/{name}", queries.asked, "GET"),
+    *((path, endpoint, "GET") for path, endpoint in (*quality.ROUTES, *words.ROUTES)),
+    ("/healthz", readiness.healthz, "GET"),
+    ("/readyz", readiness.readyz, "GET"),
+    ("/metrics", metrics, "GET"),
+    ("/security-log", security.page, "GET"),
+    ("/docs", documentation.page, "GET"),
+)
+"""Those that are not of a kind of record."""
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

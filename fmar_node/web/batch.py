@@ -5,7 +5,8 @@ assets is the asset's next version, so that an export sent back unchanged change
 request's with the row number, so that a broken batch is sent again and goes on where it stopped; no more than a few
 rows are read at once; a JSON array is received whole, under a cap, and taken apart as its rows are judged; rows of one asset
 are judged one after the other, in their order; a fault of a row of a table points to its column. Whoever goes away ends the batch:
-what has been judged stays, and the rest is not begun.
+what has been judged stays, and the rest is not begun; whose key is revoked meanwhile has the rest of the rows refused. With
+`Prefer: respond-async` a batch is kept, and worked through later (`jobs`).
 """
 
 from __future__ import annotations
@@ -13,37 +14,39 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from fmar_node import jsonld
-from fmar_node.access.caller import Caller
+from fmar_node.access.caller import Caller, Role
 from fmar_node.composition import moved
 from fmar_node.drafting import Submission, digest_of
-from fmar_node.errors import Fault, FmarError, Malformed, NotAcceptable, TooLarge
-from fmar_node.identity import is_uuid, new_record_id
+from fmar_node.errors import Fault, FmarError, Malformed, NotAcceptable, TooLarge, Unavailable
+from fmar_node.identity import is_uuid, new_claim_code, new_record_id
 from fmar_node.representation import FLAT, JSON, LD_JSON, Profile
 from fmar_node.submit import Outcome
 from fmar_node.web.exchange import PRIVATE, Exchange
-from fmar_node.web.negotiation import content_type
+from fmar_node.web.negotiation import content_type, prefers_async
 from fmar_node.web.noted import noted_of
 from fmar_node.web.problems import problem
 from fmar_node.web.profile import meant, profile_of
-from fmar_node.web.records import KEY_CHARS, Records, encoded, exchange_of
+from fmar_node.web.records import KEY_CHARS, Records, encoded, exchange_of, handed_out
 from fmar_node.web.template import CSV, Row, rows_in
-from fmar_node.web.upsert import check_whole, code_in, is_upsert, upserted
+from fmar_node.web.upsert import check_whole, code_in, upsert_term, upserted
 
 NDJSON = "application/x-ndjson"
 TAKEN = (NDJSON, CSV, LD_JSON, JSON)
 TOGETHER = 16
 """Rows judged at once."""
+PAUSE, LONGEST_PAUSE = 0.5, 10.0
+"""Seconds before a row is tried again of a batch that has patience; twice as many each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,21 @@ class Batch:
     room: Records
     media_type: str = LD_JSON
     """That of each row, with its profile where that was asked for."""
-    is_upsert: bool = False
-    """Whether a row without an id goes by its friendly code."""
+    upserts_by: str = ""
+    """The term that a row without an id goes by, where it is to be upserted."""
+    patience: float = 0.0
+    """Seconds for which a row is tried again while the node cannot do it."""
+    since: int = 0
+    again: Container[int] = ()
+    """Rows that a crash may have cut off after they were entered; what they became since this place of the journal is their own doing."""
 
     async def results(self, rows: AsyncIterator[Row]) -> AsyncIterator[bytes]:
         """One line of JSON per row, in the order of the rows."""
+        async for result in self.outcomes(rows):
+            yield line_of(result)
+
+    async def outcomes(self, rows: AsyncIterator[Row]) -> AsyncIterator[dict[str, Any]]:
+        """What became of each row, in their order; one that the rest cannot be told from is the last."""
         started: deque[Started] = deque()
         number = 0
         try:
@@ -69,13 +82,13 @@ class Batch:
                 earlier = next((each.task for each in reversed(started) if aim.subject and each.subject == aim.subject), None)
                 started.append(Started(asyncio.create_task(self._row(row, aim, earlier)), aim.subject))
                 if len(started) >= TOGETHER:
-                    yield _line(await started.popleft().task)
+                    yield await started.popleft().task
             while started:
-                yield _line(await started.popleft().task)
+                yield await started.popleft().task
         except FmarError as error:
             for each in started:
-                yield _line(await each.task)
-            yield _line({"row": number + 1, **self._refused(error)})
+                yield await each.task
+            yield {"row": number + 1, **self._refused(error)}
         finally:
             for each in started:
                 each.task.cancel()
@@ -87,34 +100,52 @@ class Batch:
                 raise row.refusal
             if earlier is not None:
                 await asyncio.wait([earlier])
-            result = await self._outcome(row, aim)
+            result = await self._patiently(row, aim)
         except FmarError as error:
             noted.refused_row(error)
             return {"row": row.number, **self._refused(error, row.places)}
         noted.records += 1
         return result
 
+    async def _patiently(self, row: Row, aim: Aim) -> dict[str, Any]:
+        """The outcome; where the node cannot do it right now, as while its writer starts again, the row waits for as long as there is patience."""
+        waited, pause = 0.0, PAUSE
+        while True:
+            try:
+                return await self._outcome(row, aim)
+            except Unavailable:
+                if waited >= self.patience:
+                    raise
+            await asyncio.sleep(pause)
+            waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE)
+
     async def _outcome(self, row: Row, aim: Aim) -> dict[str, Any]:
         """One row: a new asset, or with the id or the code of one of the caller's, that asset as it is to be from now on."""
+        self.exchange.node.check_key(self.caller)
         submission, outcome = await self._submitted(row, aim)
         if outcome.receipt is None:
             return {"row": row.number, "status": 200, "errors": [fault.as_json() for fault in _placed(outcome.faults, row.places)]}
         receipt, is_known = outcome.receipt, submission.action == "update"
         word = "unchanged" if receipt.is_repeat else "updated" if is_known else "created"
+        if receipt.is_repeat and row.number in self.again and receipt.index >= self.since:
+            word = "created" if receipt.number == 1 else "updated"
         iri = f"{submission.base_url}/assets/{receipt.id}"
-        return {"row": row.number, "status": 200 if is_known else 201, "outcome": word, "id": iri, "journalIndex": receipt.index}
+        version = self.exchange.node.register.version_at(receipt.index) if submission.offer else None
+        code = handed_out(submission, version) if version else ""
+        told = {"row": row.number, "status": 200 if is_known else 201, "outcome": word, "id": iri, "journalIndex": receipt.index}
+        return {**told, "claimCode": code} if code else told
 
     async def _submitted(self, row: Row, aim: Aim) -> tuple[Submission, Outcome]:
         known, key = aim.id, f"{self.key}/{row.number}" if self.key else ""
         submission = Submission(
             self.caller, "assets", "update" if known else "register", known or new_record_id(),
             self.exchange.node.settings.base_url, self.media_type, row.body, ("*",) if known else None, key,
-            digest_of("POST", "/assets/batch", self.media_type, row.body),
+            digest_of("POST", "/assets/batch", self.media_type, row.body), "" if known or self.caller.has(Role.FSP) else new_claim_code(),
         )  # fmt: skip
         if known:
             check_whole(self.exchange.node.reader.current("assets", known, self.caller))
-        elif self.is_upsert:
-            return await upserted(self.room, self.exchange, submission, aim.code)
+        elif self.upserts_by:
+            return await upserted(self.room, self.exchange, submission, self.upserts_by, aim.code)
         return submission, await self.room.run(self.exchange, submission)
 
     def _aim(self, row: bytes) -> Aim:
@@ -125,7 +156,7 @@ class Batch:
             return Aim()
         iri = given.get("id", given.get("@id"))
         id_ = iri.removeprefix(f"{self.exchange.node.settings.base_url}/assets/") if isinstance(iri, str) else ""
-        return Aim(id_) if is_uuid(id_) else Aim(code=code_in(given) if self.is_upsert else "")
+        return Aim(id_) if is_uuid(id_) else Aim(code=code_in(given, self.upserts_by) if self.upserts_by else "")
 
     def _refused(self, error: FmarError, places: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
         placed = replace(error, faults=_placed(error.faults, places)) if places and error.faults else error
@@ -168,7 +199,13 @@ class Duplex(StreamingResponse):
             await self.stream_response(send)
 
 
-def batch_of(room: Records) -> Any:
+class JobTaker(Protocol):
+    """Who keeps a batch that is to be worked through later."""
+
+    async def take(self, exchange: Exchange, caller: Caller, media_type: str, key: str) -> Response: ...
+
+
+def batch_of(room: Records, jobs: JobTaker) -> Any:
     """The endpoint for the room of a kind."""
 
     async def batch(request: Request) -> Response:
@@ -186,14 +223,17 @@ def batch_of(room: Records) -> Any:
         if len(key) > KEY_CHARS - 10:
             raise Malformed("malformed-request", f"the Idempotency-Key of a batch has at most {KEY_CHARS - 10} characters")
         profile = profile_of(request.query_params, room.kind.class_name)
-        batch = Batch(exchange, caller, key, room, meant(LD_JSON, profile), is_upsert(request.query_params))
-        results = batch.results(await _rows(exchange, media_type, profile))
+        by_term = upsert_term(request.query_params)
+        if prefers_async(request.headers):
+            return await jobs.take(exchange, caller, media_type, key)
+        batch = Batch(exchange, caller, key, room, meant(LD_JSON, profile), by_term)
+        results = batch.results(await rows_sent(exchange, media_type, profile))
         return Duplex(results, headers=PRIVATE, media_type=NDJSON)
 
     return batch
 
 
-async def _rows(exchange: Exchange, media_type: str, profile: Profile) -> AsyncIterator[Row]:
+async def rows_sent(exchange: Exchange, media_type: str, profile: Profile) -> AsyncIterator[Row]:
     """The rows of a body, as they come in. FmarError where there are none to be read."""
     if media_type == CSV:
         if profile is not FLAT:
@@ -239,5 +279,5 @@ async def _elements(body: bytes, exchange: Exchange) -> AsyncIterator[bytes]:
         yield row
 
 
-def _line(result: dict[str, Any]) -> bytes:
+def line_of(result: dict[str, Any]) -> bytes:
     return json.dumps(result, ensure_ascii=False).encode() + b"\n"

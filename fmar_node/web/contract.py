@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from fmar_node.cim.table import TABLES
+from fmar_node.event import BATCH
 from fmar_node.jsonld import MEDIA_TYPES
 from fmar_node.kinds import KINDS, Action, Kind
+from fmar_node.kinds.asset import ASSET
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
 from fmar_node.representation import JSON, LD_JSON
-from fmar_node.web import export, queries, security, words
+from fmar_node.scorecard import CLASSES
+from fmar_node.web import events, export, quality, queries, releases, security, subscriptions, words
 from fmar_node.web.batch import NDJSON, TAKEN
 from fmar_node.web.credentials import FORM, KEY_SET, STATUS_LIST
 from fmar_node.web.exchange import RECORD_FORMATS
@@ -25,8 +28,8 @@ from fmar_node.web.sparql import DESCRIPTION_FORMATS, DIRECT
 from fmar_node.web.template import CSV
 
 TEXT, HTML, BYTES = "text/plain", "text/html", "application/octet-stream"
-READ, WRITE, OPEN, PERSON = "read", "write", "open", "person"
-"""Whether a credential widens what is seen, is needed, or plays no role; or whether it is a person's session that is needed."""
+READ, WRITE, OPEN, PERSON, SIGNED = "read", "write", "open", "person", "signed"
+"""Whether a credential widens what is seen, is needed, or plays no role; or whether it is a person's session, or a sender's signature, that is needed."""
 
 INDEX, INDEX_WANTED = "Fmar-Journal-Index", "Fmar-Min-Journal-Index"
 LISTING = ("cursor", "limit", "managed", "format")
@@ -61,15 +64,23 @@ def operations() -> Iterator[Operation]:
     for plural, kind in KINDS.items():
         yield from _of_kind(f"/{plural}", kind)
     yield Operation("/assets/lookup", "post", {200: [JSON]}, takes=[JSON, LD_JSON], given=("Lookup", "Lookups"), told=("Found", "FoundEach"))
-    yield Operation("/assets/batch", "post", {200: [NDJSON]}, WRITE, ("dry-run", "upsert", "Idempotency-Key", "profile"), TAKEN, given="AssetBatch")
+    yield Operation("/consents/notifications", "post", {204: ()}, SIGNED, ("webhook-id", "webhook-timestamp", "webhook-signature"), [JSON], given="ConsentNotification")
+    batch = ("dry-run", "upsert", "Idempotency-Key", "profile", "Prefer")
+    yield Operation("/assets/batch", "post", {200: [NDJSON], 202: [JSON]}, WRITE, batch, TAKEN, given="AssetBatch", told="Job", headers={202: ("Location",)})
+    yield from _jobs()
     yield Operation("/assets/template", "get", {200: [CSV], 304: ()}, OPEN, ("part", "If-None-Match"), headers={200: ("ETag",), 304: ("ETag",)})
-    yield Operation("/assets/export", "get", {200: list(export.FORMATS)}, WRITE, ("format", *PROFILING))
+    exported = ("format", "index", "at", *KINDS["assets"].filters, *PROFILING)
+    yield Operation("/assets/export", "get", {200: list(export.FORMATS)}, WRITE, exported, headers={200: (INDEX,)})
+    yield Operation("/assets/export/manifest", "get", {200: [TEXT]}, WRITE, exported, headers={200: (INDEX,)})
     results = {200: [*RESULT_FORMATS, *GRAPH_FORMATS]}
     described = {200: [*RESULT_FORMATS, *GRAPH_FORMATS, *(each for each in DESCRIPTION_FORMATS if each not in GRAPH_FORMATS)]}
     yield Operation("/sparql", "get", described, parameters=("query", *ASKING))
     yield Operation("/queries", "get", {200: [JSON, HTML]}, parameters=queries.PARAMETERS, told="Offers")
     yield Operation("/queries/{name}", "get", {200: [*RESULT_FORMATS, *GRAPH_FORMATS, HTML]}, parameters=("format", "timeout", INDEX_WANTED))
+    yield Operation("/releases/{id}/impact", "get", {200: [JSON]}, WRITE, releases.NARROWING, told="Impact")
+    yield Operation("/releases/{id}/shadow", "get", {200: [JSON]}, WRITE, told="Shadow")
     yield Operation("/sparql", "post", results, parameters=ASKING, takes=[DIRECT, FORM], given="QueryForm", headers={200: (INDEX,)})
+    yield from _quality()
     yield Operation("/oauth/token", "post", {200: [JSON]}, OPEN, ("DPoP",), [FORM], given="TokenForm", told="Token")
     yield Operation("/oauth/jwks", "get", {200: [KEY_SET]}, OPEN, told="KeySet")
     yield Operation("/oauth/status/1", "get", {200: [STATUS_LIST], 304: ()}, OPEN, ("If-None-Match",))
@@ -85,6 +96,9 @@ def operations() -> Iterator[Operation]:
     yield Operation("/readyz", "get", {200: [JSON], 503: [JSON]}, OPEN, told="Readiness")
     yield Operation("/metrics", "get", {200: [TEXT]}, OPEN)
     yield Operation("/security-log", "get", {200: [JSON]}, WRITE, security.PARAMETERS)
+    yield Operation("/subscriptions/{id}/deliveries", "get", {200: [JSON]}, WRITE, subscriptions.PARAMETERS, told="Deliveries")
+    yield Operation("/subscriptions/{id}/replay", "post", {200: [JSON]}, WRITE, takes=[JSON], given="Replay", told="Replayed", is_body_needed=False)
+    yield Operation("/events", "get", {200: [BATCH, JSON]}, WRITE, events.PARAMETERS, told="Events", headers={200: ("Link", events.BEHIND)})
 
 
 @cache
@@ -104,7 +118,8 @@ def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
     wrote = {204: ("ETag", INDEX), 201: ("ETag", "Location", INDEX)}
     yield Operation(room, "get", {200: record}, parameters=(*kind.filters, *LISTING, *asked), told=listed)
     made: dict[int, Sequence[str]] = {201: record, **(changed if kind.upserts_by else {200: [JSON]})}
-    yield Operation(room, "post", made, WRITE, ("upsert", *writing) if kind.upserts_by else writing, takes, document, told, trial, headers=wrote)
+    if not kind.actions["register"].is_nodes_own:
+        yield Operation(room, "post", made, WRITE, ("upsert", *writing) if kind.upserts_by else writing, takes, document, told, trial, headers=wrote)
     yield Operation(one, "get", {200: record, 304: ()}, READ, (*READING, *asked), told=told, headers=read)
     if "update" in kind.actions:
         parameters = ("If-Match", *writing)
@@ -113,6 +128,8 @@ def _of_kind(room: str, kind: Kind) -> Iterator[Operation]:
     yield Operation(f"{one}/versions", "get", {200: [JSON]}, told="Versions")
     yield Operation(f"{one}/versions/{{number}}", "get", {200: record, 304: ()}, READ, ("format", "If-None-Match", *asked), told=told, headers=read)
     yield Operation(f"{one}/history", "get", {200: [JSON]}, told="History")
+    if kind is ASSET:
+        yield Operation(f"{one}/provenance", "get", {200: [JSON]}, told="Provenance")
     yield Operation(f"{one}/proof", "get", {200: [JSON]}, parameters=("at", "version"), told="Receipt")
     for action in kind.actions.values():
         if not action.takes_document and not action.is_nodes_own:
@@ -133,6 +150,13 @@ def note_name(kind: Kind, action: Action) -> str:
     return kind.class_name + action.name.title().replace("-", "")
 
 
+def _quality() -> Iterator[Operation]:
+    for plural in CLASSES:
+        yield Operation(f"/{plural}/{{id}}/quality", "get", {200: quality.SCORE_FORMATS}, parameters=("format",), told="Quality")
+        yield Operation(f"/quality/{plural}", "get", {200: [JSON]}, parameters=quality.MISSING_PARAMETERS, told="Missing")
+    yield Operation("/quality", "get", {200: quality.CARD_FORMATS}, parameters=quality.CARD_PARAMETERS, told="Scorecard")
+
+
 def _people() -> Iterator[Operation]:
     yield Operation("/signin", "get", {200: [HTML, JSON], 303: ()}, OPEN, ("provider", "organisation", "return", "apply", "format"))
     yield Operation("/signin/callback", "get", {303: ()}, OPEN, ("code", "state", "iss", "error"))
@@ -141,6 +165,14 @@ def _people() -> Iterator[Operation]:
     yield Operation("/session/end", "post", {303: ()}, PERSON)
     yield Operation("/sessions", "get", {200: [JSON]}, PERSON)
     yield Operation("/sessions/{id}", "delete", {204: ()}, PERSON)
+
+
+def _jobs() -> Iterator[Operation]:
+    yield Operation("/jobs", "get", {200: [JSON]}, WRITE, told="Jobs")
+    yield Operation("/jobs/{id}", "get", {200: [JSON]}, WRITE, told="Job")
+    yield Operation("/jobs/{id}", "delete", {202: [JSON], 204: ()}, WRITE, told="Job")
+    yield Operation("/jobs/{id}/results", "get", {200: [NDJSON]}, WRITE, ("skip",))
+    yield Operation("/jobs/{id}/cancellation", "post", {200: [JSON]}, WRITE, told="Job")
 
 
 def _journal() -> Iterator[Operation]:
@@ -155,11 +187,12 @@ def _vocabulary() -> Iterator[Operation]:
     known, tagged = ("format", "If-None-Match"), {200: ("ETag",), 304: ("ETag",)}
     for path in ("/context/v1", "/context/cim-v1", "/frames/{kind}"):
         yield Operation(path, "get", {200: [LD_JSON], 304: ()}, OPEN, ("If-None-Match",), headers=tagged)
-    for path in ("/ontology", "/shapes", "/shapes/{kind}", "/shapes/cim/{kind}", "/codes"):
-        yield Operation(path, "get", {200: words.FORMATS, 304: ()}, OPEN, known, headers=tagged)
-    yield Operation("/codes/{scheme}", "get", {200: [*words.FORMATS, JSON, HTML], 304: ()}, OPEN, known)
+    yield Operation("/ontology", "get", {200: words.FORMATS, 304: ()}, OPEN, known, headers=tagged)
+    for path in ("/shapes", "/shapes/{kind}", "/shapes/cim/{kind}", "/shapes/quality/{kind}", "/codes"):
+        yield Operation(path, "get", {200: words.FORMATS, 304: ()}, READ, ("release", *known), headers=tagged)
+    yield Operation("/codes/{scheme}", "get", {200: [*words.FORMATS, JSON, HTML], 304: ()}, READ, ("release", *known))
     yield Operation("/problems/{code}", "get", {200: [HTML, JSON]}, OPEN)
 
 
-HEADERS = frozenset({"Idempotency-Key", "Prefer", "If-Match", "If-None-Match", INDEX_WANTED, "DPoP"})
-NEEDED = frozenset({"If-Match", "DPoP"})
+HEADERS = frozenset({"Idempotency-Key", "Prefer", "If-Match", "If-None-Match", INDEX_WANTED, "DPoP", "webhook-id", "webhook-timestamp", "webhook-signature"})
+NEEDED = frozenset({"If-Match", "DPoP", "webhook-id", "webhook-timestamp", "webhook-signature"})

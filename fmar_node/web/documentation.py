@@ -16,7 +16,7 @@ from fmar_node.kinds import KINDS
 from fmar_node.node import Node
 from fmar_node.representation import JSON
 from fmar_node.web.batch import NDJSON
-from fmar_node.web.contract import OPEN, PERSON, READ, WRITE, Operation, operations
+from fmar_node.web.contract import OPEN, PERSON, READ, SIGNED, WRITE, Operation, operations
 from fmar_node.web.cookie import session_cookie
 from fmar_node.web.credentials import FORM
 from fmar_node.web.pages import TEMPLATES
@@ -30,8 +30,9 @@ ACCESS: dict[str, list[dict[str, list[str]]]] = {
     WRITE: [{"dpop": []}, {"session": []}],
     OPEN: [],
     PERSON: [{"session": []}],
+    SIGNED: [{"signature": []}],
 }
-WORDS = {200: "Done", 201: "Made", 204: "Done, as you prefer without a body", 303: "Go on there", 304: "Not changed", 503: "Not now"}
+WORDS = {200: "Done", 201: "Made", 202: "Taken, and done later", 204: "Done, as you prefer without a body", 303: "Go on there", 304: "Not changed", 503: "Not now"}
 
 
 def describe(app: FastAPI) -> None:
@@ -39,7 +40,9 @@ def describe(app: FastAPI) -> None:
     node: Node = app.state.node
 
     def openapi() -> dict[str, Any]:
-        if not app.openapi_schema:
+        release = node.vocabulary.release
+        if not app.openapi_schema or app.state.described != release:
+            app.state.described = release
             found = get_openapi(title=app.title, version=app.version, routes=app.routes, description=DESCRIPTION)
             app.openapi_schema = _completed(found, node)
         return app.openapi_schema
@@ -57,6 +60,7 @@ def _completed(found: dict[str, Any], node: Node) -> dict[str, Any]:
     components = found.setdefault("components", {})
     components["schemas"] = schemas(node.vocabulary)
     components["securitySchemes"] = {
+        "signature": {"type": "apiKey", "in": "header", "name": "webhook-signature", "description": "a Standard Webhooks signature of a consent solution that the node trusts"},
         "dpop": {"type": "http", "scheme": "DPoP", "description": "Access token bound to the key of a DPoP proof (RFC 9449)"},
         "session": {"type": "apiKey", "in": "cookie", "name": session_cookie(node.settings.base_url), "description": "Session of a person who has signed in at /signin"},
     }

@@ -27,6 +27,7 @@ SHORT = {
     "application/n-quads": "nquads",
     "application/rdf+xml": "rdfxml",
     "text/html": "html",
+    "text/csv": "csv",
 }
 RECORD_FORMATS = (*FORMATS, "text/html")
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
@@ -107,6 +108,10 @@ class Exchange:
         """Between two steps of work: a request that lets others go first (`lanes`) does so again."""
         if self.request.scope["state"]["gives_way"]:
             await self.request.app.state.lanes.step()
+
+    def rest(self) -> None:
+        """From here on the request does nothing but wait: it stands in no other request's way."""
+        self.request.scope["state"]["rest"]()
 
     async def body(self, most: int) -> bytes:
         """The body, never more than `most` bytes of it in memory. Malformed where it does not come in time."""

@@ -18,6 +18,7 @@ import ipaddress
 import math
 import time
 from collections.abc import MutableMapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,10 +178,10 @@ class Limited:
         who = account.party if account else address_of(HTTPConnection(scope))
         number = await self.lanes.enter(who, account is None or self.limits.has_plenty(account))
         state["gives_way"] = not self.lanes.is_first(number)
-        try:
+        with ExitStack() as lane:
+            lane.callback(self.lanes.leave, who, number)
+            state["rest"] = lane.close
             await self.app(scope, receive, answer)
-        finally:
-            self.lanes.leave(who, number)
 
     def _refused(self, scope: Scope, account: Account | None) -> TooMany | None:
         """Why a request is refused before anybody looks at it; `account` is of whose token it has, where that is known."""

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from fmar_node import __version__
 from fmar_node.certificate import Tls
 from fmar_node.errors import FmarError
+from fmar_node.followers.courier import OUTCOMES
 from fmar_node.followers.verification import NONE_OVERDUE
 from fmar_node.node import Node
 from fmar_node.vitals import Spread, free_bytes, resident_bytes
@@ -106,7 +107,8 @@ class NodeMetrics(Collector):
         yield labelled("fmar_build", "The version that runs", "version", {__version__: 1.0})
         if self.node.is_ready:
             yield from self._journal()
-        meaning = "Assets that have waited for an answer, or been queried, for longer than validation_seconds"
+            yield from self._events()
+        meaning = "Assets that have waited for answers for longer than validation_seconds, or been queried for longer than asset_query_seconds"
         yield labelled("fmar_assets_overdue", meaning, "state", self.node.verification.overdue if self.node.verification else NONE_OVERDUE)
         yield from self._writer()
         yield from self._judges()
@@ -120,6 +122,17 @@ class NodeMetrics(Collector):
         for (kind, state), count in self.node.register.counts().items():
             records.add_metric([kind, state], count)
         yield records
+
+    def _events(self) -> Iterator[Metric]:
+        webhooks = self.node.webhooks
+        yield gauge("fmar_event_waiters", "Requests to /events that wait for an event", self.node.feeds.waiting.total())
+        yield gauge("fmar_subscriptions_open", "Subscriptions that are open", len(webhooks.couriers))
+        yield gauge("fmar_webhook_lag_entries", "Entries of the journal that some subscription has not been looked through for yet", webhooks.lag)
+        yield labelled("fmar_webhook_held", "Deliveries that wait, and dead letters, counted once a minute", "state", webhooks.held)
+        outcomes = CounterMetricFamily("fmar_webhook_deliveries", "Attempts to deliver since the start, by outcome", labels=["outcome"])
+        for outcome in OUTCOMES:
+            outcomes.add_metric([outcome], webhooks.desk.counts[outcome])
+        yield outcomes
 
     def _writer(self) -> Iterator[Metric]:
         vitals = self.node.writer.vitals

@@ -110,3 +110,8 @@ def is_known(tag: str, header: str | None) -> bool:
 
 def prefers_minimal(headers: Mapping[str, str]) -> bool:
     return "return=minimal" in headers.get("prefer", "").replace(" ", "").lower()
+
+
+def prefers_async(headers: Mapping[str, str]) -> bool:
+    """Whether whoever asks would rather be answered now and have the work done later (RFC 7240, section 4.1)."""
+    return any(each.split(";")[0].strip().lower() == "respond-async" for each in headers.get("prefer", "").split(","))

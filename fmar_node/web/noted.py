@@ -57,6 +57,11 @@ class Noted:
             if Tier.PERSONAL in tiers(document, caller):
                 self._saw(document)
 
+    def proved(self, documents: Iterable[Document]) -> None:
+        """Somebody without standing has proved authority over records by an identifier of theirs."""
+        for document in documents:
+            self._saw(document)
+
     def shown(self, shown: Shown, caller: Caller) -> None:
         """A version of a record was shown."""
         if shown.document is shown.version.document or Tier.PERSONAL in tiers(shown.version.document, caller):

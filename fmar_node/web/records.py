@@ -16,28 +16,32 @@ from starlette.responses import Response
 
 from fmar_node import jsonld
 from fmar_node.access.caller import Caller
-from fmar_node.access.reveal import reveal
+from fmar_node.access.reveal import tiers
+from fmar_node.checks.quality import packaged_rules, summary
 from fmar_node.checks.report import validation_report
 from fmar_node.cim.table import MEANT
 from fmar_node.clock import parse_stamp
 from fmar_node.drafting import Submission, digest_of
-from fmar_node.errors import Conflict, FmarError, Invalid, Malformed, TooMany, UnsupportedMedia
-from fmar_node.identity import is_uuid, new_record_id
+from fmar_node.errors import Conflict, FmarError, Invalid, Malformed, NotFound, TooMany, UnsupportedMedia
+from fmar_node.identity import is_uuid, new_claim_code, new_record_id
 from fmar_node.kinds import Kind
+from fmar_node.kinds.installation import code_hash
 from fmar_node.read import Shown
-from fmar_node.record import Receipt, uuid_of
+from fmar_node.record import Receipt, Version, uuid_of
 from fmar_node.representation import FLAT, JSON, LD_JSON, Profile, as_object, json_bytes, serialise_triples
+from fmar_node.scorecard import CLASSES
 from fmar_node.settings import Settings
 from fmar_node.submit import Outcome
-from fmar_node.vocabulary import Tier
+from fmar_node.vocabulary import FMAR, Term, Tier
 from fmar_node.web.exchange import PRIVATE, RECORD_FORMATS, Exchange, etag, json_response
 from fmar_node.web.negotiation import MERGE_PATCH, NUMBER, content_type, entity_tags, is_known, prefers_minimal
 from fmar_node.web.noted import noted_of
 from fmar_node.web.pages import list_page, record_page
 from fmar_node.web.profile import PARAMETERS, links, meant, profile_of, taken
 from fmar_node.web.throttle import Throttle
-from fmar_node.web.upsert import check_whole, code_in, is_upsert, upserted
+from fmar_node.web.upsert import check_whole, code_in, upsert_term, upserted
 
+Endpoint = Callable[[Request], Awaitable[Response]]
 KEY_CHARS = 255
 PAGE_PARAMETERS = frozenset({"cursor", "limit", "managed", "format"}) | PARAMETERS
 PERSONAL = "an asset is found by an identifier with POST /assets/lookup, and by what a graph shows of its place with SPARQL"
@@ -48,6 +52,11 @@ class Records:
 
     def __init__(self, kind: Kind, running: set[tuple[str, str]]) -> None:
         self.kind, self.running = kind, running
+        self.is_measured = kind.plural in CLASSES
+
+    def more(self) -> tuple[tuple[str, Endpoint, str], ...]:
+        """Paths below a record, beyond those that every kind has: each with its endpoint and method."""
+        return ()
 
     # -- reading
 
@@ -85,7 +94,8 @@ class Records:
         profile, media_type = self._asked(exchange)
         tag = etag(shown.fingerprint, media_type, profile)
         iri = shown.document["id"]
-        link = f'<{iri}/proof>; rel="proof"{links(iri, profile, self.kind.class_name)}'
+        quality = f', <{iri}/quality>; rel="quality"' if self.is_measured else ""
+        link = f'<{iri}/proof>; rel="proof"{quality}{links(iri, profile, self.kind.class_name)}'
         headers = {**PRIVATE, "ETag": tag, "Link": link, "Content-Location": iri + profile.query, **(extra or {})}
         if recorded := shown.document.get("recordedAt"):
             headers["Last-Modified"] = http_date(recorded)
@@ -124,6 +134,12 @@ class Records:
         items = exchange.node.reader.history(self.kind.plural, id_, caller)
         return json_response({"record": f"{exchange.node.settings.base_url}/{self.kind.plural}/{id_}", "items": items})
 
+    async def provenance(self, request: Request) -> Response:
+        exchange = self._met(request)
+        caller, id_ = await exchange.caller(), request.path_params["id"]
+        items = exchange.node.reader.provenance(id_, caller)
+        return json_response({"record": f"{exchange.node.settings.base_url}/{self.kind.plural}/{id_}", "items": items})
+
     async def proof(self, request: Request) -> Response:
         exchange = self._met(request)
         caller = await exchange.caller()
@@ -137,7 +153,7 @@ class Records:
         caller, asked = await exchange.caller(), request.query_params
         _check_page(asked)
         limit = page_limit(asked.get("limit"), exchange.node.settings.page_items, exchange.node.settings.page_items_most)
-        equal = self._filters(exchange)
+        equal = filters_in(exchange, self.kind, PAGE_PARAMETERS)
         await exchange.give_way()
         page = exchange.node.reader.page(self.kind, caller, limit, asked.get("cursor", ""), asked.get("managed") == "me", equal)
         noted_of(request).saw(page.items, caller)
@@ -157,22 +173,6 @@ class Records:
         items = [as_object(item, media_type, vocabulary, profile) for item in page.items]
         body = {"@context": profile.context, "type": "Collection", "items": items, **following}
         return Response(json_bytes(body), 200, headers, media_type)
-
-    def _filters(self, exchange: Exchange) -> dict[str, str]:
-        equal = {}
-        terms = exchange.node.vocabulary.terms
-        for name, value in exchange.request.query_params.items():
-            if name in PAGE_PARAMETERS:
-                continue
-            term = terms.get(name)
-            if term is not None and term.tier is Tier.PERSONAL:
-                raise Malformed("personal-filter", f"{name} is personal, and no list is narrowed by it; {PERSONAL}")
-            if name not in self.kind.filters:
-                raise Malformed("malformed-request", f"lists are narrowed by {', '.join(self.kind.filters)}, not by {name[:40]!r}")
-            if term is not None and term.kind == "code" and value not in exchange.node.vocabulary.schemes[term.scheme].codes:
-                raise Malformed("malformed-request", f"{name} is one of {', '.join(exchange.node.vocabulary.schemes[term.scheme].codes)}")
-            equal[name] = _organisation(name, value, exchange.node.settings.base_url) if term is not None and term.kind == "record" else value
-        return equal
 
     # -- writing
 
@@ -219,10 +219,11 @@ class Records:
             if_match = (shown.fingerprint,) if if_match == ("*",) else if_match  # "*" is the version that was merged
         submission = Submission(
             caller, self.kind.plural, action, id_, node.settings.base_url, media_type, body,
-            if_match, key, digest,
+            if_match, key, digest, new_claim_code() if self.kind.actions[action].draws_code else "",
         )  # fmt: skip
-        if action == "register" and self.kind.upserts_by and is_upsert(request.query_params):
-            submission, outcome = await upserted(self, exchange, submission, _code(body, media_type, node.settings))
+        term = upsert_term(request.query_params) if action == "register" and self.kind.upserts_by else ""
+        if term:
+            submission, outcome = await upserted(self, exchange, submission, term, _code(body, media_type, term, node.settings))
         else:
             outcome = await self.run(exchange, submission)
         return self._answer(exchange, submission, outcome)
@@ -244,6 +245,9 @@ class Records:
             return outcome
         except (Conflict, Invalid) as refusal:
             raise throttle.pass_on(submission.caller, refusal) from None
+        except NotFound as refusal:
+            is_claim = self.kind.actions[submission.action].authority is not None
+            raise throttle.unproven(submission.caller.party, refusal) if is_claim else refusal from None
         finally:
             self.running.discard(running)
 
@@ -252,7 +256,8 @@ class Records:
             faults = [fault.as_json() for fault in outcome.faults]
             report = validation_report(outcome.faults, self.kind.name)
             document = profile_of(exchange.request.query_params, self.kind.class_name).tree(outcome.document, exchange.node.vocabulary)
-            return json_response({"accepted": True, "document": document, "errors": faults, "report": report})
+            told = {"accepted": True, "document": document, "errors": faults, "report": report}
+            return json_response({**told, **self._quality(exchange, submission, outcome)})
         receipt = outcome.receipt
         noted_of(exchange.request).record = receipt.id
         status = 201 if submission.action == "register" else 200
@@ -262,23 +267,48 @@ class Records:
         if receipt.is_repeat and submission.idempotency:
             extra["Idempotent-Replayed"] = "true"
         shown = self._written(exchange, submission.caller, receipt)
+        if code := handed_out(submission, shown.version):
+            extra["Fmar-Claim-Code"] = code
+        extra |= self._scored(exchange, submission.caller, shown)
         if prefers_minimal(exchange.request.headers):
             tag = etag(shown.fingerprint, LD_JSON, self._asked(exchange)[0])
             return Response(status_code=status if status == 201 else 204, headers={**PRIVATE, **extra, "ETag": tag, "Preference-Applied": "return=minimal"})
         return self._shown(exchange, shown, status, extra)
 
+    def _quality(self, exchange: Exchange, submission: Submission, outcome: Outcome) -> dict[str, Any]:
+        """How good the record would be, as far as the caller sees it."""
+        if not self.is_measured:
+            return {}
+        node, previous = exchange.node, exchange.node.register.current(self.kind.plural, submission.id)
+        opened = tiers(previous.document, node.standings.of(submission.caller)) if previous else frozenset(Tier)
+        return {"quality": summary(packaged_rules().score_of(outcome.document, opened, node.today, node.vocabulary))}
+
+    def _scored(self, exchange: Exchange, caller: Caller, shown: Shown) -> dict[str, str]:
+        """The header with the score of what was written, where there is one."""
+        if not self.is_measured:
+            return {}
+        node, document = exchange.node, shown.version.document
+        score = packaged_rules().score_of(document, tiers(document, node.standings.of(caller)), node.today, node.vocabulary)
+        return {"Fmar-Quality": str(score.total)} if score else {}
+
     def _written(self, exchange: Exchange, caller: Caller, receipt: Receipt) -> Shown:
         version = exchange.node.register.version_at(receipt.index)
         assert version is not None
-        document = reveal(version.document, exchange.node.standings.of(caller), exchange.node.vocabulary)
+        document = exchange.node.reader.revealed(version, exchange.node.standings.of(caller))
         return Shown(version, document or {"id": version.iri, "type": self.kind.class_name}, receipt.number)
 
 
-def _code(body: bytes, media_type: str, settings: Settings) -> str:
+def _code(body: bytes, media_type: str, term: str, settings: Settings) -> str:
     """The code of a document that is upserted. UnsupportedMedia where it is not in JSON: then the judges alone can read it."""
     if media_type.removesuffix(MEANT) not in jsonld.JSON_TYPES:
         raise UnsupportedMedia("unsupported-media-type", "an upsert takes JSON-LD or JSON")
-    return code_in(jsonld.read_json(body, settings))
+    return code_in(jsonld.read_json(body, settings), term)
+
+
+def handed_out(submission: Submission, version: Version) -> str:
+    """The claim code that a version of an asset has got by this submission; empty where it has got none, as after a repeat."""
+    is_its_code = submission.offer and version.document.get("claimCodeHash") == code_hash(submission.offer)
+    return submission.offer if is_its_code else ""
 
 
 def _told(outcome: Outcome) -> FmarError:
@@ -318,6 +348,24 @@ def encoded(value: Any) -> str:
     return json.dumps(value)
 
 
+def filters_in(exchange: Exchange, kind: Kind, others: frozenset[str]) -> dict[str, str]:
+    """The fields that a list is narrowed by. Malformed for one that it is not, and for a personal one."""
+    equal = {}
+    terms = exchange.node.vocabulary.terms
+    for name, value in exchange.request.query_params.items():
+        if name in others:
+            continue
+        term = terms.get(name)
+        if term is not None and term.tier is Tier.PERSONAL:
+            raise Malformed("personal-filter", f"{name} is personal, and no list is narrowed by it; {PERSONAL}")
+        if name not in kind.filters:
+            raise Malformed("malformed-request", f"lists are narrowed by {', '.join(kind.filters)}, not by {name[:40]!r}")
+        if term is not None and term.kind == "code" and value not in exchange.node.vocabulary.schemes[term.scheme].codes:
+            raise Malformed("malformed-request", f"{name} is one of {', '.join(exchange.node.vocabulary.schemes[term.scheme].codes)}")
+        equal[name] = _record(term, value, exchange.node.settings.base_url) if term is not None and term.kind == "record" else value
+    return equal
+
+
 def page_limit(text: str | None, otherwise: int, most: int) -> int:
     """How many items a page is to have: what `limit` says, within bounds."""
     if text is None:
@@ -325,6 +373,15 @@ def page_limit(text: str | None, otherwise: int, most: int) -> int:
     if not NUMBER.fullmatch(text) or not 1 <= int(text) <= most:
         raise Malformed("malformed-request", f"limit is a number from 1 to {most}")
     return int(text)
+
+
+def _record(term: Term, value: str, base_url: str) -> str:
+    """The IRI of the record that a list is narrowed by. Malformed where it is no such."""
+    if term.range == f"{FMAR}Organisation":
+        return _organisation(term.name, value, base_url)
+    if not (value.startswith(f"{base_url}/") and is_uuid(uuid_of(value))):
+        raise Malformed("malformed-request", f"{term.name} is the IRI of a record of this node, {base_url}/, its kind and its UUID")
+    return value
 
 
 def _organisation(name: str, value: str, base_url: str) -> str:
@@ -336,12 +393,17 @@ def _organisation(name: str, value: str, base_url: str) -> str:
 
 
 def _check_page(asked: QueryParams) -> None:
-    """What is asked for twice, or not understood, must not look as if it had been answered."""
+    """What is not understood must not look as if it had been answered."""
+    check_once(asked)
+    if asked.get("managed", "me") != "me":
+        raise Malformed("malformed-request", "managed takes one value: me")
+
+
+def check_once(asked: QueryParams) -> None:
+    """What is asked for twice must not look as if it had been answered."""
     names = [name for name, _ in asked.multi_items()]
     if twice := [name for name in names if names.count(name) > 1]:
         raise Malformed("malformed-request", f"{twice[0][:40]!r} stands twice; a list is narrowed by one value of each field")
-    if asked.get("managed", "me") != "me":
-        raise Malformed("malformed-request", "managed takes one value: me")
 
 
 def _is_dry(asked: QueryParams) -> bool:

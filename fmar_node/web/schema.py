@@ -14,14 +14,18 @@ from fmar_node.checks.saved_query import FORM_OF_KIND, NAME
 from fmar_node.cim.table import CONTEXT as CIM_CONTEXT
 from fmar_node.cim.table import TABLES, Table
 from fmar_node.errors import PROBLEMS
+from fmar_node.event import SPECIFICATION, WORDS, types
+from fmar_node.job import OUTCOMES, State
 from fmar_node.kinds import KINDS, Action, Kind
 from fmar_node.kinds.asset import ASSET
+from fmar_node.kinds.provenance import TRUST
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
 from fmar_node.representation import LABELLED
+from fmar_node.scorecard import BY, CLASSES
 from fmar_node.security_log import EVENTS
 from fmar_node.settings import Settings
-from fmar_node.vocabulary import CONTEXT, FMAR, Term, TermKind, Vocabulary
-from fmar_node.web import export, words
+from fmar_node.vocabulary import CONTEXT, FMAR, Term, TermKind, Vocabulary, shape_names
+from fmar_node.web import events, export
 from fmar_node.web.contract import HEADERS, INDEX_WANTED, NEEDED, Operation, note_name
 from fmar_node.web.exchange import SHORT
 from fmar_node.web.profile import NAMESPACES, profiles
@@ -77,6 +81,8 @@ def _of_kind(kind: Kind, vocabulary: Vocabulary) -> dict[str, Schema]:
         found |= {f"{name}InCim": in_cim(TABLES[name]), f"{name}ListInCim": _list(reference(f"{name}InCim"), CIM_CONTEXT)}
     told = {"anyOf": [reference(name), reference(f"{name}InCim")]} if name in TABLES else reference(name)
     found[f"{name}Trial"] = _object(["accepted", "document", "errors", "report"], accepted={"const": True}, document=told, errors=ERRORS, report=REPORT)
+    if kind.plural in CLASSES:
+        found[f"{name}Trial"]["properties"]["quality"] = {"type": "object"}
     if name == "Asset":
         found["AssetBatch"] = {"type": "array", "items": reference("AssetDocument")}
     return found | {note_name(kind, action): note(kind, action, vocabulary) for action in kind.actions.values() if action.note_terms}
@@ -120,8 +126,8 @@ def form_of(term: Term, vocabulary: Vocabulary) -> Schema:
 
 @cache
 def _always_needed(name: str, class_name: str) -> frozenset[str]:
-    """The terms that the shapes of a kind ask of every document, whatever else it says."""
-    triples = words.shapes_by_kind()[name]
+    """The terms that the packaged shapes of a kind ask of every document, whatever else it says."""
+    triples = Vocabulary.load().shapes[name]
 
     def those(predicate: str, is_meant: Callable[[Any], bool]) -> set[Any]:
         return {triple.subject for triple in triples if triple.predicate.value == SH + predicate and is_meant(triple.object)}
@@ -151,14 +157,17 @@ def parameter(name: str, operation: Operation, vocabulary: Vocabulary, settings:
 def _form(name: str, operation: Operation, vocabulary: Vocabulary, settings: Settings) -> Schema:
     if name == "format":
         return {"type": "string", "enum": _formats(operation)}
+    if operation.path == "/events" and name in WORDS:
+        return {"type": "array", "items": {"type": "string", "enum": sorted(events.known(vocabulary)[name])}, "maxItems": 3}
     if name in PARAMETERS:
         return PARAMETERS[name]
     by_node: dict[str, Schema] = {
+        "wait": {"type": "number", "minimum": 0, "maximum": 1, "multipleOf": 0.25},
         "limit": {**NUMBER, "maximum": settings.page_items_most, "default": settings.page_items},
         "timeout": {"type": "number", "exclusiveMinimum": 0, "maximum": settings.query_seconds, "default": settings.query_seconds_default},
         "query": {"type": "string", "maxLength": settings.query_bytes},
         "scheme": {"type": "string", "enum": sorted(vocabulary.schemes)},
-        "kind": {"type": "string", "enum": _kinds_of_shapes("cim/" if "/cim/" in operation.path else "")},
+        "kind": {"type": "string", "enum": _kinds_of_shapes(next((f"{each}/" for each in ("cim", "quality") if f"/{each}/" in operation.path), ""))},
         "code": {"type": "string", "enum": sorted(PROBLEMS)},
     }
     term = vocabulary.terms.get(name)
@@ -168,14 +177,14 @@ def _form(name: str, operation: Operation, vocabulary: Vocabulary, settings: Set
 
 
 def _kinds_of_shapes(profile: str) -> list[str]:
-    names = sorted(words.shapes_by_kind())
+    names = sorted(shape_names())
     return [name.removeprefix(profile) for name in names if name.startswith(profile) and "/" not in name.removeprefix(profile)]
 
 
 def _formats(operation: Operation) -> list[str]:
     """The short names of what an operation answers in."""
     media_types = [each for listed in operation.answers.values() for each in listed]
-    if operation.path == "/assets/export":
+    if operation.path.startswith("/assets/export"):
         return [short for short, _ in export.FORMATS.values()]
     short = {**RESULT_FORMATS, **GRAPH_FORMATS, **({} if "{" in operation.path else SHORT)} if operation.path in ASKED else SHORT
     return sorted({short[each] for each in media_types if each in short})
@@ -191,7 +200,9 @@ PARAMETERS: dict[str, Schema] = {
     "path": {"type": "string", "pattern": r"^(entries|[0-9]|[1-5][0-9])(/x[0-9]{3})*/[0-9]{3}(\.p/[0-9]{1,3})?$"},
     "version": {**NUMBER, "maximum": 10**15 - 1},
     "managed": {"const": "me"},
-    "upsert": {"const": ASSET.upserts_by},
+    "release": {**NUMBER, "maximum": 10**9 - 1},
+    "outcome": {"type": "string", "enum": ["R", "J", "kept"]},
+    "upsert": {"type": "string", "enum": list(ASSET.upserts_by)},
     "part": {"type": "string", "enum": list(PARTS)},
     "profile": {"type": "string", "enum": [each.name for each in profiles("Asset")]},
     "namespace": {"type": "string", "enum": list(NAMESPACES)},
@@ -201,18 +212,24 @@ PARAMETERS: dict[str, Schema] = {
     "to": INSTANT,
     "event": {"type": "string", "enum": list(EVENTS)},
     "apply": {"type": "boolean"},
+    "status": {"type": "string", "enum": ["waiting", "dead"]},
+    "since": {"anyOf": [INSTANT, {"enum": [events.BEGINNING, events.NOW]}, {"type": "string", "pattern": f"^{events.INDEX.pattern}$"}]},
+    "by": {"type": "string", "enum": list(BY), "default": "dimension"},
+    "rule": {"type": "string", "pattern": "^[a-z0-9-]{1,63}$"},
     "organisation": {"type": "string", "format": "uuid"},
     "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
     "If-Match": TAGS,
     "If-None-Match": TAGS,
     "Idempotency-Key": {"type": "string", "maxLength": 255},
-    "Prefer": {"const": "return=minimal"},
+    "Prefer": {"enum": ["return=minimal", "respond-async"]},
+    "skip": {"type": "integer", "minimum": 0, "maximum": 10**15 - 1},
     INDEX_WANTED: INDEX,
 }
 ANSWERED: dict[str, Schema] = {
     "ETag": {"description": "Changes when what this caller sees does, and with the format", "schema": TAGS},
     "Link": {"description": 'Where the proof of the record is, `<...>; rel="proof"`; which profile this is, and where the others are', "schema": TEXT},
     "Location": {"description": "The IRI of the new record", "schema": URI},
+    events.BEHIND: {"description": "How many entries of the journal have not been looked through yet; 0: the feed is level", "schema": INDEX},
     "Fmar-Journal-Index": {"description": "The index of the newest journal entry that the answer takes into account", "schema": INDEX},
     "WWW-Authenticate": {"description": "How to get a credential, and what was wrong with this one", "schema": TEXT},
 }
@@ -253,20 +270,62 @@ OFFER: Schema = _object(
     )},
 )  # fmt: skip
 """A saved query as the list describes it."""
+EVENT: Schema = _object(
+    ["specversion", "id", "source", "type", "subject", "time", "data"],
+    specversion={"const": SPECIFICATION}, id=TEXT, source=URI, type={"enum": types()}, subject=URI, time=INSTANT, datacontenttype={"const": "application/json"},
+    data=_object([], version=NUMBER, changed={"type": "array", "items": TEXT}, action=TEXT, cause=TEXT, viewMoved={"const": True}),
+)  # fmt: skip
+"""A CloudEvent."""
+COUNT: Schema = {"type": "integer", "minimum": 0}
+JOB: Schema = _object(
+    ["id", "type", "state", "results", "rows", "bytes", "bytesRead", "made"],
+    id=URI, type={"const": "Job"}, state={"enum": list(State)}, results=URI, rows=COUNT, **dict.fromkeys(OUTCOMES, COUNT),
+    bytes=COUNT, bytesRead=COUNT, made=INSTANT, began=INSTANT, ended=INSTANT, problem={"type": "object"},
+)  # fmt: skip
+"""A batch that is worked through later."""
+DAY: Schema = {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}
+SCORE: Schema = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
+MISSED: Schema = _object(
+    ["rule", "label", "message", "field", "dimension", "weight", "status", "id"],
+    rule=TEXT, label=TEXT, message=TEXT, field=TEXT, dimension=TEXT, weight=NUMBER, status=TEXT, id=URI,
+)  # fmt: skip
 FIXED: dict[str, Schema] = {
+    "Impact": _object(
+        ["release", "status", "records", "total", "failing", "finished", "rows"],
+        release=TEXT, over=TEXT, status={"enum": ["waiting", "running", "finished"]}, records=COUNT, total=COUNT, failing=COUNT, finished=TEXT,
+        rows={"type": "array", "items": _object(
+            ["kind", "constraint", "outcome", "category", "manager", "records"],
+            kind=TEXT, constraint=TEXT, outcome=TEXT, category=TEXT, manager=TEXT, records=COUNT, first={"type": "array", "items": TEXT},
+        )},
+    ),
+    "Shadow": _object(
+        ["release", "judged", "refused", "rows"], release=TEXT, judged=COUNT, refused=COUNT,
+        rows={"type": "array", "items": _object(["kind", "constraint", "organisation", "documents"], kind=TEXT, constraint=TEXT, organisation=TEXT, documents=COUNT)},
+    ),
     "Problem": _object(
         ["type", "title", "status", "detail", "instance", "code"],
         type=URI, title=TEXT, status={"type": "integer"}, detail=TEXT, instance=TEXT, code=TEXT, errors=ERRORS, report=REPORT,
     ),
     "OAuthError": _object(["error"], error=TEXT, error_description=TEXT, code=TEXT),
-    "Lookup": {**_object(["scheme", "value"], scheme=TEXT, value=TEXT, manufacturer=TEXT, **{"@context": {"const": CONTEXT}}), "additionalProperties": False},
+    "Lookup": {**_object(["scheme", "value"], scheme=TEXT, value=TEXT, manufacturer=TEXT, at={"type": "string", "format": "date"}, claimCode=TEXT, **{"@context": {"const": CONTEXT}}), "additionalProperties": False},
     "Lookups": {**_object(["identifiers"], identifiers={"type": "array", "minItems": 1, "items": reference("Lookup")}, **{"@context": {"const": CONTEXT}}), "additionalProperties": False},
     "Found": _list(FOUND),
     "FoundEach": _object(["answers"], answers={"type": "array", "items": _object(["outcome"], outcome={"enum": ["found", "absent", "too-many-requests"]}, items={"type": "array", "items": FOUND})}),
+    "Job": JOB,
+    "Jobs": _object(["items"], items={"type": "array", "items": reference("Job")}),
     "Offers": _object(["items"], items={"type": "array", "items": OFFER}, next=URI),
     "Versions": _items(_object(["version", "id"], version=NUMBER, id=URI)),
     "History": _items(_object(["version", "changed"], version=NUMBER, changed={"type": "array", "items": TEXT}, recordedAt=INSTANT, action=TEXT, journalIndex=INDEX)),
+    "Deliveries": _object(["items"], items={"type": "array", "items": _object(["event", "attempts"], event=TEXT, attempts={"type": "integer"}, since=INSTANT, next=INSTANT, problem=TEXT)}, next=URI),
+    "Replay": {**_object([], events={"type": "array", "items": {"type": "string", "pattern": "^[0-9]{1,15}$"}, "maxItems": 500}), "additionalProperties": False},
+    "Replayed": _object(["replayed"], replayed={"type": "integer", "minimum": 0}),
+    "Events": {"type": "array", "items": EVENT},
+    "Provenance": _items(_object(["field", "source", "method", "quality"], field=TEXT, source={"enum": list(TRUST)}, method=TEXT, quality={"enum": ["GIVEN", "CONFIRMED", "QUERIED"]}, verifiedAt=INSTANT)),
     "Receipt": {"type": "object", "required": ["index", "sections"], "properties": {"index": INDEX, "sections": {"type": "object"}}},
+    "ConsentNotification": _object(["type", "timestamp", "data"], type=TEXT, timestamp=INSTANT, data=_object(["consent"], consent=TEXT)),
+    "Quality": _object(["record", "measuredOn", "score", "dimensions", "missed"], record=URI, measuredOn=DAY, score=SCORE, dimensions={"type": "object"}, missed={"type": "array", "items": MISSED}),
+    "Missing": _object(["rule", "label", "message", "items"], rule=TEXT, label=TEXT, message=TEXT, next=URI, items={"type": "array", "items": _object(["id", "score", "quality"], id=URI, score=SCORE, quality=URI)}),
+    "Scorecard": _object(["by", "kind", "measuredOn", "items"], by=TEXT, kind=TEXT, measuredOn=DAY, isAggregate={"const": True}, suppressed=INDEX, items={"type": "array", "items": {"type": "object"}}),
     "QueryForm": _object(["query"], query=TEXT),
     "TokenForm": _object(
         ["grant_type"],

@@ -2,7 +2,8 @@
 
 A conflict of identifiers tells one bit about somebody else's record. It is needed, and may not be asked ten thousand
 times: each answer of that kind counts, and past the limit of the hour none is given. Lookups that find nothing are counted by
-themselves, so that nobody tries out meter points; what is found is never held back.
+themselves, so that nobody tries out meter points; claims without authority likewise, so that nobody tries out claim codes; what is found
+is never held back.
 """
 
 from __future__ import annotations
@@ -23,12 +24,18 @@ class Throttle:
 
     def __init__(self, settings: Settings) -> None:
         self.limit, self.misses = RateLimitItemPerHour(settings.probes_per_hour), RateLimitItemPerHour(settings.lookups_per_hour)
+        self.claims = RateLimitItemPerHour(settings.claims_per_hour)
         self.window = MovingWindowRateLimiter(MemoryStorage())
 
     def missed(self, key: str, refusal: FmarError) -> FmarError:
         """That nothing was found, or TooMany in its place when the caller has looked for too much that is not there for it."""
         detail = f"{self.misses.amount} lookups in this hour found nothing that is yours: as many as an organisation is given (lookups_per_hour)"
         return refusal if self.window.hit(self.misses, "lookup", key) else _too_many(detail)
+
+    def unproven(self, key: str, refusal: FmarError) -> FmarError:
+        """That there is no authority, or TooMany in its place when the caller has tried too often to find one."""
+        detail = f"{self.claims.amount} claims in this hour had no authority: as many as an organisation is given (claims_per_hour)"
+        return refusal if self.window.hit(self.claims, "claim", key) else _too_many(detail)
 
     def pass_on(self, caller: Caller, refusal: FmarError) -> FmarError:
         """The refusal, or TooMany in its place when the caller has been told enough for this hour."""

@@ -1,7 +1,7 @@
-"""`?upsert=friendlyCode`: a document registers an asset, or is its next version where the caller has one with that code.
+"""`?upsert=friendlyCode`, `?upsert=externalId`: a document registers an asset, or is its next version where the caller has one with that code.
 
-Rules kept here: the code is the caller's own, unique among its live assets (`kinds/asset.py:has_own_friendly_code`), so that nobody's
-asset but its own is ever meant; a code that another request takes meanwhile is looked up again; an asset that the caller
+Rules kept here: the code is the caller's own, unique among its live assets (`kinds/asset.py:has_own_friendly_code`,
+`kinds/naming.py:has_own_external_id`), so that nobody's asset but its own is ever meant; a code that another request takes meanwhile is looked up again; an asset that the caller
 does not see, as one that was not granted to it, is none that it has.
 """
 
@@ -16,6 +16,7 @@ from fmar_node import jsonld
 from fmar_node.drafting import Submission
 from fmar_node.errors import Conflict, Fault, Forbidden, Invalid, Malformed, NotFound, Severity
 from fmar_node.kinds.asset import ASSET, friendly_claim
+from fmar_node.kinds.naming import external_claim
 from fmar_node.read import Shown
 from fmar_node.submit import Outcome
 from fmar_node.vocabulary import FMAR
@@ -24,42 +25,44 @@ from fmar_node.web.exchange import Exchange
 if TYPE_CHECKING:
     from fmar_node.web.records import Records
 
-CODE = ASSET.upserts_by
-NAMES = (CODE, f"fmar:{CODE}", f"{FMAR}{CODE}")
-"""What JSON-LD may call it."""
+CLAIMS = {"friendlyCode": friendly_claim, "externalId": external_claim}
+"""The identifiers of the caller's own, and how each is claimed."""
+TAKEN = frozenset({"FRIENDLY_CODE_TAKEN", "EXTERNAL_ID_TAKEN"})
 
 
-def is_upsert(asked: QueryParams) -> bool:
-    """Whether an asset that is there is to be brought up to date. Malformed for another identifier than the caller's own."""
-    if given := set(asked.getlist("upsert")) - {CODE}:
-        raise Malformed("malformed-request", f"upsert={CODE}: by no other identifier, not by {min(given)[:40]!r}")
-    return "upsert" in asked
+def upsert_term(asked: QueryParams) -> str:
+    """The term by which an asset that is there is to be brought up to date; none: a document registers. Malformed for any other identifier."""
+    given, known = set(asked.getlist("upsert")), ASSET.upserts_by
+    if len(given) > 1 or given - set(known):
+        raise Malformed("malformed-request", f"upsert is one of {', '.join(known)}: by no other identifier, not by {min(given - set(known), default='both')[:40]!r}")
+    return next(iter(given), "")
 
 
-def code_in(tree: Any) -> str:
-    """The code of a document in JSON; nothing where it has none that is text."""
-    found = next((tree[name] for name in NAMES if name in tree), None) if isinstance(tree, dict) else None
+def code_in(tree: Any, term: str) -> str:
+    """The code of a document in JSON, whatever JSON-LD calls its term; nothing where it has none that is text."""
+    names = (term, f"fmar:{term}", f"{FMAR}{term}")
+    found = next((tree[name] for name in names if name in tree), None) if isinstance(tree, dict) else None
     return found if isinstance(found, str) and not isinstance(found, jsonld.Number) else ""
 
 
-async def upserted(room: Records, exchange: Exchange, registering: Submission, code: str) -> tuple[Submission, Outcome]:
+async def upserted(room: Records, exchange: Exchange, registering: Submission, term: str, code: str) -> tuple[Submission, Outcome]:
     """What a registration has become, and of what. FmarError for every refusal."""
     if not code:
-        fault = Fault(CODE, Severity.REJECT, f"{CODE} is missing: an upsert goes by it", f"/{CODE}", CODE, constraint="upsert-code")
+        fault = Fault(term, Severity.REJECT, f"{term} is missing: an upsert goes by it", f"/{term}", term, constraint="upsert-code")
         raise Invalid("validation-failed", fault.message, (fault,))
-    aimed = _aimed(exchange, registering, code)
+    aimed = _aimed(exchange, registering, term, code)
     try:
         return aimed, await room.run(exchange, aimed)
     except Conflict as refusal:
-        again = _aimed(exchange, registering, code)
-        if again.id == aimed.id or not any(fault.code == "FRIENDLY_CODE_TAKEN" for fault in refusal.faults):
+        again = _aimed(exchange, registering, term, code)
+        if again.id == aimed.id or not any(fault.code in TAKEN for fault in refusal.faults):
             raise
     return again, await room.run(exchange, again)
 
 
-def _aimed(exchange: Exchange, registering: Submission, code: str) -> Submission:
+def _aimed(exchange: Exchange, registering: Submission, term: str, code: str) -> Submission:
     """The same submission, as the update of the asset that has the code where the caller has one."""
-    (claim,) = friendly_claim({CODE: code}, registering.caller.organisation)
+    (claim,) = CLAIMS[term]({term: code}, registering.caller.organisation)
     held = exchange.node.register.holder(claim)
     try:
         shown = exchange.node.reader.current("assets", held, registering.caller) if held else None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from functools import cache
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyoxigraph as ox
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from fmar_node.errors import PROBLEMS, NotFound
+from fmar_node.access.reveal import is_public, tiers
+from fmar_node.errors import PROBLEMS, Malformed, NotFound
 from fmar_node.kinds import KINDS
 from fmar_node.representation import JSON, LD_JSON, RDF_FORMATS, json_bytes, serialise_triples
 from fmar_node.vocabulary import CODES, CONTEXT, RELEASE, TermKind, Vocabulary, packaged
@@ -22,6 +23,10 @@ from fmar_node.web.records import exchange_of
 
 FORMATS = ("text/turtle", LD_JSON, *(name for name in RDF_FORMATS if name != "text/turtle"))
 LONG = {"Cache-Control": "public, max-age=86400", "Vary": "Accept", "Fmar-Vocabulary": RELEASE}
+"""What comes with the package alone."""
+A_WHILE = "public, max-age=60"
+"""What the next release may change."""
+NUMBER = re.compile("[1-9][0-9]{0,8}")
 
 
 async def context(request: Request) -> Response:
@@ -54,33 +59,49 @@ async def ontology(request: Request) -> Response:
 
 
 async def shapes(request: Request) -> Response:
-    """All shapes in one graph, or those of one kind at /shapes/{kind}."""
-    return _shapes(request, request.path_params.get("kind"))
+    """All shapes in one graph, or those of one kind at /shapes/{kind}; of the release in force, or of another with ?release=."""
+    return await _shapes(request, request.path_params.get("kind"))
 
 
 async def cim_shapes(request: Request) -> Response:
     """The shapes of one kind in the CIM profile."""
-    return _shapes(request, f"cim/{request.path_params['kind']}")
+    return await _shapes(request, f"cim/{request.path_params['kind']}")
 
 
-def _shapes(request: Request, name: str | None) -> Response:
-    by_kind = shapes_by_kind()
+async def quality_shapes(request: Request) -> Response:
+    """The quality rules of one kind."""
+    return await _shapes(request, f"quality/{request.path_params['kind']}")
+
+
+async def vocabulary_of(request: Request) -> tuple[Vocabulary, dict[str, str]]:
+    """The release in force, or the one that ?release= asks for; with the headers of an answer about it.
+
+    Malformed where that is no number; NotFound where there is none for this caller: candidates are the operator's alone.
+    """
+    exchange, given = exchange_of(request), request.query_params.get("release")
+    if given is None:
+        found, keep = exchange.node.obey(), A_WHILE
+    elif not NUMBER.fullmatch(given):
+        raise Malformed("malformed-request", "release is the number of a release, from 1")
+    else:
+        found, version = exchange.node.releases.numbered(exchange.node.register, int(given))
+        keep = LONG["Cache-Control"] if version is None or is_public(version.document) else "private, no-cache"
+        if version is not None and not tiers(version.document, await exchange.caller()):
+            raise NotFound("not-found", "there is no release of this number for you")
+    return found, {**LONG, "Cache-Control": keep, "Fmar-Vocabulary": found.release}
+
+
+async def _shapes(request: Request, name: str | None) -> Response:
+    vocabulary, headers = await vocabulary_of(request)
+    by_kind = vocabulary.shapes
     if name is not None and name not in by_kind:
         raise NotFound("not-found", f"shapes exist for {', '.join(by_kind)}")
-    return _graph(request, by_kind[name] if name else [triple for triples in by_kind.values() for triple in triples])
-
-
-@cache
-def shapes_by_kind() -> dict[str, tuple[ox.Triple, ...]]:
-    """The packaged shapes; read once, since blank nodes get other names, and tags another value, with each reading."""
-    folder = packaged("shapes")
-    files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in (*sorted(folder.glob("*.ttl")), *sorted(folder.glob("*/*.ttl")))}
-    return {name: tuple(quad.triple for quad in ox.parse(path=str(file), format=ox.RdfFormat.TURTLE)) for name, file in files.items()}
+    return _graph(request, by_kind[name] if name else [triple for triples in by_kind.values() for triple in triples], headers)
 
 
 async def codes(request: Request) -> Response:
-    """One code list; all of them at /codes."""
-    vocabulary = exchange_of(request).node.vocabulary
+    """One code list; all of them at /codes; of the release in force, or of another with ?release=."""
+    vocabulary, headers = await vocabulary_of(request)
     name = request.path_params.get("scheme")
     if name is not None and name not in vocabulary.schemes:
         raise NotFound("not-found", f"code lists are {', '.join(sorted(vocabulary.schemes))}")
@@ -89,24 +110,24 @@ async def codes(request: Request) -> Response:
     found = [each for each in vocabulary.codes if each.subject.value.startswith(prefix) or each.subject.value == scheme]  # type: ignore[union-attr]
     media_type = exchange_of(request).wanted((*FORMATS, JSON, "text/html") if name else FORMATS)
     if name and media_type == "text/html":
-        return HTMLResponse(codes_page(exchange_of(request).node, vocabulary.schemes[name]), headers=LONG)
+        return HTMLResponse(codes_page(exchange_of(request).node, vocabulary.schemes[name]), headers=headers)
     if name and media_type == JSON:
         listed = vocabulary.schemes[name].codes.values()
         rows = [{"code": c.notation, "label": c.label, "definition": c.definition, "active": c.is_active} for c in listed]
-        return cached(request, json_bytes({"scheme": name, "codes": rows}), JSON)
-    return _graph(request, found)
+        return cached(request, json_bytes({"scheme": name, "codes": rows}), JSON, headers)
+    return _graph(request, found, headers)
 
 
-def _graph(request: Request, triples: Iterable[ox.Triple]) -> Response:
+def _graph(request: Request, triples: Iterable[ox.Triple], kept: Mapping[str, str] = LONG) -> Response:
     media_type = exchange_of(request).wanted(FORMATS)
-    return cached(request, serialise_triples(tuple(triples), media_type), media_type)
+    return cached(request, serialise_triples(tuple(triples), media_type), media_type, kept)
 
 
-def cached(request: Request, data: bytes, media_type: str) -> Response:
+def cached(request: Request, data: bytes, media_type: str, kept: Mapping[str, str] = LONG) -> Response:
     """What changes with a release only."""
     shared = hashlib.sha256(data).hexdigest()[:16]
     tag = etag(shared, media_type)
-    headers = {**LONG, "ETag": tag}
+    headers = {**kept, "ETag": tag}
     if is_known(tag, exchange_of(request).header("if-none-match")):
         return Response(status_code=304, headers=headers)
     return Response(data, headers=headers, media_type=media_type)
@@ -130,6 +151,7 @@ ROUTES = (
     ("/shapes", shapes),
     ("/shapes/{kind}", shapes),
     ("/shapes/cim/{kind}", cim_shapes),
+    ("/shapes/quality/{kind}", quality_shapes),
     ("/codes", codes),
     ("/codes/{scheme}", codes),
     ("/problems/{code}", problem_code),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmar_node.access.caller import ANONYMOUS, Caller, Grant, Grants, Permission, Role, caller_of
-from fmar_node.access.reveal import SEES, Relation, is_public, relations, reveal, tiers
+from fmar_node.access.reveal import SEES, Relation, is_public, past_tiers, relations, reveal, tiers
 from fmar_node.errors import NotFound
 from fmar_node.kinds import KINDS
 from fmar_node.representation import FORMATS, serialise
@@ -25,11 +25,15 @@ MATRIX = {
     Relation.SELF:        "open operational commercial personal",
     Relation.MANAGER:     "open operational commercial personal",
     Relation.OWNER:       "open operational commercial personal",
+    Relation.REGISTRANT:  "open operational commercial personal",
     Relation.APPLICANT:   "open operational commercial personal",
     Relation.GRANTOR:     "open operational commercial personal",
     Relation.DELEGATE:    "open operational commercial personal",
     Relation.PUBLISHER:   "open operational commercial personal",
+    Relation.GRANTEE:     "open operational commercial personal",
+    Relation.WITHOUT_CONSENT: "open",
     Relation.AUDIENCE:    "open",
+    Relation.ADDRESSEE:   "open operational commercial personal",
     Relation.AREA:        "open operational            personal",
     Relation.NATIONAL:    "open operational",
     Relation.GRANTED:     "open operational commercial",
@@ -65,10 +69,12 @@ def asset(**given: Any) -> Document:
     """A public asset in UKPN_EPN, managed by MANAGER for OWNER, with every property."""
     relating = {
         "managedBy": f"{BASE}/organisations/{MANAGER}", "owner": f"{BASE}/organisations/{OWNER}",
-        "dnoConnection": "UKPN_EPN", "ownerKind": "ORGANISATION", "assetCategory": "BESS",
+        "dnoConnection": "UKPN_EPN", "ownerKind": "ORGANISATION", "assetCategory": "BESS", "standing": "LIVE",
     }  # fmt: skip
     document = whole("Asset", f"{BASE}/assets/{ID}", **relating)
     document["alias"][0]["scheme"] = "ECR"
+    for field in document["extension"]:
+        field["extensionPublisher"] = f"{BASE}/organisations/{MANAGER}"
     return {**document, **given}
 
 
@@ -462,3 +468,20 @@ def test_the_caller_of_an_organisation_is_what_its_record_says(market: Market) -
 
     assert (made.roles, made.areas, made.state, made.application) == ({Role.DSO}, {"UKPN_EPN", "UKPN_LPN"}, "ACTIVE", "app")
     assert caller_of({**document, "organisationStatus": "WITHDRAWN"}).roles == frozenset()
+
+
+# -- a consent that was taken back
+
+
+def test_who_has_lost_the_consent_sees_that_the_asset_is_there_and_others_see_what_they_saw() -> None:
+    suspended, past = asset(standing="SUSPENDED_CONSENT_REVOKED", ownerKind="INDIVIDUAL"), asset(ownerKind="INDIVIDUAL")
+    acting = replace(caller(MANAGER, Role.FSP), actor=OTHER, grants={MANAGER: (Grant(frozenset({Permission.READ_PERSONAL})),)})
+
+    assert relations(suspended, CALLERS[Relation.MANAGER]) == {Relation.WITHOUT_CONSENT}
+    assert relations(suspended, acting) == {Relation.WITHOUT_CONSENT}
+    assert tiers(suspended, CALLERS[Relation.GRANTED_PERSONAL]) == frozenset()
+    for relation in (Relation.OPERATOR, Relation.OWNER, Relation.AREA, Relation.NATIONAL):
+        assert relations(suspended, CALLERS[relation]) == {relation}
+    assert past_tiers(past, suspended, CALLERS[Relation.MANAGER]) == {Tier.OPEN}
+    assert past_tiers(past, suspended, CALLERS[Relation.GRANTED]) == frozenset()
+    assert past_tiers(past, past, CALLERS[Relation.MANAGER]) == frozenset(Tier)

@@ -21,6 +21,7 @@ from tests.benchmarks.growth import GROWTH_HEAD, grown
 from tests.benchmarks.picture import bars
 from tests.benchmarks.reach import HEAD, Figure, Reach
 from tests.benchmarks.service import Shelf
+from tests.benchmarks.telling import EVENT_ROWS, Telling
 from tests.benchmarks.trust import TRUST_HEAD, TRUST_ROWS, Trust
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -32,9 +33,10 @@ ROWS = ("lookup", "area", "registers", "register", "commit", "restart", "runaway
 def options() -> argparse.Namespace:
     found = argparse.ArgumentParser(prog="make bench ARGS=...")
     found.add_argument("--assets", default="10000", help="sizes of the register, as in 1000,10000,100000")
-    found.add_argument("--only", action="append", choices=(*ROWS, *TRUST_ROWS, *FIELD_ROWS), help="one row, or several of them")
+    found.add_argument("--only", action="append", choices=(*ROWS, *TRUST_ROWS, *FIELD_ROWS, *EVENT_ROWS), help="one row, or several of them")
     found.add_argument("--quiet", action="append_const", const="quiet", dest="only", help="only the latency of a quiet tenant beside a flood")
     found.add_argument("--trust", action="store_true", help="only what trust costs: credentials, grants, revocation, keys that change")
+    found.add_argument("--events", action="store_true", help="only what being told costs: webhooks beside a plain client, the lag of the feed")
     found.add_argument("--peers", action="store_true", help="the SPARQL endpoint beside the servers of the field")
     found.add_argument("--growth", default="", help="measure growth at these sizes instead, as in 1000,10000,100000,1000000")
     found.add_argument("--graph-seconds", type=float, default=3600.0, help="longest time to fill a graph, with --growth")
@@ -86,6 +88,13 @@ def trusted(trust: Trust, only: list[str] | None) -> Iterator[str]:
             yield finding.row
 
 
+def told(telling: Telling, only: list[str] | None) -> Iterator[str]:
+    for name in only or EVENT_ROWS:
+        for finding in telling.rows[name]():
+            print(finding.row, flush=True)
+            yield finding.row
+
+
 def main() -> None:
     chosen = options()
     command = "make bench ARGS=\"" + " ".join(word for word in sys.argv[1:] if word != "--write") + "\""
@@ -94,6 +103,8 @@ def main() -> None:
         shelf, mark = Shelf(scratch), "table"
         if chosen.trust:
             page, mark, table = DOCS / "benchmarks.md", "trust", "\n".join([TRUST_HEAD, *trusted(Trust(shelf, scratch), chosen.only)])
+        elif chosen.events:
+            page, mark, table = DOCS / "benchmarks.md", "events", "\n".join([TRUST_HEAD, *told(Telling(scratch), chosen.only)])
         elif chosen.peers:
             page, mark, table = DOCS / "benchmarks.md", "peers", "\n".join([HEAD, *beside_peers(shelf, scratch, chosen)])
         elif chosen.growth:

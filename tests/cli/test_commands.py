@@ -1083,3 +1083,16 @@ def test_packaged_shapes_have_no_mistakes_and_stand_in_for_those_of_cim(tmp_path
 
 def test_a_document_of_another_kind_is_told_of_the_option() -> None:
     failed(here("validate", BATTERY, "--kind", "organisations"), "--kind takes assets, organisations")
+
+
+def test_events_tell_what_has_changed(live: Live) -> None:
+    made = live.register("fsp-a")
+    place, index = made.headers["Location"], made.headers["Fmar-Journal-Index"]
+
+    line = succeeded(here("events", "--since", index, "--kind", "assets", *as_(live)))
+    as_json = succeeded(fmar("events", "--since", index, "--json", *as_(live)))
+
+    assert f"asset.appeared  {place}  version 1  by register" in line
+    assert json.loads(as_json.splitlines()[0])["subject"] == place
+    assert place not in succeeded(here("events", "--since", index, *as_(live, "fsp-b")))
+    assert "kind is one of" in here("events", "--kind", "cars", *as_(live)).stderr

@@ -35,7 +35,7 @@ READY = "(Ctrl-C ends it)"
 TITLES = [
     "Register an asset", "Four mistakes in one document", "Justified, warned, filled", "Asked outside", "One query, many windows",
     "Credentials that do not hold", "Change, history, time travel", "Lookup and duplicates", "Leaving the register",
-    "On behalf of another", "Keys that come and go", "A person signs in", "Proof", "Any tool",
+    "On behalf of another", "Keys that come and go", "A person signs in", "A consumer consents", "Proof", "Any tool",
 ]  # fmt: skip
 
 

@@ -14,11 +14,12 @@ from fmar_node.errors import FmarError
 from fmar_node.followers.projector import Projector
 from fmar_node.keeping.maintenance import verify_journal
 from fmar_node.kinds import KINDS
+from fmar_node.kinds.installation import steward
 from fmar_node.store.graph import Graph
 from tests.market import BASE, Market, battery, vocabulary
 
 AREAS = ("UKPN_EPN", "UKPN_SPN", "ENWL")
-ROLES = (["FSP"], ["FSP", "DNO"], ["DNO"], ["SYSTEM_OPERATOR"], ["REGULATOR"], ["FSP", "FMAR_OPERATOR"], ["ASSET_OWNER"])
+ROLES = (["FSP"], ["FSP", "DNO"], ["DNO"], ["SYSTEM_OPERATOR"], ["REGULATOR"], ["FSP", "FMAR_OPERATOR"], ["ASSET_OWNER"], ["INSTALLER"])
 STEPS = 90
 
 
@@ -28,7 +29,7 @@ class Walk:
     def __init__(self, market: Market, seed: int) -> None:
         self.market, self.dice, self.assets = market, random.Random(seed), [""]
         self.acts: list[Callable[[], Any]] = [
-            *[self.register] * 3, *[self.update] * 5, self.leave, self.validate, self.promote, self.promote, self.decide,
+            *[self.register] * 3, *[self.update] * 5, self.leave, self.validate, *[self.claim] * 2, self.promote, self.promote, self.decide,
             *[self.offer] * 3, *[self.accept] * 3, self.revoke, self.pass_time, self.invite,
         ]
         self.offers: list[str] = [""]
@@ -51,7 +52,7 @@ class Walk:
         self.assets.append(self.market.submit(self.someone(), "assets", battery(f"S-{len(self.assets)}", **given)).id)
 
     def manager(self, id_: str) -> Any:
-        managed = self.market.current("assets", id_).document["managedBy"]
+        managed = steward(self.market.current("assets", id_).document)
         return next(caller for caller in self.market.callers.values() if managed.endswith(caller.organisation))
 
     def update(self) -> None:
@@ -66,6 +67,14 @@ class Walk:
         id_ = self.dice.choice(self.assets)
         self.market.act(self.manager(id_), "assets", id_, "deregistration", deregistrationReason="ERROR")
 
+    def claim(self) -> None:
+        id_, provider = self.dice.choice(self.assets), self.someone()
+        with suppress(FmarError, StopIteration):
+            owner = self.market.current("assets", id_).document.get("owner", "none")
+            appoints = next(caller for caller in self.market.callers.values() if owner.endswith(caller.organisation))
+            self.market.act(appoints, "assets", id_, "appointment", appointedProvider=f"{BASE}/organisations/{provider.organisation}")
+        self.market.act(provider, "assets", id_, "claim")
+
     def validate(self) -> None:
         state = self.dice.choice(["VERIFIED", "QUERY"])
         self.market.record("assets", self.dice.choice(self.assets), validationStatus=state, registrationStatus=state)
@@ -77,7 +86,7 @@ class Walk:
 
     def offer(self) -> None:
         permissions = self.dice.choice([["READ"], ["READ_PERSONAL", "REGISTER"], ["REGISTER"], ["PASSPORT"], ["CONTACTS"], ["READ", "CONTACTS"]])
-        managed = [id_ for id_ in self.assets[1:] if self.market.current("assets", id_).document["managedBy"] == self.market.iri("fsp-a")]
+        managed = [id_ for id_ in self.assets[1:] if self.market.current("assets", id_).document.get("managedBy") == self.market.iri("fsp-a")]
         named = managed[:2] if permissions == ["READ"] and self.dice.random() < 0.5 else []
         ends = self.dice.choice(["2026-11-24", "2027-06-01"])
         to = self.dice.choice(["platform", "installer"] if self.dice.random() < 0.7 else sorted(self.market.callers))

@@ -404,6 +404,8 @@ def test_what_waits_for_too_long_is_counted(validating: Market, sources: Sources
 
     follow(later := follower(validating, sources), lambda: later.overdue == {"PENDING_VALIDATION": 1, "QUERY": 1})
 
+    assert validating.tick() == 2
+    follow(last := follower(validating, sources), lambda: last.overdue == {"PENDING_VALIDATION": 1, "QUERY": 1})
     assert first.overdue == {"PENDING_VALIDATION": 0, "QUERY": 0}
     assert "assets have waited for their validation for too long: 1 unanswered, 1 queried" in caplog.text
     assert "IP1 2A" not in caplog.text and mpan(71) not in caplog.text

@@ -238,8 +238,12 @@ def desk() -> Desk:
 
 def shared_register(name: str) -> Path:
     """A whole vintage of the public register, where the public data lies beside the project."""
-    folder = Path(os.environ.get("FMAR_DATA", ROOT.parent / "shared" / "data"))
-    path = folder / "ukpn-ecr" / name
+    return shared_data(f"ukpn-ecr/{name}")
+
+
+def shared_data(name: str) -> Path:
+    """A file of public data, where that lies beside the project."""
+    path = Path(os.environ.get("FMAR_DATA", ROOT.parent / "shared" / "data")) / name
     if not path.exists():
-        pytest.skip("the public register is not beside the project")
+        pytest.skip("the public registers are not beside the project")
     return path

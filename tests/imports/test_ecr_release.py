@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from fmar_node.imports.ecr import read_rows
 from fmar_node.imports.reading import RowReading
 from fmar_node.imports.release import changed_terms, read_register, release_name
@@ -135,3 +137,39 @@ def test_a_changed_row_names_what_changed(file: File) -> None:
         "mpanUnknownReason",
         "ratedCapacity",
     )
+
+
+RECORD = {
+    "gridSupplyPoint": "WALPOLE GIS 132KV", "bulkSupplyPoint": "MARCH GRID 132/33kV", "primarySubstation": "MALDON CAUSEWAY PRIMARY 33/11kV",
+    "energyConversionType": "Battery", "otherDescription": "Gas; Engine (combustion / reciprocating)", "assetName": "Old Road 33kV - Natural gas",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("term", "value"),
+    [
+        ("gridSupplyPoint", "Walpole"),
+        ("bulkSupplyPoint", "March Grid 33kV"),
+        ("primarySubstation", "Maldon Causeway Primary 11kV"),
+        ("energyConversionType", "Storage - Electrochemical (Batteries)"),
+        ("otherDescription", "Fossil - Gas; Engine (combustion / reciprocating)"),
+        ("assetName", "OLD ROAD - Natural gas"),
+    ],
+)
+def test_what_a_release_only_writes_otherwise_is_no_change(term: str, value: str) -> None:
+    assert changed_terms({**RECORD, term: value}, RECORD) == ()
+
+
+@pytest.mark.parametrize(
+    ("term", "value"),
+    [
+        ("gridSupplyPoint", "Walpole East"),
+        ("bulkSupplyPoint", "Swaffham Grid 33kV"),
+        ("primarySubstation", "Main Grid"),
+        ("energyConversionType", "Onshore wind turbines"),
+        ("otherDescription", "Waste; Engine (combustion / reciprocating)"),
+        ("assetName", "New Road - Natural gas"),
+    ],
+)
+def test_what_a_release_says_otherwise_is_a_change(term: str, value: str) -> None:
+    assert changed_terms({**RECORD, term: value}, RECORD) == (term,)

@@ -13,7 +13,7 @@ from fmar_node.kinds.asset import LIVE, NOT_FINAL
 from fmar_node.record import Receipt
 from tests.market import BASE, Market, battery, mpan, organisation, refused
 
-OTHERS = ("operator", "dso-east", "dso-south", "neso", "regulator", "platform", "installer")
+OTHERS = ("operator", "dso-east", "dso-south", "neso", "regulator", "platform")
 REASONS = ("DECOMMISSIONED", "END_OF_CONTRACT", "NO_LONGER_FLEXIBLE", "ERROR")
 SUSPENDED = sorted(NOT_FINAL - LIVE)
 UNREGISTERED_OWNER = {"rule": "A03", "text": "owner not registered yet"}

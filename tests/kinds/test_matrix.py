@@ -19,16 +19,20 @@ ANY: frozenset[Relation] = frozenset(Relation)
 SELF, MANAGER = frozenset({Relation.SELF}), frozenset({Relation.MANAGER})
 APPLICANT = frozenset({Relation.APPLICANT})
 PUBLISHER = frozenset({Relation.PUBLISHER})
+UNCONSENTED = frozenset({Relation.WITHOUT_CONSENT})
 PARTIES, DELEGATE = frozenset({Relation.GRANTOR, Relation.DELEGATE}), frozenset({Relation.DELEGATE})
 OPERATOR, FSP, EVERYBODY = frozenset({Role.OPERATOR}), frozenset({Role.FSP}), frozenset(Role)
+REGISTRANTS = frozenset({Role.INSTALLER, Role.OEM, Role.OWNER})
+REGISTRANT, OWNER = frozenset({Relation.REGISTRANT}), frozenset({Relation.OWNER})
 ADMINISTRATOR, EDITOR = UserRole.ADMINISTRATOR, UserRole.EDITOR
+ADDRESSEE = frozenset({Relation.ADDRESSEE})
 NODE = frozenset[tuple[frozenset[Role], frozenset[Relation]]]()
 
 ALLOWED = {
     # action: ({(roles, relations)}, what has to be granted, least role of a person)
-    ("assets", "register"): ({(FSP, ANY)}, Permission.REGISTER, EDITOR),
-    ("assets", "update"): ({(FSP, MANAGER)}, Permission.UPDATE, EDITOR),
-    ("assets", "deregistration"): ({(FSP, MANAGER)}, Permission.DEREGISTER, EDITOR),
+    ("assets", "register"): ({(FSP, ANY), (REGISTRANTS, ANY)}, Permission.REGISTER, EDITOR),
+    ("assets", "update"): ({(FSP, MANAGER), (EVERYBODY, REGISTRANT)}, Permission.UPDATE, EDITOR),
+    ("assets", "deregistration"): ({(FSP, MANAGER | UNCONSENTED), (EVERYBODY, REGISTRANT)}, Permission.DEREGISTER, EDITOR),
     ("assets", "acceptance"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
     ("assets", "verification"): (NODE, None, ADMINISTRATOR),
     ("assets", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
@@ -57,6 +61,27 @@ ALLOWED = {
     ("queries", "withdrawal"): ({(OPERATOR, ANY), (EVERYBODY, PUBLISHER)}, None, EDITOR),
     ("queries", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
     ("queries", "end"): (NODE, None, ADMINISTRATOR),
+    ("assets", "claim"): ({(FSP, ANY)}, None, EDITOR),
+    ("assets", "appointment"): ({(EVERYBODY, OWNER)}, None, ADMINISTRATOR),
+    ("assets", "claim-code"): ({(EVERYBODY, REGISTRANT | OWNER)}, None, EDITOR),
+    ("subscriptions", "register"): ({(EVERYBODY, ANY)}, None, ADMINISTRATOR),
+    ("subscriptions", "update"): ({(EVERYBODY, SELF)}, None, ADMINISTRATOR),
+    ("subscriptions", "pause"): ({(EVERYBODY, SELF)}, None, ADMINISTRATOR),
+    ("subscriptions", "resumption"): ({(EVERYBODY, SELF)}, None, ADMINISTRATOR),
+    ("subscriptions", "secret-rotation"): ({(EVERYBODY, SELF)}, None, ADMINISTRATOR),
+    ("subscriptions", "cancellation"): ({(OPERATOR, ANY), (EVERYBODY, SELF)}, None, ADMINISTRATOR),
+    ("subscriptions", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("subscriptions", "verification"): (NODE, None, ADMINISTRATOR),
+    ("subscriptions", "failure"): (NODE, None, ADMINISTRATOR),
+    ("subscriptions", "end"): (NODE, None, ADMINISTRATOR),
+    ("releases", "register"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("releases", "analysis"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("releases", "shadow"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("releases", "approval"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("releases", "withdrawal"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("releases", "impact"): (NODE, None, ADMINISTRATOR),
+    ("releases", "activation"): (NODE, None, ADMINISTRATOR),
+    ("releases", "supersession"): (NODE, None, ADMINISTRATOR),
     ("assets", "orphaning"): (NODE, None, ADMINISTRATOR),
     ("users", "acceptance"): (NODE, None, ADMINISTRATOR),
     ("users", "expiry"): (NODE, None, ADMINISTRATOR),
@@ -64,9 +89,24 @@ ALLOWED = {
     ("delegations", "activation"): (NODE, None, ADMINISTRATOR),
     ("delegations", "expiry"): (NODE, None, ADMINISTRATOR),
     ("delegations", "end"): (NODE, None, ADMINISTRATOR),
+    ("assets", "overrun"): (NODE, None, ADMINISTRATOR),
+    ("notices", "register"): (NODE, None, ADMINISTRATOR),
+    ("notices", "renewal"): (NODE, None, ADMINISTRATOR),
+    ("notices", "reopening"): (NODE, None, ADMINISTRATOR),
+    ("notices", "settlement"): (NODE, None, ADMINISTRATOR),
+    ("notices", "acknowledgement"): ({(EVERYBODY, ADDRESSEE)}, None, EDITOR),
+    ("notices", "resolution"): ({(OPERATOR, ANY), (EVERYBODY, ADDRESSEE)}, None, EDITOR),
+    ("notices", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("assets", "consent-loss"): (NODE, None, ADMINISTRATOR),
+    ("assets", "consent-renewal"): ({(FSP, MANAGER | UNCONSENTED)}, Permission.UPDATE, EDITOR),
+    ("consents", "register"): (NODE, None, ADMINISTRATOR),
+    ("consents", "revocation"): (NODE, None, ADMINISTRATOR),
+    ("consents", "expiry"): (NODE, None, ADMINISTRATOR),
+    ("consents", "end"): (NODE, None, ADMINISTRATOR),
+    ("consents", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
 }
 ACTIONS = [(plural, name) for plural, kind in KINDS.items() for name in kind.actions]
-OPEN_TO_ALL = {("users", "register"), ("delegations", "register"), ("queries", "register")}
+OPEN_TO_ALL = {("users", "register"), ("delegations", "register"), ("queries", "register"), ("subscriptions", "register")}
 
 
 def action_of(cell: tuple[str, str]) -> Action:
@@ -159,7 +199,9 @@ def test_the_node_does_its_own_and_nothing_that_others_do(cell: tuple[str, str])
 @pytest.mark.parametrize("cell", ACTIONS)
 def test_what_the_states_of_an_action_are_called_exists(cell: tuple[str, str]) -> None:
     """Every state that an action names is one of its kind, so that no cell of the matrix is beyond reach."""
-    states = {"assets": "RegistrationStatus", "organisations": "OrganisationStatus", "users": "UserStatus", "delegations": "DelegationStatus", "queries": "QueryStatus"}
+    states = {"assets": "RegistrationStatus", "organisations": "OrganisationStatus", "users": "UserStatus", "delegations": "DelegationStatus", "queries": "QueryStatus", "notices": "NoticeStatus", "subscriptions": "SubscriptionStatus"}
+    states["consents"] = "ConsentStatus"
+    states["releases"] = "ReleaseStatus"
     from tests.market import vocabulary
 
     assert action_of(cell).states <= set(vocabulary().schemes[states[cell[0]]].codes)

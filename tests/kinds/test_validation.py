@@ -20,6 +20,7 @@ from fmar_node.vocabulary import Document
 from tests.market import BASE, Market, battery, mpan, refused
 
 ALL = frozenset({METER_POINT, MCS, OEM})
+BETTER = [{"rule": "A03", "text": "owner not registered yet"}, {"rule": "SOURCE_PRECEDENCE", "text": "the certificate has a slip"}]
 AT = "2026-12-01T12:00:00.000Z"
 CERTIFICATE = {"scheme": "MCS", "value": "MCS-99-0001"}
 FOUND = {
@@ -197,7 +198,7 @@ def test_nobody_writes_its_own_evidence(asking: Market, changed: dict[str, Any])
 @pytest.mark.parametrize(("changes", "again"), [
     ({"importMPAN": mpan(99)}, {METER_POINT}),
     ({"assetModel": "AS-501"}, {OEM}),
-    ({"postcode": "IP1 2AC"}, {METER_POINT, MCS}),
+    ({"postcode": "IP1 2AC", "justification": BETTER}, {METER_POINT, MCS}),
     ({"alias": [{"scheme": "MCS", "value": "MCS-99-0002"}]}, {MCS}),
     ({"ratedCapacity": "505.00"}, {MCS, OEM}),
 ])  # fmt: skip

@@ -56,7 +56,7 @@ VERIFIED_BY_OTHERS = ("importMPAN", "exportMPAN", "serialNumber", "manufacturer"
 NODES_OWN = {
     "assets": {
         "assetId", "registrationStatus", "validationStatus", "standing", "managedBy", "deregistrationReason", "deregisteredAt",
-        "survivor", "evidence", "acceptanceReason", "warning", "defaulted", "registeredAt", "recordedAt", "recordedBy", "version", "shapesVersion",
+        "survivor", "evidence", "validationDueBy", "overdueSince", "acceptanceReason", "warning", "defaulted", "registeredAt", "recordedAt", "recordedBy", "version", "shapesVersion",
     },
     "organisations": {
         "fmarOrganisationId", "organisationStatus", "applicationKey", "warning", "defaulted", "registeredAt", "recordedAt",

@@ -14,7 +14,7 @@ import pytest
 from examples.servers.asset_sources import Sources
 from fmar_node.clock import SetClock
 from fmar_node.followers.verification import CLIENTS
-from fmar_node.settings import COMPANIES_REGISTER, MCS, METER_POINT, OEM, Settings
+from fmar_node.settings import COMPANIES_REGISTER, CONNECTION, MCS, METER_POINT, OEM, Settings
 from fmar_node.sources.mcs import certificate_of
 from fmar_node.sources.meter_point import meter_point_of
 from fmar_node.sources.oem import machine_of
@@ -24,10 +24,10 @@ from tests.market import battery, mpan
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
 PERSONAL = ("1000000000012", "1000000000021", "IP1 2AB", "GP-BESS-0001", "Jo Example")
 ASSET = battery(
-    "GP-BESS-0001", importMPAN=PERSONAL[0], exportMPAN=PERSONAL[1], postcode="IP1 2AB", alias=[{"scheme": "MCS", "value": "MCS-99-000018"}],
+    "GP-BESS-0001", importMPAN=PERSONAL[0], exportMPAN=PERSONAL[1], postcode="IP1 2AB", alias=[{"scheme": "MCS", "value": "MCS-99-000018"}, {"scheme": "ECR", "value": "UKPN-1"}],
 )  # fmt: skip
 BY_NAME = {client.name: client for client in CLIENTS if client.name != COMPANIES_REGISTER}
-PATHS = {METER_POINT: "meter-points", MCS: "certificates", OEM: "devices"}
+PATHS = {METER_POINT: "meter-points", MCS: "certificates", OEM: "devices", CONNECTION: "connections"}
 
 
 @pytest.fixture
@@ -38,7 +38,8 @@ def server() -> Iterator[Sources]:
 
 def ask(server: Sources, source: str, **changes: Any) -> Finding:
     given = {term: value for term, value in {**ASSET, **changes}.items() if value is not None}
-    settings = Settings(**{f"{source.lower()}_url": server.url}, source_seconds=0.2 if server.modes["meter-points"] == "slow" else 5.0)
+    url = f"{server.url}/{PATHS[source]}" if source == CONNECTION else server.url
+    settings = Settings(**{f"{source.lower()}_url": url}, source_seconds=0.2 if server.modes["meter-points"] == "slow" else 5.0)
 
     async def asking() -> Finding:
         client = BY_NAME[source](settings, SetClock(NOON), "secret")

@@ -15,13 +15,12 @@ import pyoxigraph as ox
 from fmar_node import frames
 from fmar_node.access.caller import Caller
 from fmar_node.errors import FmarError
-from fmar_node.followers.vocabulary import read_turtle
 from fmar_node.query import Question, ask
 from fmar_node.store import state
 from fmar_node.store.graph import Triple
 from fmar_node.store.pool import Query
 from fmar_node.store.worker import Sink, evaluate, refusal_of
-from fmar_node.vocabulary import packaged
+from fmar_node.vocabulary import packaged, turtle
 from tests.market import BASE, SETTINGS, Market
 
 LIMITED = SETTINGS.model_copy(update={"query_rows": 20_000})
@@ -31,7 +30,7 @@ FOLDERS = {"ontology": ("ontology", "*.ttl"), "codes": ("ontology", "codes/*.ttl
 @cache
 def words() -> dict[str, list[Triple]]:
     """The vocabulary graphs, read once: blank nodes get another label with each reading, whatever the register holds."""
-    return {name: list(read_turtle(sorted(packaged(folder).glob(files)))) for name, (folder, files) in FOLDERS.items()}
+    return {name: [triple for file in sorted(packaged(folder).glob(files)) for triple in turtle(file.read_text("utf-8"))] for name, (folder, files) in FOLDERS.items()}
 
 
 @dataclass(frozen=True, slots=True)

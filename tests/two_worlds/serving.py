@@ -19,7 +19,7 @@ from fmar_node.client import FmarAuth, Profile
 from fmar_node.followers.vocabulary import load_vocabulary
 from fmar_node.store.graph import Graph
 from tests.live import free_port
-from tests.market import BASE, Market
+from tests.market import BASE, Market, vocabulary
 from tests.two_worlds.worlds import key_of
 
 PROBES = 40
@@ -43,7 +43,7 @@ class Rewired(httpx.HTTPTransport):
 def vocabulary_graph(folder: Path) -> Path:
     """A node's graph with the vocabulary alone: copied into each world, for blank nodes are named anew with each loading."""
     graph = Graph(folder / "store")
-    load_vocabulary(graph, BASE, folder / "vocabulary")
+    load_vocabulary(graph, BASE, folder / "vocabulary", vocabulary())
     graph.close()
     return folder
 

@@ -363,7 +363,7 @@ def test_what_is_the_operators_is_refused_to_others_by_its_policy(live: Live, na
     assert (response.status_code, response.json()["errors"][0]["code"]) == (403, code)
 
 
-@pytest.mark.parametrize("name", ["dso-east", "neso", "regulator", "platform", "installer", "operator"])
+@pytest.mark.parametrize("name", ["dso-east", "neso", "regulator", "platform", "operator"])
 def test_only_a_provider_registers_assets(live: Live, name: str) -> None:
     response = live.client(name).post("/assets", json=live.battery(), headers=LD_JSON)
 

@@ -139,7 +139,7 @@ def test_every_read_answers_in_every_format_that_is_described(live: Live) -> Non
     described = live.client().get("/openapi.json").json()
     seen = 0
     for path, method, operation in operations(described):
-        if method != "get" or path in ("/sparql", "/queries/{name}") or operation["security"] == PERSON or "200" not in operation["responses"]:
+        if method != "get" or path in ("/sparql", "/queries/{name}") or path.startswith("/notices/{id}") or operation["security"] == PERSON or "200" not in operation["responses"]:
             continue
         url = sample(live, path)
         for media_type in operation["responses"]["200"].get("content", {}):

@@ -27,7 +27,7 @@ def sources() -> Iterator[Sources]:
 def node(sources: Sources, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     urls = {f"FMAR_{source}_URL": sources.url for source in ("METER_POINT", "MCS", "OEM")}
     pauses = {"FMAR_SOURCE_PAUSE_SECONDS": "0.1", "FMAR_SOURCE_PAUSE_SECONDS_MOST": "0.3", "FMAR_SOURCE_CACHE_SECONDS": "0"}
-    with Live(tmp_path_factory.mktemp("validation"), FSPS, **urls, **pauses, FMAR_VALIDATION_SECONDS="0.001", FMAR_LOG_LEVEL="debug") as running:
+    with Live(tmp_path_factory.mktemp("validation"), FSPS, **urls, **pauses, FMAR_LOG_LEVEL="debug") as running:
         yield running
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import typer
@@ -22,6 +23,8 @@ from rich.progress import Progress
 
 from fmar_node.cli.console import Refused, fail
 from fmar_node.cli.tour.child import Process, last_lines, running
+from fmar_node.cli.tour.consent import SECRET_FILE
+from fmar_node.cli.tour.consent import settings_for as consents_of
 from fmar_node.cli.tour.credential import token_of
 from fmar_node.cli.tour.market import OPERATOR, PARTICIPANTS, bring_in_assets, settle_in, write_report
 from fmar_node.cli.tour.narrator import Narrator
@@ -30,7 +33,7 @@ from fmar_node.cli.tour.route import STEPS, walk
 from fmar_node.cli.tour.tool import shown
 from fmar_node.cli.tour.visit import Visit, example
 from fmar_node.client import Profile, connect
-from fmar_node.folder import Folder
+from fmar_node.folder import Folder, write_private
 from fmar_node.imports.render import MEANINGS
 from fmar_node.imports.report import Report, Verdict
 
@@ -60,8 +63,8 @@ def show(once: bool, port: int, data: Path) -> None:
     is_touring = True
     with ended_by_signals():
         try:
-            with node(folder, base_url, narrator) as process:
-                tour(folder, base_url, narrator)
+            with consent_solution(base_url) as solution, node(folder, base_url, narrator, solution) as process:
+                tour(folder, base_url, narrator, solution.url)
                 is_touring = False
                 if not once:
                     invite(narrator, folder, base_url)
@@ -112,7 +115,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def node(folder: Folder, base_url: str, narrator: Narrator) -> Iterator[Process]:
+def node(folder: Folder, base_url: str, narrator: Narrator, solution: Any) -> Iterator[Process]:
     """The demo's node, ready to answer, until the block ends."""
     narrator.rule("FMAR demo")
     if not folder.is_made:
@@ -123,6 +126,7 @@ def node(folder: Folder, base_url: str, narrator: Narrator) -> Iterator[Process]
             settings.write(SETTINGS)
         narrator.print(f"made a node in {folder.root}: keys, journal, the operator's organisation")
     log = folder.root / "node.log"
+    share_secret(folder.root / SECRET_FILE, solution.notification_secret)
     with (
         companies_register() as register,
         asset_sources() as sources,
@@ -130,6 +134,7 @@ def node(folder: Folder, base_url: str, narrator: Narrator) -> Iterator[Process]
         running(
             "serve", "--data", str(folder.root), log=log, FMAR_COMPANIES_REGISTER_URL=register, FMAR_IDENTITY_PROVIDERS=settings_for(issuer),
             FMAR_METER_POINT_URL=sources, FMAR_MCS_URL=sources, FMAR_OEM_URL=sources,
+            FMAR_CONSENT_SOLUTIONS=consents_of(solution.url),
         ) as process,
     ):
         seconds = _wait_until_ready(process, base_url, log)
@@ -151,6 +156,20 @@ def asset_sources() -> Iterator[str]:
     made = runpy.run_path(str(example("servers/asset_sources.py")))
     with made["Sources"](others=True) as sources:
         yield sources.url
+
+
+@contextmanager
+def consent_solution(base_url: str) -> Iterator[Any]:
+    """Where the demo's consumers consent, in a thread of the demo until the block ends."""
+    made = runpy.run_path(str(example("servers/consent_solution.py")))
+    with made["Solution"](node=base_url) as solution:
+        yield solution
+
+
+def share_secret(file: Path, secret: str) -> None:
+    """The secret of this demo's consent solution, in the place of an earlier one's."""
+    file.unlink(missing_ok=True)
+    write_private(file, secret.encode())
 
 
 @contextmanager
@@ -178,7 +197,7 @@ def _wait_until_ready(process: Process, base_url: str, log: Path) -> float:
     return fail(f"the node did not start; its last words: {last_lines(log)}", f"the whole log is {log}; fmar check --data {log.parent} looks closer")
 
 
-def tour(folder: Folder, base_url: str, narrator: Narrator) -> None:
+def tour(folder: Folder, base_url: str, narrator: Narrator, solution: str) -> None:
     """Participants, assets, and the steps; ends the command where one of them goes otherwise than it should."""
     began = time.monotonic()
     try:
@@ -188,6 +207,7 @@ def tour(folder: Folder, base_url: str, narrator: Narrator) -> None:
     narrator.print(f"onboarded {len(profiles)} participants in {time.monotonic() - began:.1f} s, each with a key of its own:")
     narrator.table(("name", "organisation", "licence areas"), [(each.name, each.legal_name, ", ".join(each.areas)) for each in PARTICIPANTS])
     visit = _visit(folder, base_url, narrator, profiles)
+    visit.consent_solution = solution
     bring_in(folder, narrator, profiles)
     let_answer(visit)
     visit.mark, began = visit.journal_size(), time.monotonic()

@@ -61,6 +61,8 @@ class Visit:
     profiles: Mapping[str, Profile]
     verifier_key: str
     early_token: str
+    consent_solution: str = ""
+    """Where the demo's consumers consent."""
     mark: int = 0
     newest: int = 0
     """The journal index of the visit's last write."""
