@@ -20,11 +20,9 @@ import ssl
 
 import httpx
 
+from fmar_node.access.address import Address, may_ask
 from fmar_node.settings import is_loopback
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-UNICAST = ipaddress.ip_network("2000::/3")
-TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 PORTS = {"http": 80, "https": 443}
 
 
@@ -71,25 +69,6 @@ async def addresses(target: httpx.URL, may_be_private: bool) -> list[Address]:
         if not may_ask(address, may_be_private) or (target.scheme == "http" and not address.is_loopback):
             raise FetchError("its host has an address that is not asked from here")
     return named
-
-
-def may_ask(address: Address, may_be_private: bool) -> bool:
-    """Whether an address may be connected to; one that carries an IPv4 address is judged as that one."""
-    meant = _carried(address) or address
-    if meant.is_unspecified or meant.is_multicast or meant.is_link_local:
-        return False
-    if may_be_private:
-        return True
-    if isinstance(meant, ipaddress.IPv4Address):
-        return meant.is_global and not meant.is_reserved
-    return meant in UNICAST and meant.is_global and meant.sixtofour is None and meant.teredo is None
-
-
-def _carried(address: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address is another form of: mapped, or translated (RFC 6052)."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return None
-    return address.ipv4_mapped or (ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in TRANSLATED else None)
 
 
 def port_of(target: httpx.URL) -> int:

@@ -15,7 +15,8 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from fmar_node.access.fetch import Address, FetchError, addresses, checked, client_of_nobody, port_of, request_to
+from fmar_node.access.address import Address
+from fmar_node.access.fetch import FetchError, addresses, checked, client_of_nobody, port_of, request_to
 from fmar_node.clock import Clock
 from fmar_node.settings import Settings, is_loopback
 

@@ -12,8 +12,8 @@ from datetime import date
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from fmar_node.access.address import may_ask
 from fmar_node.access.caller import Role
-from fmar_node.access.fetch import may_ask
 from fmar_node.access.reveal import Relation
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import ERASURE, erasure

@@ -14,16 +14,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlsplit
-
-import httpx
 
 from fmar_node.clock import Clock, stamp
 from fmar_node.errors import Malformed
 from fmar_node.settings import Settings, is_loopback
 from fmar_node.sources.source import SourceUnavailable
+
+if TYPE_CHECKING:
+    import httpx
 
 REMEMBERED = 1_000
 """Answers that are kept at most."""
@@ -47,6 +49,8 @@ class Asker(Generic[T]):
         self.settings, self.clock = settings, clock
         self.url = checked(url or settings.source_url(self.name), f"{self.name.lower()}_url")
         self.remembered: OrderedDict[tuple[str, str], tuple[float, Answer[T]]] = OrderedDict()
+        import httpx  # judge and writer know what is asked, and ask nobody
+
         self.client = httpx.AsyncClient(
             auth=httpx.BasicAuth(key, "") if key else None,
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "fmar-node"},
@@ -68,6 +72,8 @@ class Asker(Generic[T]):
         return answer
 
     async def _body(self, path: str, asked: Mapping[str, Any] | None) -> bytes | None:
+        import httpx
+
         request = self._request(path, asked)
         try:
             async with asyncio.timeout(self.settings.source_seconds):
@@ -86,9 +92,9 @@ class Asker(Generic[T]):
 
     async def _read(self, response: httpx.Response) -> bytes | None:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if response.status_code == httpx.codes.NOT_FOUND and kind != "text/html":  # a page is some other server's
+        if response.status_code == HTTPStatus.NOT_FOUND and kind != "text/html":  # a page is some other server's
             return None
-        if response.status_code != httpx.codes.OK:
+        if response.status_code != HTTPStatus.OK:
             raise SourceUnavailable(_said(response.status_code), _pause(response.headers.get("retry-after", "")))
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             raise SourceUnavailable("the answer is compressed, which was not asked for")
