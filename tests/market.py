@@ -270,7 +270,7 @@ class Market:
         """The desk of a web process that knows what is in force."""
         candidate = self.releases.candidate(self.register)
         in_force, shadow = self.releases.in_force(self.register), candidate.release if candidate else ""
-        return Desk(self.register, self, self, in_force, self.house, shadow, self._note_shadow)
+        return Desk(self.register, self, self, in_force, self.house, shadow=shadow, noted=self._note_shadow)
 
     def _note_shadow(self, _: Submission, judgement: Judgement) -> None:
         if judgement.shadow is not None:

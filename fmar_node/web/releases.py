@@ -31,11 +31,13 @@ async def shadow(request: Request) -> Response:
 
 
 async def _told(request: Request, tell: Callable[[Exchange, Version], dict[str, Any]]) -> Response:
-    """NotFound where there is no such release, and for everybody who is not the operator."""
+    """Unauthenticated without a credential; NotFound where there is no such release, and for everybody who is not the operator."""
     exchange, id_ = exchange_of(request), request.path_params["id"]
     noted = noted_of(request)
     noted.kind, noted.record = "releases", id_
     caller = await exchange.caller()
+    if caller.is_anonymous:
+        raise exchange.node.verifier.missing("what a release would do is told to the operator")
     version = exchange.node.register.current("releases", id_) if caller.has(Role.OPERATOR) and not caller.actor else None
     if version is None:
         raise NotFound("not-found", "no such record for this caller")

@@ -22,6 +22,7 @@ from tests.market import BASE, LOOKUP_KEY, Market, battery, refused, vocabulary
 from tests.releasing import (
     ASSETS,
     CATEGORIES,
+    SUBSCRIPTIONS,
     analysed,
     bring_into_force,
     capped,
@@ -98,7 +99,7 @@ def test_it_says_what_it_is(market: Market) -> None:
     assert (document["releaseNumber"], document["releaseVersion"], document["releasedOver"]) == (2, "2.0.0+2", RELEASE)
     assert "basedOn" not in document
     assert document["releaseDescription"] == "What a test\nneeds."
-    assert {each["fileName"] for each in document["releaseFile"]} == {CATEGORIES, ASSETS}
+    assert {each["fileName"] for each in document["releaseFile"]} == {CATEGORIES, ASSETS, SUBSCRIPTIONS}
 
 
 @pytest.mark.parametrize(("version", "level", "following"), [("1.0.0", "PATCH", "1.0.1"), ("1.4.2+7", "MINOR", "1.5.0"), ("1.4.2+7", "MAJOR", "2.0.0")])

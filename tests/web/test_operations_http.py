@@ -129,6 +129,10 @@ def sampled(live: Live, room: str) -> str:
     return made.headers["Location"].rsplit("/", 1)[1]
 
 
+OF_OTHERS = ("/notices/{id}", "/subscriptions/{id}", "/consents/{id}", "/releases/{id}", "/jobs/{id}", "/quality/assets", "/quality/organisations")
+"""What fsp-a has none of, or makes in another way, or has to name a rule for: their own tests read it."""
+
+
 def sample(live: Live, path: str) -> str:
     room = path.split("/")[1]
     record = sampled(live, room) if room in SAMPLES else live.profiles["fsp-a"].organisation.rsplit("/", 1)[1]
@@ -139,7 +143,7 @@ def test_every_read_answers_in_every_format_that_is_described(live: Live) -> Non
     described = live.client().get("/openapi.json").json()
     seen = 0
     for path, method, operation in operations(described):
-        if method != "get" or path in ("/sparql", "/queries/{name}") or path.startswith("/notices/{id}") or operation["security"] == PERSON or "200" not in operation["responses"]:
+        if method != "get" or path in ("/sparql", "/queries/{name}") or path.startswith(OF_OTHERS) or operation["security"] == PERSON or "200" not in operation["responses"]:
             continue
         url = sample(live, path)
         for media_type in operation["responses"]["200"].get("content", {}):
