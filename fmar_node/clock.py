@@ -68,6 +68,11 @@ def parse_stamp(text: str) -> datetime:
     return instant
 
 
+def day_of(instant: str) -> str:
+    """The market's day, as xsd:date, of an instant as `stamp` writes it."""
+    return parse_stamp(instant).astimezone(LONDON).date().isoformat()
+
+
 def later(time: str, seconds: float) -> str:
     """So many seconds after a time, both as `stamp` writes them."""
     return stamp(parse_stamp(time) + timedelta(seconds=seconds))

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from fmar_node.access.caller import Applicant, Caller
+from fmar_node.access.past import pasts
 from fmar_node.access.reveal import filtered, is_public
 from fmar_node.errors import Fault, Severity
 from fmar_node.journal.entry import canonical
@@ -158,10 +159,11 @@ def state_of(document: Document, kind: str) -> dict[str, Any]:
         "is_public": is_public(document),
         "manager": manager,
         "owner": owner,
-        "area": document.get("dnoConnection"),
+        "area": document.get("dnoConnection") or document.get("switchArea"),
         "claims": frozenset((claim.scope, claim.value) for claim in KINDS[kind].claims(document)),
         "handles": frozenset(KINDS[kind].handles(document)),
         "keys": _keys(document),
+        "former": frozenset((past.organisation, past.number) for past in pasts(document)),
         "due": awaited[0] if awaited else None,
     }
 
@@ -172,6 +174,8 @@ BELONGING = {
     "subscriptions": ("subscriber", ""),
     "consents": ("grantee", "consentedBy"),
     "releases": ("", ""),
+    "switches": ("gainingProvider", "losingProvider"),
+    "service-windows": ("windowProvider", "windowOperator"),
 }  # fmt: skip
 """The terms that the tables know as a record's manager and owner; an asset without a provider is with whoever registered it."""
 

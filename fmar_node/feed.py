@@ -19,7 +19,7 @@ from functools import partial
 from typing import TypeVar
 
 from fmar_node.access.caller import Caller
-from fmar_node.access.reveal import reveal
+from fmar_node.access.past import look_of
 from fmar_node.errors import Malformed
 from fmar_node.event import EVERYTHING, NAMING, Event, Wish, event_of, marks_of
 from fmar_node.journal.register import Register
@@ -98,7 +98,7 @@ class Feed:
         return event if event and wish.grants(event, [face for face in (before, after) if face is not None]) else None
 
     def _face(self, version: Version, caller: Caller) -> Document | None:
-        return reveal(version.document, caller, self.vocabulary)
+        return look_of(version, caller, self.register.version).document(self.vocabulary)
 
     def _number(self, version: Version, caller: Caller, look: Look) -> int:
         """The version as the caller counts it: see `read.Reader.versions`."""

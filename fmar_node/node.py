@@ -42,6 +42,7 @@ from fmar_node.followers.analyses import Analyses
 from fmar_node.followers.consents import ConsentWatch
 from fmar_node.followers.daily import Daily
 from fmar_node.followers.deliveries import Deliveries
+from fmar_node.followers.switching import SwitchWatch
 from fmar_node.followers.verification import INQUIRIES, Verification, clients
 from fmar_node.followers.webhooks import Webhooks
 from fmar_node.identity import new_salt
@@ -151,6 +152,7 @@ class Node:
         self.consent_secrets = secrets_of(settings, folder)
         self.watch: ConsentWatch | None = None
         self.watching: asyncio.Task[None] | None = None
+        self.switching: SwitchWatch | None = None
         self.telling: asyncio.Task[None] | None = None
         self.keeping_scores: asyncio.Task[None] | None = None
         self.level_at = 0
@@ -190,7 +192,7 @@ class Node:
             raise
         self._begin_verification()
         if self.watch is not None:
-            self.watching = asyncio.create_task(self.watch.run())
+            self.watching = asyncio.create_task(self._watch())
         self.telling = asyncio.create_task(self.webhooks.run())
         self._begin_analyses()
         self.keeping_scores = asyncio.create_task(Daily(self.scorecards, self.past_scores, lambda: self.today).run())
@@ -253,6 +255,12 @@ class Node:
         self.consents = Consents(self.receipts, askers, self.clock, new_salt, self.inbox.has_ended)
         register = Register(connect(folder.journal / "journal.db"), self.vocabulary.terms, folder.lookup_key())
         self.watch = ConsentWatch(register, self.consents, self.inbox, self.submit, settings, self.clock)
+        self.switching = SwitchWatch(self._another_register(), self.consents, self.submit, settings, self.clock)
+
+    async def _watch(self) -> None:
+        """Follows what consents become, and the switches that rest on them."""
+        assert self.watch is not None and self.switching is not None
+        await asyncio.gather(self.watch.run(), self.switching.run())
 
     async def take(self, notification: Notification) -> None:
         """What a consent solution has notified, and signed."""
@@ -263,8 +271,9 @@ class Node:
         if self.watching is not None:
             self.watching.cancel()
             await asyncio.gather(self.watching, return_exceptions=True)
-        if self.consents is not None and self.watch is not None:
+        if self.consents is not None and self.watch is not None and self.switching is not None:
             await self.watch.close()
+            await self.switching.close()
             await self.consents.close()
             await self.receipts.close()
             self.inbox.close()

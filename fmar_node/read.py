@@ -1,7 +1,8 @@
 """Reads: one record, its versions, lists, lookup, proofs; from the journal's current state, through reveal.
 
 Rules kept here: nothing leaves without `reveal`; what is absent and what is not the caller's look the same;
-versions are counted as the caller can tell them apart, so that a change it may not see leaves no trace.
+versions are counted as the caller can tell them apart, so that a change it may not see leaves no trace; a former
+provider reads the record as of the end of its time (`access/past.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from types import MappingProxyType
 from typing import Any
 
 from fmar_node.access.caller import Caller, Role
-from fmar_node.access.reveal import filtered, past_tiers, reveal, tiers
+from fmar_node.access.past import AS_OF, Look, earlier_look, keepers, look_of
+from fmar_node.access.reveal import tiers
 from fmar_node.checks import mpan
 from fmar_node.clock import stamp
 from fmar_node.errors import Forbidden, Malformed, NotFound
@@ -35,6 +37,8 @@ from fmar_node.vocabulary import Document, Tier, Vocabulary
 
 SCAN = 5
 """Candidates fetched per item wanted, since reveal has the last word."""
+MANAGED, FORMER = "me", "former"
+"""Which records a list is of: those that the caller's organisation manages, and those that it has managed before."""
 SECTION_OF_TIER = {Tier.OPEN: "open", Tier.OPERATIONAL: "operational", Tier.COMMERCIAL: "commercial", Tier.PERSONAL: "personal"}
 
 
@@ -69,22 +73,34 @@ class Reader:
     def current(self, kind: str, id_: str, caller: Caller) -> Shown:
         """The record now; NotFound where there is nothing for this caller."""
         version = self.register.current(kind, id_)
-        document = reveal(version.document, caller, self.vocabulary) if version else None
-        if version is None or document is None:
+        shown = self._seen(version, caller) if version else None
+        if shown is None:
             raise not_here()
-        return Shown(version, document, 0)
+        return shown
+
+    def _seen(self, version: Version, caller: Caller, number: int = 0) -> Shown | None:
+        """A record whose newest version this is, as the caller sees it."""
+        return self._shown(look_of(version, caller, self.register.version), number)
+
+    def _shown(self, look: Look, number: int) -> Shown | None:
+        document = look.document(self.vocabulary)
+        return None if document is None else Shown(look.version, document, number)
+
+    def _looks(self, kind: str, id_: str, caller: Caller) -> Iterator[tuple[str, Shown | None]]:
+        """When each version was recorded, and how the record looked to the caller from then on."""
+        last: Shown | None = None
+        for version in self.register.versions(kind, id_):
+            shown = self._shown(self._earlier(version, caller), last.number + 1 if last else 1)
+            if shown is not None and (last is None or shown.document != last.document):
+                last = shown
+            yield version.recorded_at, last if shown else None
 
     def versions(self, kind: str, id_: str, caller: Caller) -> list[Shown]:
         """The versions that the caller can tell apart, oldest first; NotFound where it sees none."""
-        shown: list[Shown] = []
-        current = self._current(kind, id_)
-        for version in self.register.versions(kind, id_):
-            document = self._revealed(version, current, caller)
-            if document is not None and (not shown or document != shown[-1].document):
-                shown.append(Shown(version, document, len(shown) + 1))
-        if not shown:
+        found = {look.number: look for _, look in self._looks(kind, id_, caller) if look}
+        if not found:
             raise not_here()
-        return shown
+        return list(found.values())
 
     def numbered(self, kind: str, id_: str, caller: Caller, number: int) -> Shown:
         versions = self.versions(kind, id_, caller)
@@ -95,28 +111,23 @@ class Reader:
     def at(self, kind: str, id_: str, caller: Caller, instant: datetime) -> Shown:
         """The record as it stood at an instant; NotFound where the caller doesn't see how it stood then."""
         time = stamp(instant)
-        then = [version for version in self.register.versions(kind, id_) if version.recorded_at <= time]
-        document = self._revealed(then[-1], self._current(kind, id_), caller) if then else None
-        past = [shown for shown in self.versions(kind, id_, caller) if shown.version.recorded_at <= time] if document else []
-        if not past:
+        then = [look for recorded_at, look in self._looks(kind, id_, caller) if recorded_at <= time]
+        if not then or then[-1] is None:
             raise not_here()
-        return past[-1]
+        return then[-1]
 
     def revealed(self, version: Version, caller: Caller) -> Document | None:
         """A version that need not be the current one, as far as the caller may see it now."""
-        return self._revealed(version, self._current(version.kind, version.id), caller)
+        return self._earlier(version, caller).document(self.vocabulary)
 
     def open_tiers(self, version: Version, caller: Caller) -> frozenset[Tier]:
         """The tiers of a version that are open to the caller now."""
-        return past_tiers(version.document, self._current(version.kind, version.id), caller)
+        return self._earlier(version, caller).sight.tiers
 
-    def _revealed(self, version: Version, current: Document, caller: Caller) -> Document | None:
-        opened = past_tiers(version.document, current, caller)
-        return filtered(version.document, opened, self.vocabulary) if opened else None
-
-    def _current(self, kind: str, id_: str) -> Document:
-        version = self.register.current(kind, id_)
-        return version.document if version else {}
+    def _earlier(self, version: Version, caller: Caller) -> Look:
+        current = self.register.current(version.kind, version.id) or version
+        present = look_of(current, caller, self.register.version)
+        return earlier_look(version, present, caller, self.register.version)
 
     def history(self, kind: str, id_: str, caller: Caller) -> list[dict[str, Any]]:
         """Who changed what and when, newest last: the fields that changed, and the actor where it may be seen."""
@@ -136,7 +147,7 @@ class Reader:
     def _line(self, shown: Shown, before: Document | None, caller: Caller) -> dict[str, Any]:
         version = shown.version
         line: dict[str, Any] = {"version": shown.number}
-        if self.open_tiers(version, caller) == frozenset(Tier):
+        if AS_OF not in shown.document and self.open_tiers(version, caller) == frozenset(Tier):
             line |= {
                 "journalIndex": version.index,
                 "recordedAt": version.recorded_at,
@@ -145,28 +156,41 @@ class Reader:
             }
         return {**line, "changed": changed(before, shown.document)}
 
-    def page(self, kind: Kind, caller: Caller, limit: int, cursor: str, managed: bool, equal: Mapping[str, str]) -> Page:
-        """Up to `limit` records by id. `equal` compares what the caller sees, never what it doesn't."""
-        window = window_of(caller, managed)
+    def page(self, kind: Kind, caller: Caller, limit: int, cursor: str, managed: str, equal: Mapping[str, str]) -> Page:
+        """Up to `limit` records by id: all, those that the caller manages, or those that it kept. `equal` compares what the caller sees, never what it doesn't."""
         single = {name: value for name, value in equal.items() if not self.vocabulary.terms[name].many}
         items: list[Document] = []
         after = _opened(cursor)
         while True:
-            found = self.register.page(kind.plural, window, after, limit * SCAN, single)
+            found = self._candidates(kind.plural, caller, managed, after, limit * SCAN, single)
             for version in found:
-                document = reveal(version.document, caller, self.vocabulary)
-                if document is not None and _matches(document, equal):
+                shown = self._seen(version, caller)
+                if shown is not None and _matches(shown.document, equal) and (managed != FORMER or AS_OF in shown.document):
                     if len(items) == limit:
                         return Page(items, _closed(uuid_of(items[-1]["id"])))
-                    items.append(document)
+                    items.append(shown.document)
                 after = version.id
             if len(found) < limit * SCAN:
                 return Page(items, None)
 
+    def _candidates(self, kind: str, caller: Caller, managed: str, after: str, limit: int, equal: Mapping[str, str]) -> list[Version]:
+        """The newest versions of the next records that may be shown: those of the window, and those that are kept as they were."""
+        window = window_of(caller, managed == MANAGED)
+        found = {} if managed == FORMER else {each.id: each for each in self.register.page(kind, window, after, limit, equal)}
+        if managed != MANAGED and not window.everything:
+            kept = {caller.organisation} if managed == FORMER else keepers(caller)
+            for id_ in self.register.kept(kind, kept, after, limit, equal):
+                if id_ not in found and (version := self.register.current(kind, id_)):
+                    found[id_] = version
+        return [found[id_] for id_ in sorted(found)[:limit]]
+
     def lookup(self, scheme: str, value: str, caller: Caller, day: str = "") -> list[Document]:
         """The assets that carry an identifier and are the caller's to know of by it (domain 5.2), on a day where one is given, by the names that they have then."""
-        shown = [reveal(document, caller, self.vocabulary) for document in self._carrying(scheme, value)]
-        return [document for document in shown if document is not None and _is_shown_under(document, scheme, normal(scheme, value), day)]
+        wanted = normal(scheme, value)
+        ids = {*self.register.found(scheme, wanted), *self.register.found_before(scheme, wanted, keepers(caller))}
+        shown = [self._seen(version, caller) for id_ in sorted(ids) if (version := self.register.current("assets", id_))]
+        there = [each.document for each in shown if each and each.version.state != "DEREGISTERED"]
+        return [document for document in there if _is_shown_under(document, scheme, wanted, day)]
 
     def waiting(self, scheme: str, value: str, caller: Caller, code: str = "", day: str = "") -> list[Document]:
         """Of the assets that carry an identifier and wait for a provider those that the caller may claim: by their claim code, or by appointment."""
@@ -196,19 +220,23 @@ class Reader:
     def _is_seen_whole(self, shown: Shown, tier: Tier) -> bool:
         """Whether a section holds nothing but what is shown: a value that is open may stand in a part that is not."""
         terms = self.vocabulary.terms
-        return by_tier(shown.version.document, terms)[tier] == by_tier(shown.document, terms)[tier]
+        seen = {name: value for name, value in shown.document.items() if name != AS_OF}
+        return by_tier(shown.version.document, terms)[tier] == by_tier(seen, terms)[tier]
 
-    def export(self, kind: Kind, caller: Caller, index: int | None = None, equal: Mapping[str, str] = MappingProxyType({})) -> Iterator[Document]:
-        """Everything that the caller managed at a place of the journal (the newest unless one is named), by id, streamed.
+    def export(
+        self, kind: Kind, caller: Caller, index: int | None = None, equal: Mapping[str, str] = MappingProxyType({}), managed: str = MANAGED
+    ) -> Iterator[Document]:
+        """Everything that the caller managed at a place of the journal (the newest unless one is named), or had kept by then, by id, streamed.
 
         At one place it is always the same, but for what has been erased since.
         """
         place = self.register.size() - 1 if index is None else index
         after = ""
         while True:
-            found, after = self.register.page_as_of(kind.plural, caller.organisation, place, after, 100)
+            found, after = self.register.page_as_of(kind.plural, caller.organisation, place, after, 100, is_former=managed == FORMER)
             for version in found:
-                document = reveal(version.document, caller, self.vocabulary) if _manages(caller, version) else None
+                look = look_of(version, caller, self.register.version) if bool(managed == FORMER) != _manages(caller, version) else None
+                document = look.document(self.vocabulary) if look and bool(look.as_of) == (managed == FORMER) else None
                 if document is not None and _matches(document, equal):
                     yield document
             if not after:

@@ -77,7 +77,7 @@ class Receipt:
         return cls(value["kind"], value["id"], value["number"], value["index"], value["repeat"])
 
 
-STATUS_TERMS = ("registrationStatus", "organisationStatus", "userStatus", "delegationStatus", "queryStatus", "noticeStatus", "subscriptionStatus", "consentStatus", "releaseStatus")
+STATUS_TERMS = ("registrationStatus", "organisationStatus", "userStatus", "delegationStatus", "queryStatus", "noticeStatus", "subscriptionStatus", "consentStatus", "releaseStatus", "switchStatus", "windowStatus")
 
 
 def state_in(document: Document) -> str:

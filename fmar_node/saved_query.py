@@ -171,6 +171,7 @@ def house_of(settings: Settings, folder: Path) -> House:
         settings.sources, settings.queries_per_organisation, settings.subscriptions_per_organisation, actions, partial(_has_file, folder),
         validation_seconds=settings.validation_seconds, asset_query_seconds=settings.asset_query_seconds,
         has_consents=bool(settings.consent_solutions), needs_authorisation=settings.owner_authorisation,
+        switch_notice_days=settings.switch_notice_days, switch_days_most=settings.switch_days_most,
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ ROUNDED_TO = 5
 """Aggregates count in steps of so many."""
 RESULTS = "application/sparql-results+json"
 PREFIXES = f"PREFIX fmar: <{FMAR}>\nPREFIX dqv: <http://www.w3.org/ns/dqv#>\n"
-MEASURED = "?record a fmar:{class_name} ; dqv:hasQualityMeasurement ?part . ?part dqv:isMeasurementOf {metric}"
+MEASURED = "?record a fmar:{class_name} . ?part dqv:computedOn ?record ; dqv:isMeasurementOf {metric}"
 CARD = PREFIXES + "SELECT {key} ?metric (COUNT(?part) AS ?records) (AVG(?value) AS ?score){holders} {{ " + MEASURED + " ; dqv:value ?value . {more} }} GROUP BY {key} ?metric"
 MISSING = PREFIXES + "SELECT ?key (COUNT(?part) AS ?records){holders} {{ " + MEASURED + " ; fmar:missedRule ?key . {more} }} GROUP BY ?key"
 RECORDS = PREFIXES + (

@@ -257,6 +257,10 @@ class Settings(BaseModel):
     consent_check_seconds: float = Field(3_600.0, gt=0, description="time between two checks of a consent that holds, so that a missed notification is found")
     notification_seconds: int = Field(300, ge=10, le=3_600, description="how old, or how far ahead, the time of a consent solution's notification may be")
 
+    # switches of provider
+    switch_notice_days: int = Field(14, ge=0, le=365, description="days between the request for a switch of provider and the first day that it may be for, where a provider is responsible now; where none is, there is no notice")
+    switch_days_most: int = Field(365, ge=1, le=3_650, description="days from today to the last day that a switch of provider may be requested for")
+
     # limits of one caller
     organisation_requests: int = Field(3_000, ge=0, description="requests of one organisation in `rate_seconds`; 0: as many as it likes")
     application_requests: int = Field(2_400, ge=0, description="requests of one application in `rate_seconds`; 0: as many as it likes")

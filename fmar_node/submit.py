@@ -23,6 +23,7 @@ from datetime import date
 from typing import Protocol
 
 from fmar_node.access.caller import Caller, node_itself
+from fmar_node.access.past import own_look
 from fmar_node.access.reveal import filtered, reveal, tiers
 from fmar_node.access.standing import caller_in
 from fmar_node.drafting import Submission, draft_of, recorded, without_personal
@@ -46,6 +47,7 @@ from fmar_node.journal.register import Register
 from fmar_node.judge import Judgement, Paper
 from fmar_node.kinds import BARE, KINDS, Action, Consequence, House, Situation
 from fmar_node.kinds.erasure import ERASURE, EVERYTHING
+from fmar_node.kinds.kind import FORBIDDING, FORMER_PROVIDER
 from fmar_node.kinds.matter import following
 from fmar_node.kinds.proof import PROOF, unavailable
 from fmar_node.record import Receipt, Version
@@ -61,6 +63,8 @@ CONFLICTS = frozenset({
     "EXTERNAL_ID_TAKEN",
     "SUBSCRIPTION-OPEN-2",
     "CONSENT_REPLAYED",
+    "ASSET_UNKNOWN", "ASSET_AMBIGUOUS", "NOT_ELIGIBLE_STATE", "SAME_FSP", "SWITCH_ALREADY_PENDING", "SERVICE_WINDOW_CONFIRMED",
+    "CONFIRMED_WINDOW", "SWITCH_PENDING", "WINDOW_OVERLAPS",
     "RELEASE-SHADOW-3", "RELEASE-SHADOW-4", "RELEASE-SHADOW-5",
 })  # fmt: skip
 """Faults of state rather than of the document: 409, not 422."""
@@ -254,7 +258,7 @@ def permitted(
     previous = register.current(submission.kind, submission.id) if submission.action != "register" else None
     shown = _shown(previous, caller, action, vocabulary)
     if submission.action != "register" and shown is None and action.authority is None:
-        raise NotFound("not-found", "no such record for this caller")
+        raise _unseen(previous, caller, register)
     read = judgement or Judgement()
     carried = _carried(read.document, previous, vocabulary) if action.takes_document else dict(previous.document if previous else {})
     document = {"id": submission.iri, "type": KINDS[submission.kind].class_name, **carried}
@@ -316,6 +320,14 @@ def _shown(previous: Version | None, caller: Caller, action: Action, vocabulary:
     if previous is None or (caller.is_node and action.is_nodes_own):
         return previous.document if previous else None
     return reveal(previous.document, caller, vocabulary)
+
+
+def _unseen(previous: Version | None, caller: Caller, register: Register) -> FmarError:
+    """Why a record cannot be acted on that the caller does not see as it is now: it was its provider, or there is no such record for it."""
+    if previous is not None and own_look(previous, caller, register.version) is not None:
+        fault = Fault(FORMER_PROVIDER, Severity.REJECT, FORBIDDING[FORMER_PROVIDER])
+        return Forbidden("not-permitted", f"{fault.code}: {fault.message}", (fault,))
+    return NotFound("not-found", "no such record for this caller")
 
 
 def _action(submission: Submission) -> Action:

@@ -37,7 +37,7 @@ def listed(market: Market, caller: Caller, limit: int = 3, managed: bool = False
     found: list[str] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = market.reader.page(KINDS[kind], caller, limit, cursor, managed, equal)
+        page = market.reader.page(KINDS[kind], caller, limit, cursor, "me" if managed else "", equal)
         assert len(page.items) == limit or page.cursor is None
         found += [item["id"].rsplit("/", 1)[-1] for item in page.items]
         cursor = page.cursor
@@ -279,12 +279,12 @@ def test_every_record_stands_on_one_page(crowd: Market, limit: int) -> None:
 
 def test_a_list_goes_on_though_records_come_and_go(crowd: Market) -> None:
     viewer = crowd.callers["fsp-a"]
-    first = crowd.reader.page(KINDS["assets"], viewer, 5, "", True, {})
+    first = crowd.reader.page(KINDS["assets"], viewer, 5, "", "me", {})
     own = listed(crowd, viewer, managed=True)
     asset(crowd, "A-99")
     crowd.act(viewer, "assets", own[4], "deregistration", deregistrationReason="ERROR")
 
-    rest = crowd.reader.page(KINDS["assets"], viewer, 500, str(first.cursor), True, {})
+    rest = crowd.reader.page(KINDS["assets"], viewer, 500, str(first.cursor), "me", {})
 
     assert [item["id"].rsplit("/", 1)[-1] for item in rest.items][:6] == own[5:]
     assert len(rest.items) == 7

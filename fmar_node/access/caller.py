@@ -70,6 +70,7 @@ class Permission(StrEnum):
     REGISTER = "REGISTER"
     UPDATE = "UPDATE"
     DEREGISTER = "DEREGISTER"
+    SWITCH = "SWITCH"
     PASSPORT = "PASSPORT"
     CONTACTS = "CONTACTS"
 

@@ -35,6 +35,10 @@ class Relation(StrEnum):
     ADDRESSEE = "addressee"
     GRANTEE = "grantee"
     WITHOUT_CONSENT = "without consent"
+    GAINING = "gaining"
+    LOSING = "losing"
+    COMMITTING = "committing"
+    COMMITTED_TO = "committed to"
     AREA = "area"
     NATIONAL = "national"
     GRANTED = "granted"
@@ -57,6 +61,10 @@ SEES: Mapping[Relation, frozenset[Tier]] = {
     Relation.PUBLISHER: ALL,
     Relation.GRANTEE: ALL,
     Relation.WITHOUT_CONSENT: frozenset({Tier.OPEN}),
+    Relation.GAINING: ALL,
+    Relation.LOSING: frozenset({Tier.OPEN}),
+    Relation.COMMITTING: ALL,
+    Relation.COMMITTED_TO: ALL,
     Relation.AUDIENCE: frozenset({Tier.OPEN}),
     Relation.ADDRESSEE: ALL,
     Relation.AREA: frozenset({Tier.OPEN, Tier.OPERATIONAL, Tier.PERSONAL}),
@@ -76,8 +84,13 @@ NEVER_PUBLIC = frozenset({"EV_CHARGER", "HEAT_PUMP"})
 OPENED_BY = {
     "Asset": {Permission.READ_PERSONAL: Relation.GRANTED_PERSONAL, Permission.READ: Relation.GRANTED},
     "Organisation": {Permission.CONTACTS: Relation.CONTACTS, Permission.PASSPORT: Relation.PASSPORT},
+    "Switch": {Permission.SWITCH: Relation.GRANTED},
+    "ServiceWindow": {Permission.READ: Relation.GRANTED},
 }
 """The permissions that open a record, and how. A passport is what an organisation says of itself: no keys, no evidence."""
+GRANTED_BY = {"Asset": "managedBy", "Organisation": "id", "Switch": "gainingProvider", "ServiceWindow": "windowProvider"}
+"""The term that says whose grant it is; what a switch or a window is about stands in one of `ABOUT`."""
+ABOUT = ("switchAsset", "windowAsset", "id")
 
 
 def relations(document: Document, caller: Caller) -> frozenset[Relation]:
@@ -98,7 +111,7 @@ def standings(document: Document, caller: Caller) -> Iterable[Relation]:
             yield Relation.WITHOUT_CONSENT if relation is Relation.MANAGER and lacks_consent(document) else relation
     if caller.applicant and document.get("applicant") == caller.applicant.identity and document.get("organisationStatus") == "PENDING_APPROVAL":
         yield Relation.APPLICANT
-    if document["type"] == "Asset":
+    if document["type"] in ("Asset", "Switch"):
         yield from _of_systems(document, caller)
     if document["type"] == "SavedQuery" and _is_for(document, caller):
         yield Relation.AUDIENCE
@@ -116,6 +129,8 @@ STANDING_OF: Mapping[str, Mapping[str, Relation]] = {
     "Subscription": {"subscriber": Relation.SELF},
     "Consent": {"grantee": Relation.GRANTEE, "consentedBy": Relation.OWNER},
     "Release": {},
+    "Switch": {"gainingProvider": Relation.GAINING, "losingProvider": Relation.LOSING},
+    "ServiceWindow": {"windowProvider": Relation.COMMITTING, "windowOperator": Relation.COMMITTED_TO},
 }
 """The terms by which a record names the organisations that it belongs to, the first of them first."""
 
@@ -132,7 +147,7 @@ def lacks_consent(document: Document) -> bool:
 
 
 def _of_systems(document: Document, caller: Caller) -> Iterable[Relation]:
-    if caller.has(Role.DSO) and document.get("dnoConnection") in caller.areas:
+    if caller.has(Role.DSO) and document.get("dnoConnection", document.get("switchArea")) in caller.areas:
         yield Relation.AREA
     if caller.has(Role.NESO):
         yield Relation.NATIONAL
@@ -153,8 +168,8 @@ def _granted(document: Document, caller: Caller) -> Iterable[Relation]:
         if caller.actor and caller.granted(caller.organisation, uuid_of(document["id"])):
             yield Relation.WITHOUT_CONSENT
         return
-    grantor = uuid_of(document.get("managedBy" if document["type"] == "Asset" else "id", ""))
-    permissions = caller.granted(grantor, uuid_of(document["id"]))
+    grantor = uuid_of(document.get(GRANTED_BY[document["type"]], ""))
+    permissions = caller.granted(grantor, uuid_of(next(document[term] for term in ABOUT if term in document)))
     for permission, relation in OPENED_BY[document["type"]].items():
         if permission in permissions:
             yield relation

@@ -24,11 +24,13 @@ from fmar_node.representation import triples
 from fmar_node.vocabulary import FMAR, RDF_TYPE, XSD, Document, Tier, Vocabulary, packaged
 
 DQV = "http://www.w3.org/ns/dqv#"
-HAS, MEASUREMENT, OF, VALUE = f"{DQV}hasQualityMeasurement", f"{DQV}QualityMeasurement", f"{DQV}isMeasurementOf", f"{DQV}value"
+ON, MEASUREMENT, OF, VALUE = f"{DQV}computedOn", f"{DQV}QualityMeasurement", f"{DQV}isMeasurementOf", f"{DQV}value"
 MISSED = f"{FMAR}missedRule"
 DIMENSIONS = ("COMPLETENESS", "VALIDITY", "CONSISTENCY", "UNIQUENESS", "TIMELINESS", "ACCURACY")
 METRICS = {"": f"{FMAR}qualityScore", **{each: f"{FMAR}{each.lower()}Score" for each in DIMENSIONS}}
 """What each score is a measurement of; the whole one under no dimension."""
+PARTS = {each: "quality" + (f"-{each.lower()}" if each else "") for each in METRICS}
+"""The names of the measurements, below the record. They point to it, and it does not point to them: what is said of the record stays what is read of it."""
 MEASURED = ("ACTIVE", "SHADOW")
 ENDED = frozenset({"DEREGISTERED", "WITHDRAWN"})
 EVERYTHING = frozenset(Tier)
@@ -129,8 +131,8 @@ def measurements(record: str, score: Score | None) -> Iterator[ox.Triple]:
     if score is None:
         return
     for dimension, value in {"": score.total, **score.dimensions}.items():
-        part = ox.NamedNode(f"{record}#quality" + (f"-{dimension.lower()}" if dimension else ""))
-        yield ox.Triple(ox.NamedNode(record), _node(HAS), part)
+        part = ox.NamedNode(f"{record}#{PARTS[dimension]}")
+        yield ox.Triple(part, _node(ON), ox.NamedNode(record))
         yield ox.Triple(part, _node(RDF_TYPE), _node(MEASUREMENT))
         yield ox.Triple(part, _node(OF), _node(METRICS[dimension]))
         yield ox.Triple(part, _node(VALUE), ox.Literal(str(value), datatype=_node(XSD + "integer")))
@@ -141,7 +143,7 @@ def measurements(record: str, score: Score | None) -> Iterator[ox.Triple]:
 
 def is_measurement(triple: ox.Triple) -> bool:
     """Whether a triple is one of `measurements`."""
-    return triple.predicate.value == HAS or (isinstance(triple.subject, ox.NamedNode) and "#quality" in triple.subject.value)
+    return isinstance(triple.subject, ox.NamedNode) and "#quality" in triple.subject.value
 
 
 @cache

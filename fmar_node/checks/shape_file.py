@@ -17,7 +17,7 @@ from rdflib.namespace import RDF, SH
 
 from fmar_node.checks.pattern import slowness
 from fmar_node.checks.quality_file import read_rules
-from fmar_node.checks.shape import SEVERITIES, TARGETS, graph_of, read_shapes
+from fmar_node.checks.shape import SEVERITIES, TARGETS, Shapes, graph_of, read_shapes
 from fmar_node.vocabulary import FMAR, SHAPES, Vocabulary
 
 
@@ -64,3 +64,12 @@ def mistakes_in(graph: rdflib.Graph, vocabulary: Vocabulary) -> Iterator[str]:
 def _name(node: Any) -> str:
     text = str(node)
     return text.removeprefix(SHAPES).rsplit("#", 1)[-1] if isinstance(node, rdflib.URIRef) else "a shape without an IRI"
+
+
+def not_compiled(folder: Path, vocabulary: Vocabulary) -> Iterator[str]:
+    """Every shape of a folder without mistakes that pyshacl is asked about for each document, and why: no mistake, but slow."""
+    bench = Shapes(vocabulary, folder)
+    for file in (*sorted(folder.glob("*.ttl")), *sorted(folder.glob("cim/*.ttl"))):
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        for shape, reason in sorted(bench.of(name).compiled.unsupported.items()):
+            yield f"{name}.ttl: {_name(shape)} is not compiled ({reason})"

@@ -15,6 +15,7 @@ from fmar_node.cli import (
     notices,
     operate,
     participate,
+    quality,
     queries,
     release,
     subject,
@@ -49,6 +50,7 @@ export.add_to(app)
 queries.add_to(app)
 events.add_to(app)
 release.add_to(app)
+quality.add_to(app)
 trust.add_to(app)
 notices.add_to(app)
 importing.add_to(app)

@@ -59,13 +59,15 @@ def validate(
 
 
 def _check_folder(folder: Path, vocabulary: Vocabulary) -> None:
-    """Ends the command where the shapes themselves are wrong; says where packaged ones stand in."""
-    from fmar_node.checks.shape_file import mistakes
+    """Ends the command where the shapes themselves are wrong; says which of them are slow, and where packaged ones stand in."""
+    from fmar_node.checks.shape_file import mistakes, not_compiled
 
     if found := list(mistakes(folder, vocabulary)):
         for each in found:
             err.print(f"  {escaped(each)}", soft_wrap=True)
         fail(f"the shapes in {folder} have {counted(len(found), 'mistake')}", "docs/guides/ontology-maintainer.md says how shapes are written")
+    for each in not_compiled(folder, vocabulary):
+        err.print(f"[dim]note:[/] {escaped(each)}: pyshacl is asked about it for every document", soft_wrap=True)
     if not (folder / "cim").is_dir():
         err.print(f"[dim]note:[/] {escaped(str(folder))} has no cim/: documents in CIM are judged by the packaged shapes of CIM", soft_wrap=True)
 

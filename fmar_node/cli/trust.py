@@ -15,7 +15,7 @@ from fmar_node.cli.console import answered, client_of, escaped, fail, organisati
 from fmar_node.cli.participate import AS, DATA, JSON, LD_JSON
 from fmar_node.errors import counted
 
-PERMISSIONS = ("READ", "READ_PERSONAL", "REGISTER", "UPDATE", "DEREGISTER", "PASSPORT", "CONTACTS")
+PERMISSIONS = ("READ", "READ_PERSONAL", "REGISTER", "UPDATE", "DEREGISTER", "SWITCH", "PASSPORT", "CONTACTS")
 OF_PASSPORTS = {"PASSPORT", "CONTACTS"}
 YEAR = timedelta(days=365)
 WHOSE = typer.Option("", "--organisation", help="As the operator, of which organisation: its IRI, or its name beside --data.")

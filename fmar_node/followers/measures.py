@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pyoxigraph as ox
 
 from fmar_node.checks.plausible import TURNS
-from fmar_node.checks.quality import QualityRules, is_measurement, measurements, packaged_rules
+from fmar_node.checks.quality import PARTS, QualityRules, is_measurement, measurements, packaged_rules
 from fmar_node.journal.register import Window
 from fmar_node.store.graph import Change, Graph
 from fmar_node.vocabulary import FMAR, XSD, Document, Tier, Vocabulary
@@ -66,6 +66,11 @@ class Measures:
             found = self.known[id(document)] = (document, day, self.rules.missed(document, day, self.vocabulary))
         return found[2]
 
+    def held_of(self, view: str, record: str) -> Iterator[ox.Triple]:
+        """What a view holds of the quality of a record."""
+        for part in PARTS.values():
+            yield from self.graph.about(view, f"{record}#{part}")
+
     def go_on(self, projector: Projector, day: date) -> bool:
         """Measures some records again if a day, or the rules, may have changed their scores; whether there is more to do."""
         if self.held == day:
@@ -106,8 +111,8 @@ class Measures:
         for version in projector.stood_at(record):
             for viewer in projector.concerned(version.document):
                 view = projector.view_of(viewer)
-                held = set(filter(is_measurement, self.graph.about(view, version.iri)))
-                wanted = {triple for triple in projector.shown_to(version.document, viewer) if is_measurement(triple)}
+                held = set(self.held_of(view, version.iri))
+                wanted = {triple for triple in projector.shown_to(version, viewer) if is_measurement(triple)}
                 if held != wanted:
                     yield Change(view, held - wanted, wanted - held)
 

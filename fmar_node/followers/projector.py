@@ -13,12 +13,12 @@ import itertools
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 import pyoxigraph as ox
 
 from fmar_node.access.caller import Caller, Grant, Role, as_held_by, caller_of, grant_of, is_same_window
-from fmar_node.access.reveal import WIDE, Relation, Sight, parties, relations, seen, sight_of
+from fmar_node.access.past import Look, look_of, own_look, pasts
+from fmar_node.access.reveal import WIDE, Sight, parties
 from fmar_node.checks.quality import is_measurement
 from fmar_node.followers.measures import Measures
 from fmar_node.journal.register import Register, Window
@@ -37,14 +37,16 @@ BLOCK_CHARS = 16_000_000
 """N-Quads that are loaded at once: larger blocks save work, smaller ones memory."""
 TOGETHER = 100
 """Records that change in one view at once."""
-KINDS = ("organisations", "assets", "users", "delegations", "notices")
+KINDS = ("organisations", "assets", "users", "delegations", "notices", "switches", "service-windows")
 """What the graph holds. Saved queries are how the register is asked, not what it says: `GET /queries` lists them; and one that is
 for a role would have to stand in the graph of everybody who has it, and move with the role."""
 
+Key = tuple[int, Sight, str]
+"""Entry, what is in sight of it, and the end of whose time: of viewers who see the same of a record."""
+Made = dict[Key, frozenset[ox.Triple]]
 OPERATOR_VIEW = Caller(organisation="operator", roles=frozenset({Role.OPERATOR}), state="ACTIVE")
 PUBLIC_VIEW = Caller()
 SHARED_VIEWS = (OPERATOR_VIEW, PUBLIC_VIEW)
-NOTHING = Sight(frozenset())
 
 
 class Projector:
@@ -147,19 +149,37 @@ class Projector:
         self._admit(viewer)
         if viewer.has(Role.OPERATOR):
             return
-        records = itertools.chain(
+        records: Iterator[Version] = itertools.chain(
             self._stood("assets", Window(organisation=grantor, managed_only=True), index),
             self._stood("organisations", Window(organisation=grantor, public=False), index),
+            self._stood("switches", Window(organisation=grantor, managed_only=True), index),
+            self._stood("service-windows", Window(organisation=grantor, managed_only=True), index),
         )
         if grantor not in old.grants:
-            self.graph.load(self.view_of(viewer), (triple for each in records for triple in self._shown(each.document, self._opened(each.document, viewer))))
-            return
+            records = iter(self._loaded(viewer, records))
         while together := list(itertools.islice(records, TOGETHER)):
             self.graph.apply([self._replacing(viewer, each) for each in together], self.applied)
 
+    def _loaded(self, viewer: Caller, records: Iterable[Version]) -> list[Version]:
+        """Adds to a view what it now holds more of these records; those of which it may have held another version are left, and returned."""
+        left: list[Version] = []
+
+        def added() -> Iterator[ox.Triple]:
+            for each in records:
+                if pasts(each.document):
+                    left.append(each)
+                else:
+                    yield from self.shown_to(each, viewer)
+
+        self.graph.load(self.view_of(viewer), added())
+        return left
+
     def _replacing(self, viewer: Caller, version: Version) -> Change:
         view = self.view_of(viewer)
-        return Change(view, list(self.graph.about(view, version.iri)), list(self._shown(version.document, self._opened(version.document, viewer))))
+        return Change(view, list(self._held_of(view, version.iri)), list(self.shown_to(version, viewer)))
+
+    def _held_of(self, view: str, record: str) -> Iterator[ox.Triple]:
+        return itertools.chain(self.graph.about(view, record), self.measures.held_of(view, record))
 
     def _apply(self, changes: list[Change], index: int) -> None:
         if index > self.applied:
@@ -174,49 +194,58 @@ class Projector:
         """
         previous = self.register.previous(version)
         documents = [version.document, *([previous.document] if previous else [])]
-        made: dict[tuple[int, Sight], frozenset[ox.Triple]] = {}
+        made: Made = {}
         for viewer in SHARED_VIEWS if only_shared else self.concerned(*documents):
-            before = self._triples(previous.document, viewer, made) if previous else frozenset()
-            after = self._triples(version.document, viewer, made)
+            before = self._triples(previous, viewer, made) if previous else frozenset()
+            after = self._triples(version, viewer, made)
             if before != after:
                 yield Change(self.view_of(viewer), before - after, after - before)
 
     def _replaced(self, version: Version) -> Iterator[Change]:
         """The changes that an erasure makes: the journal no longer knows what has to go, so that all goes that a view holds."""
-        made: dict[tuple[int, Sight], frozenset[ox.Triple]] = {}
+        made: Made = {}
         for viewer in self.all_viewers():
             view = self.view_of(viewer)
-            yield Change(view, list(self.graph.about(view, version.iri)), self._triples(version.document, viewer, made))
+            yield Change(view, list(self._held_of(view, version.iri)), self._triples(version, viewer, made))
 
-    def concerned(self, *documents: Document) -> list[Caller]:
-        """Everybody in whose graph these versions of a record may stand, whatever reveal then says of it."""
-        belonging = {party for document in documents for party in parties(document)}
-        belonging |= {delegate for document in documents for party in parties(document)[:1] for delegate in self.delegates.get(party, ())}
+    def concerned(self, *documents: Document, former: Iterable[str] = ()) -> list[Caller]:
+        """Everybody in whose graph these versions of a record may stand, whatever reveal then says of it.
+
+        Former providers keep what they have while a record goes on: they need to be named only where a view is made anew.
+        """
+        belonging = {party for document in documents for party in parties(document)} | set(former)
+        granting = {party for document in documents for party in parties(document)[:1]} | set(former)
+        belonging |= {delegate for party in granting for delegate in self.delegates.get(party, ())}
         named = {party: self.viewers[party] for party in belonging if party in self.viewers}
         return [*SHARED_VIEWS, *(viewer for viewer in (named | self.wide).values() if not viewer.has(Role.OPERATOR))]
 
-    def _triples(self, document: Document, viewer: Caller, made: dict[Any, frozenset[ox.Triple]]) -> frozenset[ox.Triple]:
-        opened = self._opened(document, viewer)
-        key = (id(document), opened)
+    def _triples(self, version: Version, viewer: Caller, made: Made) -> frozenset[ox.Triple]:
+        look = self._look(version, viewer)
+        if look is None:
+            return frozenset()
+        key = (look.version.index, look.sight, look.as_of)
         if key not in made:
-            made[key] = frozenset(self._shown(document, opened))
+            made[key] = frozenset(self._stated(look))
         return made[key]
 
-    def _opened(self, document: Document, viewer: Caller) -> Sight:
-        """What a viewer's own graph shows: public rows stand in the public graph alone."""
-        if viewer.is_anonymous or relations(document, viewer) - {Relation.PUBLIC}:
-            return sight_of(document, viewer)
-        return NOTHING
+    def _look(self, version: Version, viewer: Caller) -> Look | None:
+        """What a viewer's own graph shows of a record: public rows stand in the public graph alone."""
+        look = look_of if viewer.is_anonymous else own_look
+        return look(version, viewer, self.register.version)
 
-    def _shown(self, document: Document, opened: Sight) -> Iterator[ox.Triple]:
-        """What a view shows of a record, and what it therefore says of its quality."""
-        if not opened.tiers:
-            return iter(())
-        return itertools.chain(triples(seen(document, opened, self.vocabulary), self.vocabulary), self.measures.of(document, opened.tiers))
-
-    def shown_to(self, document: Document, viewer: Caller) -> Iterator[ox.Triple]:
+    def shown_to(self, version: Version, viewer: Caller) -> Iterator[ox.Triple]:
         """What the graph of a viewer holds of a record."""
-        return self._shown(document, self._opened(document, viewer))
+        look = self._look(version, viewer)
+        return self._stated(look) if look else iter(())
+
+    def _stated(self, look: Look) -> Iterator[ox.Triple]:
+        """What a view shows of a record, and what it therefore says of its quality; what is kept as it was is not measured again."""
+        document = look.document(self.vocabulary)
+        if document is None:
+            return iter(())
+        if look.as_of:
+            return triples(document, self.vocabulary)
+        return itertools.chain(triples(document, self.vocabulary), self.measures.of(look.version.document, look.sight.tiers))
 
     def stood_at(self, record: tuple[str, str]) -> Iterator[Version]:
         """A record, by kind and id, as it stood where the graph is; none where it was not there yet."""
@@ -241,7 +270,7 @@ class Projector:
         candidates = replace(window_of(viewer, managed=False), public=viewer.is_anonymous)
         for kind in KINDS:
             for version in self._stood(kind, candidates, index):
-                yield from self._shown(version.document, self._opened(version.document, viewer))
+                yield from self.shown_to(version, viewer)
 
     def _stood(self, kind: str, window: Window, index: int) -> Iterator[Version]:
         """The records of a window as they stood at a place of the journal, which may grow meanwhile; some of them twice."""
@@ -249,8 +278,16 @@ class Projector:
         while index >= 0 and (found := self.register.page(kind, window, after, PAGE, {})):
             yield from self._earlier(found, index)
             after = found[-1].id
+        yield from self._earlier(self._kept(kind, window) if index >= 0 else (), index)
         if index >= 0 and not window.everything:  # what has changed since may have been in the window before
             yield from self._earlier((version for version in self._since(index) if version.kind == kind), index)
+
+    def _kept(self, kind: str, window: Window) -> Iterator[Version]:
+        """The records of which those of a window are former providers."""
+        after, former = "", {window.organisation, *window.grantors} - {""}
+        while former and (found := self.register.kept(kind, former, after, PAGE)):
+            yield from (version for id_ in found if (version := self.register.current(kind, id_)))
+            after = found[-1]
 
     def _earlier(self, versions: Iterable[Version], index: int) -> Iterator[Version]:
         for version in versions:
@@ -293,20 +330,23 @@ class Projector:
         """All views at a place of the journal as N-Quads, record by record."""
         for kind in KINDS:
             for version in self._stood(kind, Window(everything=True), index):
-                shown: dict[Sight, list[str]] = {}
-                for viewer in self.concerned(version.document):
-                    opened = self._opened(version.document, viewer)
-                    if opened not in shown:
-                        shown[opened] = [str(triple) for triple in self._shown(version.document, opened)]
-                    if shown[opened]:
+                shown: dict[Key, list[str]] = {}
+                former = [past.organisation for past in pasts(version.document)]
+                for viewer in self.concerned(version.document, former=former):
+                    if (look := self._look(version, viewer)) is None:
+                        continue
+                    key = (look.version.index, look.sight, look.as_of)
+                    if key not in shown:
+                        shown[key] = [str(triple) for triple in self._stated(look)]
+                    if shown[key]:
                         end = f" <{self.view_of(viewer)}> .\n"
-                        yield end.join(shown[opened]) + end
+                        yield end.join(shown[key]) + end
 
     def window(self, viewer: Caller, index: int) -> Iterator[ox.Triple]:
         """Everything that a viewer's graph holds at a place of the journal, by `reveal` over all entries alone."""
         for kind in KINDS:
             for version in self.register.as_of(kind, index):
-                yield from self._shown(version.document, self._opened(version.document, viewer))
+                yield from self.shown_to(version, viewer)
 
     def all_viewers(self) -> list[Caller]:
         return [*SHARED_VIEWS, *self._own_views()]

@@ -32,7 +32,7 @@ from fmar_node.journal.register import Register, connect
 from fmar_node.journal.tree import CompactRange, ProofError, tree_root
 from fmar_node.vocabulary import Term
 
-FORMAT = "3"
+FORMAT = "4"
 LEAST_BYTES = 512
 """A smaller file is no SQLite database, and may be taken for a new one."""
 TRIED = "INSERT OR REPLACE INTO meta VALUES ('tried', ?)"
@@ -71,6 +71,8 @@ class Draft:
     claims: frozenset[tuple[str, str]] = frozenset()
     handles: frozenset[tuple[str, str]] = frozenset()
     keys: tuple[tuple[str, str, str, bool], ...] = ()
+    former: frozenset[tuple[str, int]] = frozenset()
+    """Who was the record's manager before, and the number of the last version in its time."""
     due: str | None = None
     """When something happens to the record by the clock (xsd:dateTime in UTC); None: nothing does."""
     idempotency: tuple[str, str, bytes] | None = None
@@ -291,6 +293,7 @@ class Journal:
         places = ", ".join("?" * (3 + len(SECTIONS)))
         run(f"INSERT INTO section VALUES ({places})", (index, b"".join(sealed.commitments), salts, *bodies))
         self._count(draft)
+        self._part(draft)
         run(
             "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (draft.kind, draft.id, index, draft.state, draft.manager, draft.owner, draft.area, draft.is_live, draft.is_public),
@@ -360,6 +363,22 @@ class Journal:
                 self.connection.executemany(f"DELETE FROM {table} WHERE digest = ? AND record = ?", gone)
             if new := [(digest, draft.id) for digest in values - before]:
                 self.connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", new)
+
+    def _part(self, draft: Draft) -> None:
+        """Notes who is no longer the record's manager, and who is again, before its identifiers are replaced."""
+        run = self.connection.execute
+        if draft.erases:
+            run("DELETE FROM former_handle WHERE record = ?", (draft.id,))
+        if not draft.former:
+            return
+        sql = "SELECT f.organisation, e.version, f.last FROM former f JOIN entry e ON e.idx = f.last WHERE f.record = ?"
+        held = {(row[0], row[1]) for row in run(sql, (draft.id,))}
+        for organisation, _ in held - draft.former:
+            for table in ("former", "former_handle"):
+                run(f"DELETE FROM {table} WHERE record = ? AND organisation = ?", (draft.id, organisation))
+        for organisation, number in draft.former - held:
+            run("INSERT INTO former SELECT ?, record, idx FROM entry WHERE record = ? AND version = ?", (organisation, draft.id, number))
+            run("INSERT INTO former_handle SELECT digest, record, ? FROM handle WHERE record = ?", (organisation, draft.id))
 
     def forget_requests(self, before: int) -> None:
         """Idempotency keys of requests that became entries before this one are not known any more."""

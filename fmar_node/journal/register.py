@@ -29,6 +29,9 @@ PLAIN_TIERS = (Tier.OPEN, Tier.OPERATIONAL, Tier.COMMERCIAL)
 MOVED_SINCE = 10_000
 """So many of the newest entries are looked through one by one; of more, those of the records in question are found by the records."""
 
+AT_PRESENT = "SELECT id FROM record INDEXED BY record_manager WHERE kind = ?1 AND manager = ?2 AND id > ?3"
+FORMERLY = "SELECT f.record FROM former f JOIN entry e ON e.idx = f.last WHERE e.kind = ?1 AND f.organisation = ?2 AND f.record > ?3"
+"""Ids of records that an organisation manages, and that it has managed before."""
 VERSION = """
 SELECT e.idx, e.kind, e.record, e.version, e.action, e.recorded_at,
        s.actor, s.open, s.operational, s.commercial, s.personal, k.key, k.erased_before
@@ -135,13 +138,13 @@ class Register:
         newest = "SELECT max(idx) FROM entry WHERE kind = ? AND idx <= ? GROUP BY record"
         return self._many(VERSION + f"WHERE e.idx IN ({newest}) ORDER BY e.idx", kind, index)
 
-    def page_as_of(self, kind: str, manager: str, index: int, after: str, limit: int) -> tuple[list[Version], str]:
-        """Records as they stood at a place of the journal, by id, after a given one: those that somebody manages now, and those that
-        have changed since, whoever manages them, so that what it had then is among them. With the id to go on after; empty at the end.
+    def page_as_of(self, kind: str, manager: str, index: int, after: str, limit: int, *, is_former: bool = False) -> tuple[list[Version], str]:
+        """Records as they stood at a place of the journal, by id, after a given one: those that somebody manages now, or has managed
+        before (`is_former`), and those that have changed since, whoever manages them, so that what it had then is among them. With the id to go on after; empty at the end.
         """
         plan = "NOT INDEXED" if self.size() - index < MOVED_SINCE else ""
         sql = (
-            "SELECT * FROM (SELECT id FROM record INDEXED BY record_manager WHERE kind = ?1 AND manager = ?2 AND id > ?3 ORDER BY id LIMIT ?4) UNION "
+            f"SELECT * FROM ({FORMERLY if is_former else AT_PRESENT} ORDER BY 1 LIMIT ?4) UNION "
             f"SELECT * FROM (SELECT DISTINCT record FROM entry {plan} WHERE idx > ?5 AND kind = ?1 AND record > ?3 ORDER BY record LIMIT ?4) "
             "ORDER BY 1 LIMIT ?4"
         )
@@ -159,6 +162,19 @@ class Register:
             sql += " AND r.state = ?" if term in STATUS_TERMS else f" AND json_extract(CAST(s.{section} AS TEXT), '$.{term}') = ?"
             values = [*values, value]
         return list(self._many(sql + " ORDER BY r.id LIMIT ?", kind, after, *values, limit))
+
+    def kept(self, kind: str, organisations: Iterable[str], after: str, limit: int, equal: Mapping[str, str] | None = None) -> list[str]:
+        """The ids of records of which these organisations are former providers, after a given one; `equal` narrows by how they were then."""
+        named = sorted(organisations)
+        sql = (
+            f"SELECT DISTINCT f.record FROM former f JOIN entry e ON e.idx = f.last JOIN section s ON s.idx = f.last "
+            f"WHERE f.organisation IN ({','.join('?' * len(named))}) AND f.record > ? AND e.kind = ?"
+        )
+        values = [*named, after, kind]
+        for term, value in (equal or {}).items():
+            sql += f" AND json_extract(CAST(s.{self.terms[term].tier.value} AS TEXT), '$.{term}') = ?"
+            values.append(value)
+        return [str(row[0]) for row in self.connection.execute(sql + " ORDER BY f.record LIMIT ?", (*values, limit))]
 
     def _one(self, sql: str, *values: Any) -> Version | None:
         row = self.connection.execute(sql, values).fetchone()
@@ -186,6 +202,12 @@ class Register:
     def found(self, scheme: str, value: str) -> list[str]:
         digest = self.blind(f"handle:{scheme}", value)
         return [str(row[0]) for row in self.connection.execute("SELECT record FROM handle WHERE digest = ?", (digest,))]
+
+    def found_before(self, scheme: str, value: str, organisations: Iterable[str]) -> list[str]:
+        """The ids of records that carried an identifier when the time of one of these former providers ended."""
+        digest, named = self.blind(f"handle:{scheme}", value), sorted(organisations)
+        sql = f"SELECT record FROM former_handle WHERE digest = ? AND organisation IN ({','.join('?' * len(named))})"
+        return [str(row[0]) for row in self.connection.execute(sql, (digest, *named))]
 
     def carrying(self, handles: Iterable[tuple[str, str]], after: str, limit: int) -> list[str]:
         """The ids of records that carry one of these identifiers at least, in their order, after a given one."""
@@ -224,7 +246,7 @@ class Register:
         """
         sql = (
             "WITH moved AS (SELECT r.id, r.manager, r.owner FROM entry e JOIN record r ON r.kind = e.kind AND r.id = e.record "
-            "WHERE e.idx >= ? AND e.kind NOT IN ('assets', 'queries', 'notices')) "
+            "WHERE e.idx >= ? AND e.kind NOT IN ('assets', 'queries', 'notices', 'switches', 'service-windows')) "
             "SELECT id FROM moved UNION SELECT manager FROM moved UNION SELECT owner FROM moved UNION "
             "SELECT d.owner FROM moved CROSS JOIN record d INDEXED BY record_manager ON d.kind = 'delegations' AND d.manager = moved.id"
         )

@@ -1,4 +1,4 @@
--- The journal's tables, format 3. Specification: docs/formats/journal.md; older formats: upgrade.py.
+-- The journal's tables, format 4. Specification: docs/formats/journal.md; older formats: upgrade.py.
 -- entry, node, checkpoint and handover never change; section and subject_key lose what is erased; the rest is current
 -- state, derived from the entries in the same transaction and made again from them by state.py.
 
@@ -63,6 +63,18 @@ CREATE TABLE handle (                           -- identifiers for lookup; value
     digest BLOB NOT NULL, record TEXT NOT NULL, PRIMARY KEY (digest, record)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX handle_record ON handle (record);
+
+CREATE TABLE former (                           -- who was a record's manager before, and is not now
+    organisation TEXT NOT NULL, record TEXT NOT NULL,
+    last INTEGER NOT NULL,                      -- the entry of the last version in its time: the one that it keeps
+    PRIMARY KEY (organisation, record)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX former_record ON former (record);
+
+CREATE TABLE former_handle (                    -- the identifiers that the record had then; gone with an erasure after it
+    digest BLOB NOT NULL, record TEXT NOT NULL, organisation TEXT NOT NULL, PRIMARY KEY (digest, record, organisation)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX former_handle_record ON former_handle (record);
 
 CREATE TABLE application_key (
     client_id TEXT NOT NULL, key_id TEXT NOT NULL, organisation TEXT NOT NULL, jwk TEXT NOT NULL,

@@ -25,6 +25,7 @@ log = logging.getLogger("fmar.journal")
 Step = Callable[[sqlite3.Connection, "Register"], None]
 NEW_IN_2 = ("subject_key", "handover", "tally", "idempotency")
 NEW_IN_3 = ("application_key", "due")
+NEW_IN_4 = ("former", "former_handle")
 
 
 def run(connection: sqlite3.Connection, register: Register, wanted: str) -> None:
@@ -77,6 +78,12 @@ def know_what_is_due(connection: sqlite3.Connection, register: Register) -> None
     connection.execute("DROP TABLE application_key_2")
 
 
+def know_former_providers(connection: sqlite3.Connection, _: Register) -> None:
+    """Format 3 to 4: who was a record's manager before; no record has changed its manager so far."""
+    for statement in statements(NEW_IN_4):
+        connection.execute(statement)
+
+
 def _encrypt(connection: sqlite3.Connection, index: int, subject: SubjectKey) -> None:
     columns = ", ".join(SECTIONS)
     salts, *bodies = connection.execute(f"SELECT salts, {columns} FROM section WHERE idx = ?", (index,)).fetchone()
@@ -98,5 +105,5 @@ def _table_of(statement: str) -> str:
     return words[words.index("ON") + 1] if words[1] == "INDEX" else words[2]
 
 
-STEPS: Mapping[str, Step] = {"1": encrypt_personal_sections, "2": know_what_is_due}
+STEPS: Mapping[str, Step] = {"1": encrypt_personal_sections, "2": know_what_is_due, "3": know_former_providers}
 """What takes a journal of a format to the next one."""

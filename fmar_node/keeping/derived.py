@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from fmar_node.access.past import pasts
 from fmar_node.drafting import state_of
 from fmar_node.errors import Broken
 from fmar_node.journal.register import Register
@@ -19,7 +20,7 @@ from fmar_node.kinds import KINDS
 from fmar_node.record import Version
 
 Rows = dict[str, set[tuple[object, ...]]]
-RECORD_COLUMN = {"record": "id", "claim": "record", "handle": "record", "application_key": "organisation", "due": "record"}
+RECORD_COLUMN = {"record": "id", "claim": "record", "handle": "record", "application_key": "organisation", "due": "record", "former": "record", "former_handle": "record"}
 """The tables with rows of one record, and the column that names it."""
 UNREADABLE = (Broken, ValueError, TypeError, KeyError, sqlite3.DatabaseError)
 """What reading a damaged entry may come to."""
@@ -92,7 +93,22 @@ def rows_of(version: Version, register: Register) -> Rows:
         "handle": {(register.blind(f"handle:{scheme}", value), version.id) for scheme, value in state["handles"]},
         "application_key": {(client, key, version.id, jwk, int(active), came[client, key]) for client, key, jwk, active in state["keys"]},
         "due": {(version.id, version.kind, state["due"])} if state["due"] else set(),
+        **_former(version, register),
     }
+
+
+def _former(version: Version, register: Register) -> Rows:
+    """Who was the record's manager before, the entry that each of them keeps, and what it was found by then."""
+    found: Rows = {"former": set(), "former_handle": set()}
+    subject = register.subject_key(version.id)
+    for past in pasts(version.document):
+        kept = register.version(version.kind, version.id, past.number)
+        assert kept is not None
+        found["former"].add((past.organisation, version.id, kept.index))
+        if subject is not None and subject.erased_before <= kept.index:
+            handles = state_of(kept.document, kept.kind)["handles"]
+            found["former_handle"] |= {(register.blind(f"handle:{scheme}", value), version.id, past.organisation) for scheme, value in handles}
+    return found
 
 
 def _came(version: Version, register: Register) -> dict[tuple[str, str], int]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fmar_node.access.caller import Caller
-from fmar_node.access.reveal import tiers
+from fmar_node.access.past import look_of
 from fmar_node.access.standing import caller_in
 from fmar_node.clock import SystemClock, today
 from fmar_node.errors import NotFound
@@ -107,10 +107,10 @@ def _shown(section: str, body: bytes | None) -> Any:
 def _seen_by(register: Register, version: Version) -> Iterator[dict[str, Any]]:
     day = today(SystemClock())
     for other in register.as_of("organisations", register.size() - 1):
-        open_tiers = tiers(version.document, caller_in(register, Caller(other.id), day))
-        if open_tiers:
-            shown = sorted(tier.value for tier in open_tiers)
-            yield {"organisation": other.iri, "name": other.document.get("organisationLegalName"), "tiers": shown, "personal": Tier.PERSONAL in open_tiers}
+        look = look_of(version, caller_in(register, Caller(other.id), day), register.version)
+        if opened := look.sight.tiers:
+            told = {"organisation": other.iri, "name": other.document.get("organisationLegalName"), "tiers": sorted(tier.value for tier in opened)}
+            yield {**told, "personal": Tier.PERSONAL in opened, **({"asOf": look.as_of} if look.as_of else {})}
 
 
 def _mentions(register: Register, index: int, wanted: set[str]) -> bool:

@@ -16,12 +16,14 @@ from fmar_node.access.reveal import Relation
 from fmar_node.checks import mpan
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds import validation
+from fmar_node.kinds.commitment import is_committed_to_nothing
 from fmar_node.kinds.consented import (
     CONSENT_ACTIONS,
     CONSENT_RULES,
     consent_ended,
     consent_kept,
     consented,
+    live_again,
     question_of,
 )
 from fmar_node.kinds.erasure import ERASURE, erasure
@@ -34,6 +36,7 @@ from fmar_node.kinds.installation import (
     REGISTRANTS,
     installed,
     is_installed,
+    left_behind,
     steward,
 )
 from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation, by_node, earliest
@@ -48,12 +51,15 @@ from fmar_node.kinds.naming import (
 )
 from fmar_node.kinds.proof import resting
 from fmar_node.kinds.provenance import PRECEDENCE, keeps_what_is_better_known
+from fmar_node.kinds.responsibility import begun, handed_over, over
 from fmar_node.kinds.validation import INQUIRY, MAKERS_WORD, UNTIMED, VALIDATION_ACTIONS, timed, validated_anew
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
 LIVE = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY"})
 NOT_FINAL = LIVE | {"SUSPENDED_CONSENT_REVOKED", "SUSPENDED_ADMIN", "AWAITING_NEW_FSP"}
+TO_HAND_OVER = LIVE | {"SUSPENDED_CONSENT_REVOKED", "AWAITING_NEW_FSP"}
+"""The states in which another provider may become responsible (domain 5.3)."""
 NEAR = 5
 """Per cent of capacity within which an asset of the same MPAN and category is probably the same one (domain 5.1)."""
 LIKENESS = ("the same meter point", "the same category", f"capacity within {NEAR} %")
@@ -233,7 +239,7 @@ def _manager(asset: Document | str, situation: Situation | None = None) -> str:
 def _already(situation: Situation, holder: str) -> str:
     if _manager(holder, situation) == situation.caller.organisation:
         return "you have registered this asset already" + ("" if situation.caller.actor else f": assets/{holder}")
-    return "this asset is already registered; use the switch of provider when it is available"
+    return "this asset is already registered; where its owner wants you to manage it, request a switch of provider (POST /switches)"
 
 
 # -- identifiers
@@ -302,12 +308,15 @@ def _folded(text: str) -> str:
 def registered(situation: Situation) -> Document:
     """A new asset: linked to the caller's organisation, pending validation; at an installation without a provider."""
     base = situation.document["id"].rsplit("/assets/", 1)[0]
-    managed = {"registrationStatus": "PENDING_VALIDATION", "standing": "LIVE", "managedBy": f"{base}/organisations/{situation.caller.organisation}"}
+    provider = f"{base}/organisations/{situation.caller.organisation}"
+    managed = {"registrationStatus": "PENDING_VALIDATION", "standing": "LIVE", "managedBy": provider}
+    is_managed = not is_installed(situation)
+    document = consented(situation, situation.document)
     document = {
-        **consented(situation, situation.document),
+        **(begun(document, provider, situation.today.isoformat(), situation.now) if is_managed else document),
         "assetId": uuid_of(situation.document["id"]),
         "validationStatus": "PENDING_VALIDATION",
-        **(installed(situation) if is_installed(situation) else managed),
+        **(managed if is_managed else installed(situation)),
     }
     return timed(document, "", situation)
 
@@ -322,7 +331,7 @@ def deregistered(situation: Situation) -> Document:
     ended = {*UNTIMED, "claimCodeHash", "appointedProvider"}
     kept = {term: value for term, value in situation.document.items() if term not in ended}
     return {
-        **kept,
+        **over(kept, situation.today.isoformat(), situation.now),
         **{term: situation.note[term] for term in ("deregistrationReason", "survivor") if term in situation.note},
         "registrationStatus": "DEREGISTERED",
         "standing": "DEREGISTERED",
@@ -331,7 +340,17 @@ def deregistered(situation: Situation) -> Document:
 
 def orphaned(situation: Situation) -> Document:
     """The provider has left the register; the asset stays, and waits for another one."""
-    return {**situation.document, "registrationStatus": AWAITING_NEW_FSP, "standing": AWAITING_NEW_FSP}
+    whole = over(situation.document, situation.today.isoformat(), situation.now)
+    return {**whole, "registrationStatus": AWAITING_NEW_FSP, "standing": AWAITING_NEW_FSP}
+
+
+def taken_over(situation: Situation) -> Document:
+    """Another provider is responsible from a day on; what the last one called the asset stays with the last one."""
+    note, asset = situation.note, left_behind(situation.document)
+    stays = {"consent", *(() if "registeredBy" in asset else ("externalId",))}
+    asset = {term: value for term, value in asset.items() if term not in stays}
+    whole = handed_over(asset, note["provider"], note["validFrom"], situation.now)
+    return live_again({**whole, **({"consent": note["consent"]} if "consent" in note else {})})
 
 
 def defaults(document: Document, today: date) -> dict[str, object]:
@@ -438,7 +457,10 @@ ASSET = Kind(
                 Policy("ASSET-DEREGISTER-2", "whoever registered the asset takes it back as long as it has no provider", relations=REGISTRANT),
                 Policy("ASSET-DEREGISTER-1", "only the provider that manages the asset de-registers it", PROVIDER, MANAGING | {Relation.WITHOUT_CONSENT}),
             ),
-            rules=(Rule(has_a_reason, ("ASSET-DEREGISTER-4", "ASSET-DEREGISTER-5")),),
+            rules=(
+                Rule(has_a_reason, ("ASSET-DEREGISTER-4", "ASSET-DEREGISTER-5")),
+                Rule(is_committed_to_nothing, ("CONFIRMED_WINDOW", "SWITCH_PENDING")),
+            ),
             states=NOT_FINAL,
             state_rule="ASSET-DEREGISTER-3",
             apply=deregistered,
@@ -454,6 +476,17 @@ ASSET = Kind(
             states=NOT_FINAL - {AWAITING_NEW_FSP},
             state_rule="ASSET-ORPHAN-2",
             apply=orphaned,
+            is_nodes_own=True,
+        ),
+        "handover": Action(
+            name="handover",
+            use_cases=("UC-03.04",),
+            policies=by_node("ASSET-HANDOVER-1"),
+            states=TO_HAND_OVER,
+            state_rule="ASSET-HANDOVER-2",
+            apply=taken_over,
+            note_class="Responsibility",
+            note_terms=frozenset({"provider", "validFrom"}),
             is_nodes_own=True,
         ),
         **VALIDATION_ACTIONS,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from fmar_node.errors import Fault
+from fmar_node.kinds.commitment import LAPSE, PENDING
 from fmar_node.kinds.consented import HOLDING, LOSS
 from fmar_node.kinds.erasure import ERASURE, erasure
 from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Situation, by_node
@@ -33,6 +34,7 @@ class Dependant:
 
 RESTING: Mapping[str, Dependant] = {
     "assets": Dependant(LOSS, HOLDING),
+    "switches": Dependant(LAPSE, PENDING),
 }
 """By kind: one line for each kind that a consent may be given for."""
 

@@ -20,7 +20,9 @@ from fmar_node.kinds.kind import Action, Kind, Policy, Rule, Situation, by_node
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
-ON_ASSETS = frozenset({Permission.READ, Permission.READ_PERSONAL, Permission.REGISTER, Permission.UPDATE, Permission.DEREGISTER})
+ON_ASSETS = frozenset({Permission.READ, Permission.READ_PERSONAL, Permission.REGISTER, Permission.UPDATE, Permission.DEREGISTER, Permission.SWITCH})
+UNNAMED = frozenset({Permission.REGISTER, Permission.SWITCH})
+"""Those on assets that are not the grantor's yet."""
 DELEGATES = frozenset({"PLATFORM", "INSTALLER"})
 PROVIDERS = frozenset({"FSP", "AGGREGATOR"})
 MOST_ASSETS = 1_000
@@ -60,8 +62,8 @@ def scope_is_plain(situation: Situation) -> Iterable[Fault]:
     elif bool(named) != (scope == "NAMED_ASSETS") or len(named) > MOST_ASSETS:
         message = f"delegatedAsset goes with the scope NAMED_ASSETS: 1 to {MOST_ASSETS} of your assets"
         yield Fault("DELEGATION-OFFER-7", Severity.REJECT, message, "/delegatedAsset", "delegatedAsset")
-    elif scope == "NAMED_ASSETS" and Permission.REGISTER in document.get("permission", ()):
-        message = "REGISTER is granted with the scope ALL_ASSETS: an asset that is not registered has no name"
+    elif scope == "NAMED_ASSETS" and not UNNAMED.isdisjoint(document.get("permission", ())):
+        message = "REGISTER and SWITCH are granted with the scope ALL_ASSETS: an asset that is not the grantor's has no name yet"
         yield Fault("DELEGATION-OFFER-8", Severity.REJECT, message, "/permission", "permission")
     elif not all(_manages(situation, iri) for iri in named):
         message = "each delegatedAsset is an asset that you manage"

@@ -17,6 +17,7 @@ from fmar_node.access.caller import Role, UserRole
 from fmar_node.access.reveal import Relation
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.kind import Action, Policy, Rule, Situation
+from fmar_node.kinds.responsibility import begun, handed_over
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
@@ -98,14 +99,16 @@ def has_authority(situation: Situation) -> bool:
 
 def claimed(situation: Situation) -> Document:
     """The provider's from now on: live, as far validated as it was meanwhile."""
-    asset = {term: value for term, value in situation.document.items() if term not in LEFT_BEHIND}
-    base = asset["id"].rsplit("/assets/", 1)[0]
-    return {
-        **asset,
-        "registrationStatus": asset["validationStatus"],
-        "standing": "LIVE",
-        "managedBy": f"{base}/organisations/{situation.caller.organisation}",
-    }
+    asset, day, now = left_behind(situation.document), situation.today.isoformat(), situation.now
+    provider = f"{asset['id'].rsplit('/assets/', 1)[0]}/organisations/{situation.caller.organisation}"
+    follow = handed_over if asset.get("managedBy", provider) != provider else begun
+    whole = follow(asset, provider, day, now)
+    return {**whole, "registrationStatus": asset["validationStatus"], "standing": "LIVE", "managedBy": provider}
+
+
+def left_behind(asset: Document) -> Document:
+    """An asset without what stays with who has had it so far."""
+    return {term: value for term, value in asset.items() if term not in LEFT_BEHIND}
 
 
 def appointed(situation: Situation) -> Document:

@@ -22,6 +22,7 @@ from fmar_node.access.caller import Role
 from fmar_node.access.reveal import Relation
 from fmar_node.errors import Fault, Severity
 from fmar_node.identity import new_record_id
+from fmar_node.kinds.commitment import has_no_switch_pending, lapsing
 from fmar_node.kinds.erasure import ERASURE, erasure
 from fmar_node.kinds.identity import (
     COMPANIES,
@@ -259,6 +260,7 @@ def taken_away(situation: Situation) -> Iterable[Consequence]:
     """Who leaves takes its people, its queries, its subscriptions, what it was told, has granted and was granted along, in the same transaction."""
     own, register = uuid_of(situation.document["id"]), situation.register
     yield from lapsed(register, own)
+    yield from lapsing(situation)
     for user in register.belonging("users", own, ("INVITED", "ACTIVE")):
         yield Consequence("users", user.id, "departure")
     for delegation in register.belonging("delegations", own, ("OFFERED", "ACTIVE")):
@@ -472,6 +474,7 @@ ORGANISATION = Kind(
             states=frozenset({"ACTIVE"}),
             state_rule="ORGANISATION-SUSPEND-2",
             apply=suspended,
+            consequences=lapsing,
         ),
         "reinstatement": Action(
             "reinstatement",
@@ -490,6 +493,7 @@ ORGANISATION = Kind(
             ),
             (
                 Rule(nothing_depends, ("LIVE_ASSETS", "ORGANISATION-DEREGISTER-4")),
+                Rule(has_no_switch_pending, ("SWITCH_PENDING",)),
                 Rule(an_operator_remains, ("ORGANISATION-OPERATOR-1",)),
             ),
             states=ADMITTED,

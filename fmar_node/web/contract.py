@@ -69,7 +69,7 @@ def operations() -> Iterator[Operation]:
     yield Operation("/assets/batch", "post", {200: [NDJSON], 202: [JSON]}, WRITE, batch, TAKEN, given="AssetBatch", told="Job", headers={202: ("Location",)})
     yield from _jobs()
     yield Operation("/assets/template", "get", {200: [CSV], 304: ()}, OPEN, ("part", "If-None-Match"), headers={200: ("ETag",), 304: ("ETag",)})
-    exported = ("format", "index", "at", *KINDS["assets"].filters, *PROFILING)
+    exported = ("format", "index", "at", "managed", *KINDS["assets"].filters, *PROFILING)
     yield Operation("/assets/export", "get", {200: list(export.FORMATS)}, WRITE, exported, headers={200: (INDEX,)})
     yield Operation("/assets/export/manifest", "get", {200: [TEXT]}, WRITE, exported, headers={200: (INDEX,)})
     results = {200: [*RESULT_FORMATS, *GRAPH_FORMATS]}

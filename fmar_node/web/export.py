@@ -1,4 +1,4 @@
-"""UC-02.05: everything that the caller manages, streamed, in a form that can be registered again; and a manifest, signed by the node.
+"""UC-02.05: everything that the caller manages, or has kept, streamed, in a form that can be registered again; and a manifest, signed by the node.
 
 Rules kept here: a cell that a spreadsheet would run as a formula is defused, and can be read back; MPANs are text; the register is
 unchanged by it; an export is of one place of the journal, and there its bytes are always the same, so that a manifest can be had in
@@ -22,18 +22,19 @@ from fmar_node.clock import parse_stamp, stamp
 from fmar_node.errors import Malformed
 from fmar_node.journal.manifest import signed_manifest
 from fmar_node.kinds import KINDS
+from fmar_node.read import MANAGED
 from fmar_node.representation import FLAT, JSON, LD_JSON, Profile, as_object, serialise_triples
 from fmar_node.vocabulary import RELEASE, Document, TermKind, Vocabulary
 from fmar_node.web.exchange import PRIVATE, SHORT, Exchange
 from fmar_node.web.negotiation import NUMBER, best
 from fmar_node.web.noted import noted_of
 from fmar_node.web.profile import PARAMETERS, profile_of
-from fmar_node.web.records import check_once, exchange_of, filters_in
+from fmar_node.web.records import check_managed, check_once, exchange_of, filters_in
 from fmar_node.web.template import guarded, in_order, line
 
 ASSETS = KINDS["assets"]
 Write = Callable[[Iterator[Document], Vocabulary, Profile], Iterator[bytes]]
-OWN = frozenset({"format", "index", "at"}) | PARAMETERS
+OWN = frozenset({"format", "index", "at", "managed"}) | PARAMETERS
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class Export:
     profile: Profile
     index: int
     equal: Mapping[str, str]
+    managed: str = MANAGED
     count: int = 0
     """Records that have been written."""
 
@@ -58,7 +60,7 @@ class Export:
 
     def _documents(self) -> Iterator[Document]:
         noted = noted_of(self.exchange.request)
-        for document in self.exchange.node.reader.export(ASSETS, self.caller, self.index, self.equal):
+        for document in self.exchange.node.reader.export(ASSETS, self.caller, self.index, self.equal, self.managed):
             noted.saw([document], self.caller)
             self.count += 1
             yield document
@@ -67,7 +69,8 @@ class Export:
 async def assets(request: Request) -> Response:
     """GET /assets/export: NDJSON-LD, CSV, an array of JSON or JSON-LD, N-Quads, N-Triples, Turtle or RDF/XML, by Accept or `format=`.
 
-    As the register stands, as it stood `at` a time, or at an `index` of the journal; narrowed by fields, as lists are.
+    As the register stands, as it stood `at` a time, or at an `index` of the journal; narrowed by fields, as lists are;
+    with `managed=former` what the caller has kept of what it managed before.
     """
     export = await _asked(request)
     short, _ = FORMATS[export.media_type]
@@ -125,7 +128,7 @@ async def _asked(request: Request) -> Export:
     check_once(request.query_params)
     profile = profile_of(request.query_params, ASSETS.class_name)
     index, equal = _index(exchange), filters_in(exchange, ASSETS, OWN)
-    return Export(exchange, caller, _media_type(exchange, profile), profile, index, equal)
+    return Export(exchange, caller, _media_type(exchange, profile), profile, index, equal, check_managed(request.query_params))
 
 
 def _media_type(exchange: Exchange, profile: Profile) -> str:

@@ -78,9 +78,8 @@ def of(plural: str) -> Callable[[Request], Awaitable[Response]]:
         if media_type == HTML:
             called = KINDS[plural].class_name
             return HTMLResponse(page_of("quality.html", exchange.node, called=called, score=as_json(shown, found, exchange)), headers=PRIVATE)
-        iri = shown.document["id"]
-        told = [*measurements(iri, found), *_computed_on(iri, found)]
-        return Response(serialise_triples(told, media_type, WITH_DQV), headers=PRIVATE, media_type=media_type)
+        told = serialise_triples(measurements(shown.document["id"], found), media_type, WITH_DQV)
+        return Response(told, headers=PRIVATE, media_type=media_type)
 
     return score
 
@@ -94,12 +93,6 @@ def scored(exchange: Exchange, shown: Shown, caller: Caller, rules: QualityRules
 def as_json(shown: Shown, score: Score | None, exchange: Exchange) -> dict[str, Any]:
     head = {"record": shown.document["id"], "measuredOn": exchange.node.today.isoformat()}
     return {**head, **summary(score)}
-
-
-def _computed_on(record: str, score: Score | None) -> Iterator[ox.Triple]:
-    for dimension in ("", *score.dimensions) if score else ():
-        part = ox.NamedNode(f"{record}#quality" + (f"-{dimension.lower()}" if dimension else ""))
-        yield ox.Triple(part, ox.NamedNode(f"{DQV}computedOn"), ox.NamedNode(record))
 
 
 # -- scorecards

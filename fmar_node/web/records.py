@@ -26,7 +26,7 @@ from fmar_node.errors import Conflict, FmarError, Invalid, Malformed, NotFound, 
 from fmar_node.identity import is_uuid, new_claim_code, new_record_id
 from fmar_node.kinds import Kind
 from fmar_node.kinds.installation import code_hash
-from fmar_node.read import Shown
+from fmar_node.read import FORMER, MANAGED, Shown
 from fmar_node.record import Receipt, Version, uuid_of
 from fmar_node.representation import FLAT, JSON, LD_JSON, Profile, as_object, json_bytes, serialise_triples
 from fmar_node.scorecard import CLASSES
@@ -155,7 +155,7 @@ class Records:
         limit = page_limit(asked.get("limit"), exchange.node.settings.page_items, exchange.node.settings.page_items_most)
         equal = filters_in(exchange, self.kind, PAGE_PARAMETERS)
         await exchange.give_way()
-        page = exchange.node.reader.page(self.kind, caller, limit, asked.get("cursor", ""), asked.get("managed") == "me", equal)
+        page = exchange.node.reader.page(self.kind, caller, limit, asked.get("cursor", ""), asked.get("managed", ""), equal)
         noted_of(request).saw(page.items, caller)
         profile, media_type = self._asked(exchange)
         headers, following = dict(PRIVATE), {}
@@ -395,8 +395,7 @@ def _organisation(name: str, value: str, base_url: str) -> str:
 def _check_page(asked: QueryParams) -> None:
     """What is not understood must not look as if it had been answered."""
     check_once(asked)
-    if asked.get("managed", "me") != "me":
-        raise Malformed("malformed-request", "managed takes one value: me")
+    check_managed(asked)
 
 
 def check_once(asked: QueryParams) -> None:
@@ -404,6 +403,14 @@ def check_once(asked: QueryParams) -> None:
     names = [name for name, _ in asked.multi_items()]
     if twice := [name for name in names if names.count(name) > 1]:
         raise Malformed("malformed-request", f"{twice[0][:40]!r} stands twice; a list is narrowed by one value of each field")
+
+
+def check_managed(asked: QueryParams) -> str:
+    """Which of its own records the caller asks for: those that it manages, where it says nothing. Malformed where there are no such."""
+    wanted = asked.get("managed", MANAGED)
+    if wanted not in (MANAGED, FORMER):
+        raise Malformed("malformed-request", f"managed is {MANAGED}, for what you manage, or {FORMER}, for what you have managed before")
+    return wanted
 
 
 def _is_dry(asked: QueryParams) -> bool:

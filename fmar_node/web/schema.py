@@ -199,7 +199,7 @@ PARAMETERS: dict[str, Schema] = {
     "index": INDEX,
     "path": {"type": "string", "pattern": r"^(entries|[0-9]|[1-5][0-9])(/x[0-9]{3})*/[0-9]{3}(\.p/[0-9]{1,3})?$"},
     "version": {**NUMBER, "maximum": 10**15 - 1},
-    "managed": {"const": "me"},
+    "managed": {"enum": ["me", "former"]},
     "release": {**NUMBER, "maximum": 10**9 - 1},
     "outcome": {"type": "string", "enum": ["R", "J", "kept"]},
     "upsert": {"type": "string", "enum": list(ASSET.upserts_by)},

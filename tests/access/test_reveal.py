@@ -32,6 +32,10 @@ MATRIX = {
     Relation.PUBLISHER:   "open operational commercial personal",
     Relation.GRANTEE:     "open operational commercial personal",
     Relation.WITHOUT_CONSENT: "open",
+    Relation.GAINING:     "open operational commercial personal",
+    Relation.LOSING:      "open",
+    Relation.COMMITTING:  "open operational commercial personal",
+    Relation.COMMITTED_TO: "open operational commercial personal",
     Relation.AUDIENCE:    "open",
     Relation.ADDRESSEE:   "open operational commercial personal",
     Relation.AREA:        "open operational            personal",
@@ -395,7 +399,7 @@ def observed(market: Market, viewer: Caller) -> list[Any]:
         for managed, limit in ((False, 1), (False, 2), (True, 1), (False, 500)):
             cursor: str | None = ""
             while cursor is not None:
-                page = market.reader.page(kind, viewer, limit, cursor, managed, {})
+                page = market.reader.page(kind, viewer, limit, cursor, "me" if managed else "", {})
                 cursor = page.cursor
                 seen += [page.items, cursor]
         for item in [item for item in seen[-2] if item]:

@@ -17,7 +17,6 @@ CATALOGUE = [f"A{number}" for number in range(1, 17)] + [f"B{number}" for number
 QUOTED = re.compile(r"((?:[ABC][1-9][0-9]?)(?:, [ABC][1-9][0-9]?)*): ")
 LATER: Mapping[str, str] = {
     "B19": "the node calls nobody: there are no webhooks yet",
-    "C6": "an asset is not switched to another provider yet",
 }
 """What there is nothing to attack of."""
 

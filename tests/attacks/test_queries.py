@@ -109,7 +109,7 @@ KEYWORD = re.compile(r"\b(SELECT|INSERT|DELETE|UPDATE|ASK|CONSTRUCT|WHERE|DROP)\
 FROM_HERE = frozenset({
     "places", "schema", "FORMAT", "table", "clauses", "newest", "columns", "theirs", "ours", "column", "', '.join('?' * len(row))", "gone", "bound", "', '.join('?' * len(KEPT))",
     "state.block(self.applied)", "state.block(index)", "kind.lower()", "COLUMNS", "condition", "differs",
-    "_first(flying)", "which", "kept", "value", "older", "old", "many", "' AND '.join(['e.idx > ?1 AND e.idx <= ?2', *clauses])", "plan", "','.join('?' * len(ids))",
+    "FORMERLY if is_former else AT_PRESENT", "','.join('?' * len(named))", "_first(flying)", "which", "kept", "value", "older", "old", "many", "' AND '.join(['e.idx > ?1 AND e.idx <= ?2', *clauses])", "plan", "','.join('?' * len(ids))",
     "graph", "FMAR", "' '.join((f'?{term}' for term in terms))", "ox.Literal(reference)", "CODES", "SCHEME", "wanted", "MOST",
     "own.format('manager')", "own.format('owner')", "own.format('manager', places)", "own.format('owner', places)",
 })  # fmt: skip

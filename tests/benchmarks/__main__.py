@@ -19,8 +19,10 @@ from pathlib import Path
 from tests.benchmarks.field import FIELD_ROWS, Field
 from tests.benchmarks.growth import GROWTH_HEAD, grown
 from tests.benchmarks.picture import bars
+from tests.benchmarks.quality import QUALITY_ROWS, Quality
 from tests.benchmarks.reach import HEAD, Figure, Reach
 from tests.benchmarks.service import Shelf
+from tests.benchmarks.switching import SWITCH_ROWS, Switching
 from tests.benchmarks.telling import EVENT_ROWS, Telling
 from tests.benchmarks.trust import TRUST_HEAD, TRUST_ROWS, Trust
 
@@ -33,11 +35,13 @@ ROWS = ("lookup", "area", "registers", "register", "commit", "restart", "runaway
 def options() -> argparse.Namespace:
     found = argparse.ArgumentParser(prog="make bench ARGS=...")
     found.add_argument("--assets", default="10000", help="sizes of the register, as in 1000,10000,100000")
-    found.add_argument("--only", action="append", choices=(*ROWS, *TRUST_ROWS, *FIELD_ROWS, *EVENT_ROWS), help="one row, or several of them")
+    found.add_argument("--only", action="append", choices=(*ROWS, *TRUST_ROWS, *FIELD_ROWS, *EVENT_ROWS, *QUALITY_ROWS, *SWITCH_ROWS), help="one row, or several of them")
     found.add_argument("--quiet", action="append_const", const="quiet", dest="only", help="only the latency of a quiet tenant beside a flood")
     found.add_argument("--trust", action="store_true", help="only what trust costs: credentials, grants, revocation, keys that change")
     found.add_argument("--events", action="store_true", help="only what being told costs: webhooks beside a plain client, the lag of the feed")
+    found.add_argument("--switch", action="store_true", help="only what a switch of provider costs, beside plain updates")
     found.add_argument("--peers", action="store_true", help="the SPARQL endpoint beside the servers of the field")
+    found.add_argument("--quality", action="store_true", help="what judging and scoring cost: compiled shapes beside pyshacl, a register measured again")
     found.add_argument("--growth", default="", help="measure growth at these sizes instead, as in 1000,10000,100000,1000000")
     found.add_argument("--graph-seconds", type=float, default=3600.0, help="longest time to fill a graph, with --growth")
     found.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md or docs/growth.md")
@@ -88,11 +92,20 @@ def trusted(trust: Trust, only: list[str] | None) -> Iterator[str]:
             yield finding.row
 
 
-def told(telling: Telling, only: list[str] | None) -> Iterator[str]:
-    for name in only or EVENT_ROWS:
+def told(telling: Telling | Switching, only: list[str] | None) -> Iterator[str]:
+    for name in only or telling.rows:
         for finding in telling.rows[name]():
             print(finding.row, flush=True)
             yield finding.row
+
+
+def of_quality(shelf: Shelf, scratch: Path, chosen: argparse.Namespace) -> Iterator[str]:
+    for size in sizes(chosen.assets):
+        quality = Quality(shelf, scratch, size)
+        for name in chosen.only or QUALITY_ROWS:
+            for finding in quality.rows[name]():
+                print(finding.row, flush=True)
+                yield finding.row
 
 
 def main() -> None:
@@ -105,6 +118,10 @@ def main() -> None:
             page, mark, table = DOCS / "benchmarks.md", "trust", "\n".join([TRUST_HEAD, *trusted(Trust(shelf, scratch), chosen.only)])
         elif chosen.events:
             page, mark, table = DOCS / "benchmarks.md", "events", "\n".join([TRUST_HEAD, *told(Telling(scratch), chosen.only)])
+        elif chosen.quality:
+            page, mark, table = DOCS / "benchmarks.md", "quality", "\n".join([TRUST_HEAD, *of_quality(shelf, scratch, chosen)])
+        elif chosen.switch:
+            page, mark, table = DOCS / "benchmarks.md", "switch", "\n".join([TRUST_HEAD, *told(Switching(scratch), chosen.only)])
         elif chosen.peers:
             page, mark, table = DOCS / "benchmarks.md", "peers", "\n".join([HEAD, *beside_peers(shelf, scratch, chosen)])
         elif chosen.growth:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fmar_node.access.reveal import reveal
+from fmar_node.access.past import look_of
 from fmar_node.errors import FmarError
 from fmar_node.followers.projector import Projector
 from fmar_node.keeping.maintenance import verify_journal
@@ -29,7 +29,7 @@ class Walk:
     def __init__(self, market: Market, seed: int) -> None:
         self.market, self.dice, self.assets = market, random.Random(seed), [""]
         self.acts: list[Callable[[], Any]] = [
-            *[self.register] * 3, *[self.update] * 5, self.leave, self.validate, *[self.claim] * 2, self.promote, self.promote, self.decide,
+            *[self.register] * 5, *[self.update] * 5, self.leave, self.hand_over, self.hand_over, self.erase, self.validate, *[self.claim] * 2, self.promote, self.promote, self.decide,
             *[self.offer] * 3, *[self.accept] * 3, self.revoke, self.pass_time, self.invite,
         ]
         self.offers: list[str] = [""]
@@ -66,6 +66,17 @@ class Walk:
     def leave(self) -> None:
         id_ = self.dice.choice(self.assets)
         self.market.act(self.manager(id_), "assets", id_, "deregistration", deregistrationReason="ERROR")
+
+    def hand_over(self) -> None:
+        """What a switch of provider brings about; a provider may become one again."""
+        note = {"provider": self.market.iri(self.dice.choice(["fsp-a", "fsp-b", "fsp-c"])), "validFrom": "2026-11-22"}
+        id_ = self.dice.choice(self.assets)
+        if not self.market.current("assets", id_).document["managedBy"].endswith(note["provider"]):
+            self.market.submit(self.market.node(), "assets", note, "handover", id_)
+
+    def erase(self) -> None:
+        note = {"erasureReason": "REQUEST", "erasureScope": self.dice.choice(["PAST", "EVERYTHING"])}
+        self.market.act(self.someone("operator"), "assets", self.dice.choice(self.assets), "erasure", **note)
 
     def claim(self) -> None:
         id_, provider = self.dice.choice(self.assets), self.someone()
@@ -128,8 +139,9 @@ def test_whatever_happens_every_answer_follows_from_reveal(market: Market, seed:
     assert projector.deviations() == []
     for caller in market.callers.values():
         for plural, kind in KINDS.items():
-            shown = [version.id for version in market.register.as_of(plural, projector.applied) if reveal(version.document, caller, vocabulary())]
-            listed = market.reader.page(kind, caller, 500, "", False, {}).items
+            versions = market.register.as_of(plural, projector.applied)
+            shown = [version.id for version in versions if look_of(version, caller, market.register.version).document(vocabulary())]
+            listed = market.reader.page(kind, caller, 500, "", "", {}).items
             assert [item["id"].rsplit("/", 1)[-1] for item in listed] == sorted(shown)
     market.close()
     assert "current state" in verify_journal(market.node_folder())

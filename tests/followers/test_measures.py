@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import pyoxigraph as ox
 import pytest
 
-from fmar_node.checks.quality import HAS, METRICS, MISSED, QualityRules, is_measurement, packaged_rules
+from fmar_node.checks.quality import METRICS, MISSED, ON, QualityRules, is_measurement, packaged_rules
 from fmar_node.followers import measures as measuring
 from fmar_node.followers.measures import Measures
 from fmar_node.followers.projector import Projector
@@ -120,7 +120,7 @@ def test_a_score_that_is_not_right_is_a_deviation(market: Market) -> None:
     projector = measured(market)
     view = f"{BASE}/views/{market.callers['fsp-a'].organisation}"
 
-    projector.graph.load(view, [ox.Triple(ox.NamedNode(f"{BASE}/assets/{made.id}"), ox.NamedNode(HAS), ox.NamedNode(f"{BASE}/assets/{made.id}#quality-x"))])
+    projector.graph.load(view, [ox.Triple(ox.NamedNode(f"{BASE}/assets/{made.id}#quality-x"), ox.NamedNode(ON), ox.NamedNode(f"{BASE}/assets/{made.id}"))])
 
     assert projector.deviations() == [view]
 

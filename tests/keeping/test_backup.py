@@ -30,6 +30,7 @@ from fmar_node.folder import Folder
 from fmar_node.identity import new_key
 from fmar_node.journal.checkpoint import VerifierKey
 from fmar_node.journal.handover import CUT, Chain
+from fmar_node.journal.journal import FORMAT
 from fmar_node.journal.receipt import verify_receipt
 from fmar_node.journal.register import connect
 from fmar_node.keeping.backup import Manifest, make_backup
@@ -617,7 +618,7 @@ REFUSED: dict[str, tuple[Callable[[Story], object], type[FmarError], str]] = {
     "a member missing": (lambda story: rewrite(story.backup / "manifest.json", lambda said: said.pop("entries")), Malformed, "damaged"),
     "a later format": (lambda story: rewrite(story.backup / "manifest.json", lambda said: said.update(format=2)), Malformed, "format 2"),
     "a later format of the journal": (
-        lambda story: rewrite(story.backup / "manifest.json", lambda said: said.update(journalFormat="4")), Broken, "format",
+        lambda story: rewrite(story.backup / "manifest.json", lambda said: said.update(journalFormat=str(int(FORMAT) + 1))), Broken, "format",
     ),
     "another count": (lambda story: rewrite(story.backup / "manifest.json", lambda said: said.update(entries=3)), Broken, "not of the journal"),
     "another checkpoint": (

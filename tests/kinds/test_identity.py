@@ -347,7 +347,7 @@ def test_the_operator_finds_who_is_queried(asking: Market) -> None:
     answer(asking, queried, DIFFERS)
 
     def listed(name: str, wanted: str) -> list[str]:
-        page = asking.reader.page(KINDS["organisations"], asking.callers[name], 50, "", False, {"identityStatus": wanted})
+        page = asking.reader.page(KINDS["organisations"], asking.callers[name], 50, "", "", {"identityStatus": wanted})
         return [item["id"].rsplit("/", 1)[-1] for item in page.items]
 
     assert (listed("operator", "PENDING"), listed("operator", "QUERY")) == ([pending], [queried])

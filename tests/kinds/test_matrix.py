@@ -26,6 +26,7 @@ REGISTRANTS = frozenset({Role.INSTALLER, Role.OEM, Role.OWNER})
 REGISTRANT, OWNER = frozenset({Relation.REGISTRANT}), frozenset({Relation.OWNER})
 ADMINISTRATOR, EDITOR = UserRole.ADMINISTRATOR, UserRole.EDITOR
 ADDRESSEE = frozenset({Relation.ADDRESSEE})
+GAINING, COMMITTING, COMMITTED_TO = frozenset({Relation.GAINING}), frozenset({Relation.COMMITTING}), frozenset({Relation.COMMITTED_TO})
 NODE = frozenset[tuple[frozenset[Role], frozenset[Relation]]]()
 
 ALLOWED = {
@@ -83,6 +84,7 @@ ALLOWED = {
     ("releases", "activation"): (NODE, None, ADMINISTRATOR),
     ("releases", "supersession"): (NODE, None, ADMINISTRATOR),
     ("assets", "orphaning"): (NODE, None, ADMINISTRATOR),
+    ("assets", "handover"): (NODE, None, ADMINISTRATOR),
     ("users", "acceptance"): (NODE, None, ADMINISTRATOR),
     ("users", "expiry"): (NODE, None, ADMINISTRATOR),
     ("users", "departure"): (NODE, None, ADMINISTRATOR),
@@ -103,6 +105,20 @@ ALLOWED = {
     ("consents", "revocation"): (NODE, None, ADMINISTRATOR),
     ("consents", "expiry"): (NODE, None, ADMINISTRATOR),
     ("consents", "end"): (NODE, None, ADMINISTRATOR),
+    ("switches", "register"): ({(FSP, ANY)}, Permission.SWITCH, EDITOR),
+    ("switches", "withdrawal"): ({(EVERYBODY, GAINING)}, Permission.SWITCH, EDITOR),
+    ("switches", "hold"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("switches", "release"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("switches", "cancellation"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("switches", "lapse"): (NODE, None, ADMINISTRATOR),
+    ("switches", "effect"): (NODE, None, ADMINISTRATOR),
+    ("switches", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
+    ("service-windows", "register"): ({(FSP, ANY)}, Permission.UPDATE, EDITOR),
+    ("service-windows", "confirmation"): ({(EVERYBODY, COMMITTED_TO)}, None, EDITOR),
+    ("service-windows", "withdrawal"): ({(EVERYBODY, COMMITTING)}, Permission.UPDATE, EDITOR),
+    ("service-windows", "cancellation"): ({(OPERATOR, ANY), (EVERYBODY, COMMITTED_TO)}, None, EDITOR),
+    ("service-windows", "end"): (NODE, None, ADMINISTRATOR),
+    ("service-windows", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
     ("consents", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
 }
 ACTIONS = [(plural, name) for plural, kind in KINDS.items() for name in kind.actions]
@@ -202,13 +218,14 @@ def test_what_the_states_of_an_action_are_called_exists(cell: tuple[str, str]) -
     states = {"assets": "RegistrationStatus", "organisations": "OrganisationStatus", "users": "UserStatus", "delegations": "DelegationStatus", "queries": "QueryStatus", "notices": "NoticeStatus", "subscriptions": "SubscriptionStatus"}
     states["consents"] = "ConsentStatus"
     states["releases"] = "ReleaseStatus"
+    states |= {"switches": "SwitchStatus", "service-windows": "WindowStatus"}
     from tests.market import vocabulary
 
     assert action_of(cell).states <= set(vocabulary().schemes[states[cell[0]]].codes)
 
 
 def test_every_forbidding_policy_says_why() -> None:
-    assert set(FORBIDDING) == {"NODE-1", "USER-ROLE-1", "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2", "APPLICANT-1"}
+    assert set(FORBIDDING) == {"NODE-1", "USER-ROLE-1", "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2", "APPLICANT-1", "FORMER-PROVIDER-1"}
     assert all(len(reason) > 20 for reason in FORBIDDING.values())
 
 

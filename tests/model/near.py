@@ -201,7 +201,7 @@ class Near:
         found: list[str] = []
         cursor: str | None = ""
         while cursor is not None:
-            page = self.market.reader.page(KINDS[kind], self.caller(caller), limit, cursor, managed, wanted)
+            page = self.market.reader.page(KINDS[kind], self.caller(caller), limit, cursor, "me" if managed else "", wanted)
             assert len(page.items) == limit or page.cursor is None
             found += [item["id"].rsplit("/", 1)[-1] for item in page.items]
             cursor = page.cursor

@@ -56,7 +56,7 @@ VERIFIED_BY_OTHERS = ("importMPAN", "exportMPAN", "serialNumber", "manufacturer"
 NODES_OWN = {
     "assets": {
         "assetId", "registrationStatus", "validationStatus", "standing", "managedBy", "deregistrationReason", "deregisteredAt",
-        "survivor", "evidence", "validationDueBy", "overdueSince", "acceptanceReason", "warning", "defaulted", "registeredAt", "recordedAt", "recordedBy", "version", "shapesVersion",
+        "survivor", "responsibility", "evidence", "validationDueBy", "overdueSince", "acceptanceReason", "warning", "defaulted", "registeredAt", "recordedAt", "recordedBy", "version", "shapesVersion",
     },
     "organisations": {
         "fmarOrganisationId", "organisationStatus", "applicationKey", "warning", "defaulted", "registeredAt", "recordedAt",
@@ -438,6 +438,8 @@ class Oracle:
         keys = [{"keyRegisteredAt": time, **key} for key in document.get("applicationKey", ())]
         left = {"deregisteredAt": time} if document.get("standing") == "DEREGISTERED" else {}
         whole = {**document, **mark, **identity, **left, "recordedBy": by or id_, "shapesVersion": "*"}
+        if kind == "assets":
+            whole["responsibility"] = _responsible(whole, versions[-1].document if versions else {}, time)
         versions.append(Version({**whole, "applicationKey": keys} if keys else whole, time, self.size))
         self.size += 1
 
@@ -518,6 +520,13 @@ def _changed(document: Document, before: Document, kind: str, filled: set[str]) 
     stays = {term for term in before.get("defaulted", ()) if document.get(term) == before.get(term)}
     notes = {"warning": warnings(document) if kind == "assets" else [], "defaulted": sorted(filled | stays)}
     return {name: value for name, value in {**result, **notes}.items() if value != []}
+
+
+def _responsible(document: Document, before: Document, time: str) -> list[Document]:
+    """The one provider that an asset has here, from the day of its registration to that of its end."""
+    times = [dict(each) for each in before.get("responsibility", [{"provider": document["managedBy"], "validFrom": time[:10], "begunAt": time}])]
+    is_over = document.get("standing") == "DEREGISTERED" and "validTo" not in times[-1]
+    return [{**times[-1], **({"validTo": time[:10], "endedAt": time} if is_over else {})}]
 
 
 def cut(document: Document, opened: set[str]) -> Document:

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from tests.model.oracle import Answer, Document, Oracle, Request
 
-PARTS = ("alias", "device", "justification", "applicationKey")
-LINKS = ("owner", "managedBy", "recordedBy", "survivor")
+PARTS = ("alias", "device", "justification", "applicationKey", "responsibility")
+LINKS = ("owner", "managedBy", "recordedBy", "survivor", "provider")
 
 
 class Subject(Protocol):

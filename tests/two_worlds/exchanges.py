@@ -26,7 +26,7 @@ EXCEPTED = frozenset({"date", "fmar-journal-index", "fmar-request-id", "ratelimi
 INDEX = re.compile(r'"(?:journalIndex|index)": ?[0-9]+')
 
 READS = ("", "/versions", "/versions/1", "/versions/2", "/versions/9", "/history", "/proof", "?version=1", "?version=2",
-         "?profile=cim", "?profile=cim&format=rdfxml&namespace=cim100", "/versions/1?profile=cim&format=turtle")  # fmt: skip
+         "?profile=cim", "?profile=cim&format=rdfxml&namespace=cim100", "/versions/1?profile=cim&format=turtle", "/quality", "/quality?format=turtle")  # fmt: skip
 FILTERS = (
     "", "managed=me", "assetCategory=BESS", "registrationStatus=VERIFIED", "standing=LIVE", "connectionType=FIRM", "dnoConnection=UKPN_SPN",
     "dnoConnection=UKPN_EPN", "friendlyCode=common-1", "organisationRoles=FSP", "organisationStatus=PENDING_APPROVAL",

@@ -130,7 +130,7 @@ def sampled(live: Live, room: str) -> str:
     return made.headers["Location"].rsplit("/", 1)[1]
 
 
-OF_OTHERS = ("/notices/{id}", "/subscriptions/{id}", "/consents/{id}", "/jobs/{id}", "/quality/assets", "/quality/organisations")
+OF_OTHERS = ("/notices/{id}", "/subscriptions/{id}", "/consents/{id}", "/jobs/{id}", "/service-windows/{id}", "/switches/{id}", "/quality/assets", "/quality/organisations")
 """What fsp-a has none of, or makes in another way, or has to name a rule for: their own tests read it."""
 
 

@@ -21,7 +21,7 @@ from tests.live import Live
 DQV = "http://www.w3.org/ns/dqv#"
 CARDS = ("organisation", "category", "area", "dimension", "rule")
 AVERAGE = """PREFIX dqv: <http://www.w3.org/ns/dqv#> PREFIX fmar: <https://w3id.org/fmar/ns#>
-SELECT (AVG(?value) AS ?score) (COUNT(?part) AS ?records) { ?asset a fmar:Asset ; dqv:hasQualityMeasurement ?part . ?part dqv:isMeasurementOf fmar:qualityScore ; dqv:value ?value }"""
+SELECT (AVG(?value) AS ?score) (COUNT(?part) AS ?records) { ?asset a fmar:Asset . ?part dqv:computedOn ?asset ; dqv:isMeasurementOf fmar:qualityScore ; dqv:value ?value }"""
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from fmar_node.vocabulary import CODES, Vocabulary, packaged
 from tests.live import LD_JSON, Live
 from tests.market import Market, saved_query
 
-SHIPPED = ("assets-by-connection-point", "capacity-by-technology", "portfolio", "registrations-per-month", "storage-by-licence-area")
+POWER = ("assets-by-connection-point", "capacity-by-technology", "portfolio", "registrations-per-month", "storage-by-licence-area")
+SHIPPED = tuple(sorted((*POWER, "quality-by-category")))
 FORMATS = ("application/sparql-results+json", "application/sparql-results+xml", "text/csv", "text/tab-separated-values")
 HEAD = "# title: T\n# about: A\n# for: everyone\n"
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
@@ -54,7 +55,7 @@ def test_those_that_ship_are_listed_and_each_answers(live: Live) -> None:
                 assert live.client("fsp-a").get(item["url"], params={parameter["name"]: values[0]}).status_code == 200
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", POWER)
 def test_an_asset_more_is_its_power_more_in_its_providers_window_alone(live: Live, name: str) -> None:
     before, others = rows(live, "fsp-b", f"/queries/{name}"), rows(live, "fsp-c", f"/queries/{name}")
 

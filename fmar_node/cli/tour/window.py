@@ -69,7 +69,7 @@ def _ask_as_stranger(visit: Visit) -> None:
 
 def _open_terms() -> set[str]:
     """What the ontology says that everybody may see, and scores of no more than that."""
-    return {"type", "hasQualityMeasurement", *(term.name for term in Vocabulary.load().terms.values() if term.tier is Tier.OPEN)}
+    return {"type", *(term.name for term in Vocabulary.load().terms.values() if term.tier is Tier.OPEN)}
 
 
 def _id_of(made: httpx.Response) -> str:
