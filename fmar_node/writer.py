@@ -85,6 +85,8 @@ class WriterProcess:
         self.moved = threading.Condition()
         self.sending = threading.Lock()
         self.is_ending = False
+        self.has_more = False
+        """Whether the graph holds something that no snapshot has, beside entries: another release, or scores."""
         self.is_suspect = False
         """Whether the graph has failed to write a snapshot since it was opened."""
         self.held, self.wanted = -2, -2
@@ -213,7 +215,10 @@ class WriterProcess:
                     self._open_again()
                 with self.following:
                     self.graph.check_open()
+                    measured = self.projector.measures.held
                     is_measuring = self.projector.measures.go_on(self.projector, today(self.clock))
+                    if is_measuring or self.projector.measures.held != measured:
+                        self.has_more = True
                     applied = self.projector.catch_up() if self.projector.applied >= 0 else self.projector.fill()
                     self._show_release()
                 self._recover("graph")
@@ -237,7 +242,7 @@ class WriterProcess:
         if found.release != self.shown:
             with self.copying:
                 load_vocabulary(self.graph, self.settings.base_url, self.folder.graph.parent / "vocabulary", found)
-            self.shown = found.release
+            self.shown, self.has_more = found.release, True
 
     def _complain(self, part: str, what: str, error: FmarError) -> None:
         """Said once until it works again; anybody may hear what does not work, the log alone has the words that name files."""
@@ -277,7 +282,7 @@ class WriterProcess:
         Its name is new even after a restart of this process: workers may still read those of the last one.
         """
         while True:
-            started, self.held = time.monotonic(), self.projector.applied
+            started, self.held, self.has_more = time.monotonic(), self.projector.applied, False
             try:
                 target = self.folder.snapshots / new_token()
                 with self.copying:
@@ -294,7 +299,7 @@ class WriterProcess:
                 self.moved.wait_for(lambda: self.is_ending, timeout=max(EAGER * self.settings.snapshot_seconds, took))
                 self.moved.wait_for(lambda: self.is_ending or self.held < self.wanted <= self.projector.applied, timeout=(1 - EAGER) * self.settings.snapshot_seconds)
                 self.moved.wait_for(lambda: self.is_ending or self._is_level(), timeout=9 * took)
-                self.moved.wait_for(lambda: self.is_ending or self.projector.applied > self.held)
+                self.moved.wait_for(lambda: self.is_ending or self.has_more or self.projector.applied > self.held)
             if self.is_ending:
                 return
 
