@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
 
-from fmar_node.errors import Fault
 from fmar_node.kinds.commitment import LAPSE, PENDING
 from fmar_node.kinds.consented import HOLDING, LOSS
 from fmar_node.kinds.erasure import ERASURE, erasure
@@ -93,20 +91,10 @@ def handle(solution: str, reference: str) -> tuple[str, str]:
     return "CONSENT", f"{solution}|{reference}"
 
 
-def defaults(_: Document, __: date) -> dict[str, object]:
-    return {}
-
-
-def plain_checks(*_: object) -> list[Fault]:
-    return []
-
-
 CONSENT = Kind(
     name="consent",
     plural="consents",
     class_name="Consent",
-    defaults=defaults,
-    plain_checks=plain_checks,
     claims=claims,
     handles=handles,
     awaits=awaits,

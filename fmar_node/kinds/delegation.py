@@ -9,7 +9,6 @@ granted is never granted on: nobody delegates on behalf of another. An accepted 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 
 from fmar_node.access.caller import Permission, Role
 from fmar_node.access.reveal import Relation
@@ -129,22 +128,10 @@ def awaits(document: Document) -> tuple[str, str] | None:
     return midnight(document["validTo"]), "expiry"
 
 
-def defaults(_: Document, __: date) -> dict[str, object]:
-    return {}
-
-
-def plain_checks(*_: object) -> list[Fault]:
-    return []
-
-
 DELEGATION = Kind(
     name="delegation",
     plural="delegations",
     class_name="Delegation",
-    defaults=defaults,
-    plain_checks=plain_checks,
-    claims=lambda _: set(),
-    handles=lambda _: set(),
     awaits=awaits,
     filters=("grantor", "delegate", "permission", "assetScope", "delegationStatus"),
     actions={

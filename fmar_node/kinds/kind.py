@@ -311,10 +311,14 @@ class Kind:
     plural: str
     class_name: str
     actions: Mapping[str, Action]
-    defaults: Callable[[Document, date], dict[str, object]]
-    plain_checks: Callable[[Document, Vocabulary, Settings], list[Fault]]
-    claims: Callable[[Document], set[Claim]]
-    handles: Callable[[Document], set[tuple[str, str]]]
+    defaults: Callable[[Document, date], dict[str, object]] = lambda _, __: {}
+    """What is filled where a document is silent."""
+    plain_checks: Callable[[Document, Vocabulary, Settings], list[Fault]] = lambda _, __, ___: []
+    """What a plain function judges better than a shape."""
+    claims: Callable[[Document], set[Claim]] = lambda _: set()
+    """What only this record may have."""
+    handles: Callable[[Document], set[tuple[str, str]]] = lambda _: set()
+    """The identifiers that it is found by: scheme and value."""
     filters: tuple[str, ...] = ()
     awaits: Callable[[Document], tuple[str, str] | None] = lambda _: None
     """What happens to the record by the clock if nothing else does before: when (xsd:dateTime in UTC), and which action; `earliest` of several."""

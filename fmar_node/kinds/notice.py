@@ -9,7 +9,6 @@ names terms and sources of its subject, never values: these stand in the record,
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 
 from fmar_node.access.caller import Role, UserRole
 from fmar_node.access.reveal import Relation
@@ -90,22 +89,11 @@ def claims(document: Document) -> set[Claim]:
     return {claim_of(matter_of(document))}
 
 
-def defaults(_: Document, __: date) -> dict[str, object]:
-    return {}
-
-
-def plain_checks(*_: object) -> list[Fault]:
-    return []
-
-
 NOTICE = Kind(
     name="notice",
     plural="notices",
     class_name="Notice",
-    defaults=defaults,
-    plain_checks=plain_checks,
     claims=claims,
-    handles=lambda _: set(),
     filters=("noticeStatus", "noticeType", "noticeParty", "noticeRole", "subject", "noticeField", "noticeSource", "resolution"),
     names_no_cause=True,
     actions={

@@ -10,7 +10,6 @@ force by the clock, at the beginning of its day, in one entry with the end of th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 
 from fmar_node.access.caller import Role
 from fmar_node.clock import midnight
@@ -179,18 +178,12 @@ def awaits(document: Document) -> tuple[str, str] | None:
     return (midnight(document["activeFrom"]), "activation") if document.get("releaseStatus") == APPROVED else None
 
 
-def defaults(_: Document, __: date) -> dict[str, object]:
-    return {}
-
-
 UC = ("UC-02.01", "UC-05.07")
 RELEASE = Kind(
     name="release",
     plural="releases",
     class_name="Release",
-    defaults=defaults,
     plain_checks=judged,
-    claims=lambda _: set(),
     handles=handles,
     filters=("releaseStatus",),
     awaits=awaits,

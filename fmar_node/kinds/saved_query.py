@@ -9,7 +9,6 @@ is answered in its own window: to publish one grants nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 
 from fmar_node.access.caller import ADMITTED, Role, UserRole
 from fmar_node.access.reveal import Relation
@@ -102,15 +101,10 @@ def handles(document: Document) -> set[tuple[str, str]]:
     return {(READER, each) for each in readers}
 
 
-def defaults(_: Document, __: date) -> dict[str, object]:
-    return {}
-
-
 SAVED_QUERY = Kind(
     name="saved-query",
     plural="queries",
     class_name="SavedQuery",
-    defaults=defaults,
     plain_checks=faults,
     claims=claims,
     handles=handles,

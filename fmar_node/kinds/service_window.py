@@ -8,7 +8,6 @@ two of them overlap for the same operator and product, and none reaches beyond t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 
 from fmar_node.access.caller import Permission, Role, UserRole
 from fmar_node.access.reveal import Relation
@@ -124,22 +123,11 @@ def handles(document: Document) -> set[tuple[str, str]]:
     return {(WINDOW_OF, uuid_of(document["windowAsset"]))} if document.get("windowStatus") in NOT_OVER else set()
 
 
-def defaults(_: Document, __: date) -> dict[str, object]:
-    return {}
-
-
-def plain_checks(*_: object) -> list[Fault]:
-    return []
-
-
 ASSET_IS_OWN = Rule(asset_is_own, ("SERVICE-WINDOW-DECLARE-2",))
 SERVICE_WINDOW = Kind(
     name="service-window",
     plural="service-windows",
     class_name="ServiceWindow",
-    defaults=defaults,
-    plain_checks=plain_checks,
-    claims=lambda _: set(),
     handles=handles,
     awaits=awaits,
     filters=("windowAsset", "windowProvider", "windowOperator", "windowProduct", "windowStatus"),

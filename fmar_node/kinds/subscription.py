@@ -8,7 +8,6 @@ told is its own business: nobody subscribes on behalf of another. The secret is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -132,10 +131,6 @@ def with_new_secret(situation: Situation) -> Document:
     return {**situation.document, "secretSince": situation.now}
 
 
-def defaults(_: Document, __: date) -> dict[str, object]:
-    return {}
-
-
 def by_subscriber(code: str, does: str) -> tuple[Policy, ...]:
     return (Policy(code, f"a subscription is {does} by the organisation that is told", relations=OWN),)
 
@@ -144,10 +139,7 @@ SUBSCRIPTION = Kind(
     name="subscription",
     plural="subscriptions",
     class_name="Subscription",
-    defaults=defaults,
     plain_checks=endpoint_may_be_asked,
-    claims=lambda _: set(),
-    handles=lambda _: set(),
     filters=("subscriptionStatus",),
     actions={
         "register": Action(

@@ -303,14 +303,6 @@ def handles(document: Document) -> set[tuple[str, str]]:
     return proof.resting(document) if document.get("switchStatus") in PENDING else set()
 
 
-def defaults(_: Document, __: date) -> dict[str, object]:
-    return {}
-
-
-def plain_checks(*_: object) -> list[Fault]:
-    return []
-
-
 CODES: Mapping[str, tuple[str, ...]] = {
     "asset": ("ASSET_UNKNOWN", "ASSET_AMBIGUOUS"),
     "state": ("NOT_ELIGIBLE_STATE", "SAME_FSP", "SWITCH_ALREADY_PENDING"),
@@ -320,8 +312,6 @@ SWITCH = Kind(
     name="switch",
     plural="switches",
     class_name="Switch",
-    defaults=defaults,
-    plain_checks=plain_checks,
     claims=claims,
     handles=handles,
     awaits=awaits,

@@ -150,16 +150,11 @@ def awaits(document: Document) -> tuple[str, str] | None:
     return (document["inviteEnds"], "expiry") if document.get("userStatus") == "INVITED" else None
 
 
-def plain_checks(*_: object) -> list[Fault]:
-    return []
-
-
 USER = Kind(
     name="user",
     plural="users",
     class_name="User",
     defaults=defaults,
-    plain_checks=plain_checks,
     claims=claims,
     handles=handles,
     awaits=awaits,
