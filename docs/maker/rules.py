@@ -36,7 +36,7 @@ def rules() -> str:
             in_cim = sorted(_constraints(kind, "cim/"), key=lambda row: row[1])
             parts += [f"## Constraints: {kind.name} in CIM", f"From `shapes/cim/{kind.name}.ttl`; judged of a document in the [CIM profile](cim-profile.md), as it was sent."]
             parts.append(table("code | constraint | severity | field | message", in_cim))
-        parts += [f"## Rules: {kind.name}", f"From `{kind.defaults.__module__.replace('.', '/')}.py`: they look at the register, at dates, or do sums."]
+        parts += [f"## Rules: {kind.name}", f"From `{home(kind).replace('.', '/')}.py`: they look at the register, at dates, or do sums."]
         if kind.defaults.__doc__:
             parts.append(f"Filled where a document is silent (F): {_says(None, kind.defaults.__doc__).removeprefix('F: ')}")
         if kind.spelling.__doc__:
@@ -54,8 +54,13 @@ def _constraints(kind: Kind, profile: str = "") -> Iterator[list[str]]:
         yield [code(name.split("-", 1)[0]), code(name), SEVERITIES[severity], field, str(graph.value(shape, SH.message))]
 
 
+def home(kind: Kind) -> str:
+    """The module that a kind is declared in."""
+    return f"fmar_node.kinds.{kind.name.replace('-', '_')}"
+
+
 def _rule_rows(kind: Kind) -> list[list[str]]:
-    modules = [kind.defaults.__module__, *MORE.get(kind.name, ())]
+    modules = [home(kind), *MORE.get(kind.name, ())]
     told = {rule.faults.__name__: rule for action in kind.actions.values() for rule in action.rules}
     rows = [
         [code(call.code), call.severity, call.message, _says(told.get(call.function), call.told)]
