@@ -15,10 +15,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from io import FileIO
@@ -27,9 +26,9 @@ from typing import Any
 
 from fmar_node.access.caller import Caller
 from fmar_node.clock import Clock
-from fmar_node.errors import OutOfRoom
 from fmar_node.folder import destroy
 from fmar_node.settings import Settings
+from fmar_node.state_file import opened_or_anew, writing
 
 FORMAT = 1
 SCHEMA = f"""
@@ -99,18 +98,8 @@ class Jobs:
 
     def __init__(self, folder: Path, settings: Settings, clock: Clock) -> None:
         self.folder, self.settings, self.clock = folder, settings, clock
-        for each in (folder.parent, folder):
-            each.mkdir(mode=0o700, exist_ok=True)
-        if os.name == "posix" and folder.stat().st_mode & 0o077:
-            raise PermissionError(f"{folder} may be read by others than its owner; run: chmod -R go= {folder}")
-        file = folder / "jobs.db"
-        try:
-            self.connection = _opened(file)
-        except sqlite3.DatabaseError as error:
-            log.warning("%s is damaged and made anew, the jobs in it are gone: %s", file, error)
-            for end in ("", "-wal", "-shm"):
-                file.with_name(file.name + end).unlink(missing_ok=True)
-            self.connection = _opened(file)
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
+        self.connection = opened_or_anew(folder / "jobs.db", SCHEMA, FORMAT, log, "the jobs in it are gone")
         self.sweep()
         self._remove_strays()
 
@@ -236,39 +225,10 @@ class Jobs:
             sender = Caller(**json.loads(names))
             yield Job(id_, sender, media_type, query, key, digest, size, entry, made, State(state), json.loads(tally), json.loads(problem), began, ended)
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A transaction, on disk at its end."""
-        try:
-            with self.connection:
-                self.connection.execute("BEGIN IMMEDIATE")
-                yield
-        except sqlite3.DatabaseError as error:
-            log.error("the jobs cannot be written: %s", error)
-            raise OutOfRoom("storage-full", "the jobs cannot be written; nothing was changed") from error
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(self.connection, log, "the jobs")
 
 
 def outcome_of(result: Mapping[str, Any]) -> str:
     """What a line of results says of its row; of a dry run `accepted` where the row would be."""
     return str(result.get("outcome", "accepted"))
-
-
-def _opened(file: Path) -> sqlite3.Connection:
-    with suppress(FileExistsError):
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    connection = sqlite3.connect(file, isolation_level=None)
-    try:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
-            connection.execute(f"PRAGMA {pragma}")
-        if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
-            raise sqlite3.DatabaseError("quick_check found a fault")
-        (format_,) = connection.execute("PRAGMA user_version").fetchone()
-        if format_ == 0:
-            connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
-        elif format_ != FORMAT:
-            raise sqlite3.DatabaseError(f"format {format_}, not {FORMAT}")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-

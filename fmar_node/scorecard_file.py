@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 from collections.abc import Iterable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+
+from fmar_node.state_file import opened_or_anew, writing
 
 log = logging.getLogger("fmar.quality")
 FORMAT = 1
@@ -42,14 +43,7 @@ class ScorecardFile:
 
     def __init__(self, file: Path, days: int) -> None:
         self.file, self.most = file, days
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            self.connection = _opened(file)
-        except sqlite3.DatabaseError as error:
-            log.warning("%s is damaged and made anew, past scores are lost: %s", file, error)
-            for name in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))):
-                name.unlink(missing_ok=True)
-            self.connection = _opened(file)
+        self.connection = opened_or_anew(file, SCHEMA, FORMAT, log, "past scores are lost")
 
     def has(self, day: date) -> bool:
         return self.connection.execute("SELECT 1 FROM daily WHERE day = ?", (day.isoformat(),)).fetchone() is not None
@@ -57,7 +51,7 @@ class ScorecardFile:
     def keep(self, day: date, scored: Iterable[tuple[str, Scored]]) -> None:
         """The scores of organisations on a day; days beyond those that are kept go."""
         rows = [(day.isoformat(), organisation, records, json.dumps(scores, sort_keys=True)) for organisation, (records, scores) in scored]
-        with self.connection:
+        with writing(self.connection, log, "the scorecards"):
             self.connection.executemany("INSERT OR REPLACE INTO daily VALUES (?, ?, ?, ?)", rows)
             self.connection.execute("DELETE FROM daily WHERE day < ?", ((day - timedelta(self.most)).isoformat(),))
 
@@ -72,22 +66,8 @@ class ScorecardFile:
         return json.loads(row[0]) if row else None
 
     def release(self, name: str, day: date, card: Any) -> None:
-        with self.connection:
+        with writing(self.connection, log, "the scorecards"):
             self.connection.execute("INSERT OR REPLACE INTO release VALUES (?, ?, ?)", (name, day.isoformat(), json.dumps(card)))
 
     def close(self) -> None:
         self.connection.close()
-
-
-def _opened(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(file)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        if connection.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
-            connection.executescript("DROP TABLE IF EXISTS daily; DROP TABLE IF EXISTS release;" + SCHEMA)
-        connection.execute("SELECT count(*) FROM daily").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    file.chmod(0o600)
-    return connection

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +26,7 @@ from fmar_node.clock import Clock
 from fmar_node.errors import OutOfRoom
 from fmar_node.identity import new_record_id, new_token
 from fmar_node.settings import Settings
+from fmar_node.state_file import opened_or_anew, writing
 
 TOKEN_BYTES = 32
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -75,14 +74,7 @@ class Sessions:
     def __init__(self, file: Path, settings: Settings, clock: Clock) -> None:
         self.file, self._clock = file, clock
         self._idle, self._life, self._most = settings.session_idle_seconds, settings.session_seconds, settings.sessions_per_user
-        file.parent.mkdir(mode=0o700, exist_ok=True)
-        try:
-            self._connection = _opened(file)
-        except sqlite3.DatabaseError as error:
-            log.warning("%s is damaged and made anew, everybody signs in again: %s", file, error)
-            for name in (file, *_beside(file)):
-                name.unlink(missing_ok=True)
-            self._connection = _opened(file)
+        self._connection = opened_or_anew(file, SCHEMA, FORMAT, log, "everybody signs in again")
         with self._writing():
             self._remove_ended()
 
@@ -155,45 +147,11 @@ class Sessions:
         now = self._now()
         self._connection.execute("DELETE FROM session WHERE began <= ? OR used <= ?", (now - self._life, now - self._idle))
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A transaction, on disk at its end."""
-        try:
-            with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
-                yield
-        except sqlite3.DatabaseError as error:
-            log.error("the sessions cannot be written: %s", error)
-            raise OutOfRoom("storage-full", "the sessions cannot be written; nothing was changed") from error
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(self._connection, log, "the sessions")
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
-
-
-def _opened(file: Path) -> sqlite3.Connection:
-    with suppress(FileExistsError):
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    if os.name == "posix" and (file.stat().st_mode | file.parent.stat().st_mode) & 0o077:
-        raise PermissionError(f"{file} may be read by others than its owner; run: chmod -R go= {file.parent}")
-    connection = sqlite3.connect(file, isolation_level=None)
-    try:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
-            connection.execute(f"PRAGMA {pragma}")
-        if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
-            raise sqlite3.DatabaseError("quick_check found a fault")
-        (format_,) = connection.execute("PRAGMA user_version").fetchone()
-        if format_ == 0:
-            connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
-        elif format_ != FORMAT:
-            raise sqlite3.DatabaseError(f"format {format_}, not {FORMAT}")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
-def _beside(file: Path) -> tuple[Path, ...]:
-    return tuple(file.with_name(file.name + end) for end in ("-wal", "-shm"))
 
 
 def _mark(token: str) -> bytes:

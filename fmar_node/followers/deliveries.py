@@ -11,15 +11,17 @@ One thread uses a file at a time.
 
 from __future__ import annotations
 
-import os
+import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmar_node.errors import Broken, OutOfRoom
+from fmar_node.errors import Broken
+from fmar_node.state_file import opened, writing
 
+log = logging.getLogger("fmar.webhooks")
 FORMAT = 1
 SCHEMA = f"""
 CREATE TABLE line (
@@ -73,20 +75,14 @@ class Deliveries:
     def __init__(self, file: Path) -> None:
         self.file = file
         try:
-            self.connection = _opened(file)
+            self.connection = opened(file, SCHEMA, FORMAT, across_threads=True)
         except sqlite3.DatabaseError as error:
             detail = f"{file} is damaged ({error}); move it away: then every subscriber makes a new secret, and reads what was not delivered from the feed"
             raise Broken("internal-error", detail) from error
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> AbstractContextManager[None]:
         """A transaction, on disk at its end. OutOfRoom where that cannot be."""
-        try:
-            with self.connection:
-                self.connection.execute("BEGIN IMMEDIATE")
-                yield
-        except sqlite3.OperationalError as error:
-            raise OutOfRoom("storage-full", f"deliveries cannot be put down: {error}; nothing was changed") from error
+        return writing(self.connection, log, "the deliveries")
 
     # -- secrets
 
@@ -216,24 +212,3 @@ def _first(flying: Sequence[str]) -> str:
 def _delivery(row: tuple[int, str, int, int, float | None, float, str]) -> Delivery:
     entry, record, is_dead, attempts, since, due, problem = row
     return Delivery(entry, record, bool(is_dead), attempts, since, due, problem)
-
-
-def _opened(file: Path) -> sqlite3.Connection:
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    with suppress(FileExistsError):
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    if os.name == "posix" and file.stat().st_mode & 0o077:
-        raise PermissionError(f"{file} may be read by others than its owner; run: chmod 600 {file}")
-    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-    try:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
-            connection.execute(f"PRAGMA {pragma}")
-        (format_,) = connection.execute("PRAGMA user_version").fetchone()
-        if format_ == 0:
-            connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
-        elif format_ != FORMAT:
-            raise sqlite3.DatabaseError(f"format {format_}, not {FORMAT}")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection

@@ -11,24 +11,23 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from fmar_node.errors import OutOfRoom
 from fmar_node.sources.notification import REVOKED, Notification
+from fmar_node.state_file import opened_or_anew, writing
 
 log = logging.getLogger("fmar.consent")
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS taken (
+FORMAT = 1
+SCHEMA = f"""
+CREATE TABLE taken (
     mark BLOB PRIMARY KEY        -- SHA-256 of solution and id
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS revoked (
+CREATE TABLE revoked (
     mark BLOB PRIMARY KEY,       -- SHA-256 of solution and reference
     since TEXT NOT NULL
 ) WITHOUT ROWID;
-PRAGMA user_version = 1;
+PRAGMA user_version = {FORMAT};
 """
 
 
@@ -37,25 +36,15 @@ class Inbox:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        file.parent.mkdir(mode=0o700, exist_ok=True)
-        try:
-            self._connection = _opened(file)
-        except sqlite3.DatabaseError as error:
-            log.warning("%s is damaged and made anew; what it had is found by asking the solutions: %s", file, error)
-            for name in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))):
-                name.unlink(missing_ok=True)
-            self._connection = _opened(file)
+        self._connection = opened_or_anew(file, SCHEMA, FORMAT, log, "and what it had is found by asking the solutions", across_threads=True)
 
     def take(self, notification: Notification) -> bool:
         """Puts it down; whether it is the first of its id. OutOfRoom where it cannot be kept, and then nothing was."""
-        try:
-            with self._connection:
-                new = self._connection.execute("INSERT OR IGNORE INTO taken VALUES (?)", (_mark(notification.solution, notification.id),)).rowcount
-                if new and notification.type == REVOKED:
-                    mark = _mark(notification.solution, notification.reference)
-                    self._connection.execute("INSERT INTO revoked VALUES (?, ?) ON CONFLICT DO UPDATE SET since = min(since, excluded.since)", (mark, notification.since))
-        except sqlite3.OperationalError as error:
-            raise OutOfRoom("storage-full", "the notification could not be put down; send it again later") from error
+        with writing(self._connection, log, "the notifications"):
+            new = self._connection.execute("INSERT OR IGNORE INTO taken VALUES (?)", (_mark(notification.solution, notification.id),)).rowcount
+            if new and notification.type == REVOKED:
+                mark = _mark(notification.solution, notification.reference)
+                self._connection.execute("INSERT INTO revoked VALUES (?, ?) ON CONFLICT DO UPDATE SET since = min(since, excluded.since)", (mark, notification.since))
         return bool(new)
 
     def since(self, solution: str, reference: str) -> str:
@@ -72,15 +61,6 @@ class Inbox:
 
     def close(self) -> None:
         self._connection.close()
-
-
-def _opened(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, check_same_thread=False)
-    os.chmod(file, 0o600)  # noqa: PTH101
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.executescript(SCHEMA)
-    return connection
 
 
 def _mark(*names: str) -> bytes:
