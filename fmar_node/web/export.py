@@ -24,7 +24,7 @@ from fmar_node.journal.manifest import signed_manifest
 from fmar_node.kinds import KINDS
 from fmar_node.read import MANAGED
 from fmar_node.representation import FLAT, JSON, LD_JSON, Profile, as_object, serialise_triples
-from fmar_node.vocabulary import RELEASE, Document, TermKind, Vocabulary
+from fmar_node.vocabulary import Document, TermKind, Vocabulary
 from fmar_node.web.exchange import PRIVATE, SHORT, Exchange
 from fmar_node.web.negotiation import NUMBER, best
 from fmar_node.web.noted import noted_of
@@ -80,7 +80,7 @@ async def assets(request: Request) -> Response:
 
 async def manifest(request: Request) -> Response:
     """GET /assets/export/manifest: what the export is that the same parameters give at that `index`, in a note signed with the journal's key."""
-    export = await _asked(request)
+    export = await _asked(request, itself="text/plain")
     digest, size = hashlib.sha256(), 0
     async for chunk in _stepwise(export.chunks()):
         await export.exchange.give_way()
@@ -110,17 +110,13 @@ def _told(export: Export, size: int, digest: str) -> dict[str, Any]:
         "recordedAt": entry.recorded_at if entry else "",
         "checkpoint": node.register.checkpoint(),
         "made": stamp(node.clock.now()),
-        "vocabulary": RELEASE,
+        "vocabulary": node.obey().release,
         "openLicence": node.settings.open_licence,
     }
 
 
-PLAIN = "text/plain"
-"""What a manifest itself is in, and no export: who accepts that alone leaves the format of the export open."""
-
-
-async def _asked(request: Request) -> Export:
-    """What a request asks for. FmarError where that cannot be given."""
+async def _asked(request: Request, itself: str = "") -> Export:
+    """What a request asks for. FmarError where that cannot be given. Who accepts nothing but what is asked for `itself` leaves the format of the export open."""
     exchange = exchange_of(request)
     caller = await exchange.caller()
     if caller.is_anonymous:
@@ -128,15 +124,15 @@ async def _asked(request: Request) -> Export:
     check_once(request.query_params)
     profile = profile_of(request.query_params, ASSETS.class_name)
     index, equal = _index(exchange), filters_in(exchange, ASSETS, OWN)
-    return Export(exchange, caller, _media_type(exchange, profile), profile, index, equal, check_managed(request.query_params))
+    return Export(exchange, caller, _media_type(exchange, profile, itself), profile, index, equal, check_managed(request.query_params))
 
 
-def _media_type(exchange: Exchange, profile: Profile) -> str:
+def _media_type(exchange: Exchange, profile: Profile, itself: str) -> str:
+    accepted = exchange.header("accept") or ""
     short = exchange.request.query_params.get("format", "")
     offered = tuple(name for name in FORMATS if _is_offered(name, profile))
     named = next((name for name in offered if short in (FORMATS[name][0], SHORT.get(name))), None)
-    accepted = exchange.header("accept") or ""
-    return named or best(short or ("" if accepted == PLAIN else accepted), offered)
+    return named or best(short or ("" if accepted == itself else accepted), offered)
 
 
 def _index(exchange: Exchange) -> int:

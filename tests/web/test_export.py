@@ -116,6 +116,15 @@ def test_a_place_that_there_is_not_is_refused(live: Live, query: str) -> None:
         assert (answer.status_code, answer.json()["code"]) == (400, "malformed-request")
 
 
+def test_a_manifest_is_plain_text_and_an_export_is_not(live: Live) -> None:
+    plain = {"Accept": "text/plain"}
+
+    told, refused = (live.client("fsp-a").get(path, headers=plain) for path in ("/assets/export/manifest", "/assets/export"))
+
+    assert (told.status_code, open_manifest(told.text, key_of(live))["mediaType"]) == (200, "application/x-ndjson")
+    assert (refused.status_code, refused.json()["code"]) == (406, "not-acceptable")
+
+
 def test_a_manifest_needs_a_credential(live: Live) -> None:
     assert live.client().get("/assets/export/manifest").status_code == 401
 
