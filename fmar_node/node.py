@@ -135,7 +135,6 @@ class Node:
         self.shadow = Shadow(folder.releases)
         self.warming: asyncio.Task[None] | None = None
         self.analyses: Analyses | None = None
-        self.analysing: asyncio.Task[None] | None = None
         self.queries = QueryPool(settings)
         self.house = house_of(settings, folder.queries)
         self.judges = JudgePool(self._with_catalogue())
@@ -147,14 +146,12 @@ class Node:
         self.starting: asyncio.Task[None] | None = None
         self.sources = clients(settings, folder, self.clock)
         self.verification: Verification | None = None
-        self.verifying: asyncio.Task[None] | None = None
         self.consents: Consents | None = None
         self.consent_secrets = secrets_of(settings, folder)
         self.watch: ConsentWatch | None = None
-        self.watching: asyncio.Task[None] | None = None
         self.switching: SwitchWatch | None = None
-        self.telling: asyncio.Task[None] | None = None
-        self.keeping_scores: asyncio.Task[None] | None = None
+        self.following: list[asyncio.Task[None]] = []
+        """What goes on beside requests, until the node is closed."""
         self.level_at = 0
         """The journal index that the graph has to reach before this node is ready: what was there when it started."""
 
@@ -190,12 +187,12 @@ class Node:
             judges.cancel()
             await asyncio.gather(judges, return_exceptions=True)
             raise
-        self._begin_verification()
-        if self.watch is not None:
-            self.watching = asyncio.create_task(self._watch())
-        self.telling = asyncio.create_task(self.webhooks.run())
-        self._begin_analyses()
-        self.keeping_scores = asyncio.create_task(Daily(self.scorecards, self.past_scores, lambda: self.today).run())
+        if self.sources:
+            self.verification = Verification(self._another_register(), self.sources, self.submit, self.settings, self.clock)
+        self.analyses = Analyses(self._another_register(), self.folder, self.submit, self.settings)
+        daily = Daily(self.scorecards, self.past_scores, lambda: self.today)
+        followers = (self.verification, self.watch, self.switching, self.webhooks, self.analyses, daily)
+        self.following = [asyncio.create_task(each.run()) for each in followers if each is not None]
         self.is_ready = True
 
     async def _start_reading(self) -> None:
@@ -253,36 +250,13 @@ class Node:
         self.receipts.start()
         askers = [SolutionAsker(each, settings, self.clock, folder.secret(each.key_file)) for each in settings.consent_solutions if each.url]
         self.consents = Consents(self.receipts, askers, self.clock, new_salt, self.inbox.has_ended)
-        register = Register(connect(folder.journal / "journal.db"), self.vocabulary.terms, folder.lookup_key())
-        self.watch = ConsentWatch(register, self.consents, self.inbox, self.submit, settings, self.clock)
+        self.watch = ConsentWatch(self._another_register(), self.consents, self.inbox, self.submit, settings, self.clock)
         self.switching = SwitchWatch(self._another_register(), self.consents, self.submit, settings, self.clock)
-
-    async def _watch(self) -> None:
-        """Follows what consents become, and the switches that rest on them."""
-        assert self.watch is not None and self.switching is not None
-        await asyncio.gather(self.watch.run(), self.switching.run())
 
     async def take(self, notification: Notification) -> None:
         """What a consent solution has notified, and signed."""
         assert self.watch is not None  # without a solution nobody's signature holds
         await self.watch.take(notification)
-
-    async def _end_consents(self) -> None:
-        if self.watching is not None:
-            self.watching.cancel()
-            await asyncio.gather(self.watching, return_exceptions=True)
-        if self.consents is not None and self.watch is not None and self.switching is not None:
-            await self.watch.close()
-            await self.switching.close()
-            await self.consents.close()
-            await self.receipts.close()
-            self.inbox.close()
-
-    def _begin_verification(self) -> None:
-        if not self.sources:
-            return
-        self.verification = Verification(self._another_register(), self.sources, self.submit, self.settings, self.clock)
-        self.verifying = asyncio.create_task(self.verification.run())
 
     def obey(self) -> Vocabulary:
         """The release in force at this moment; what is to follow is made ready."""
@@ -297,29 +271,21 @@ class Node:
             self.warming = asyncio.create_task(self.judges.warm())
         return in_force
 
-    def _begin_analyses(self) -> None:
-        self.analyses = Analyses(self._another_register(), self.folder, self.submit, self.settings)
-        self.analysing = asyncio.create_task(self.analyses.run())
-
-    async def _end_analyses(self) -> None:
-        if self.analysing is not None and self.analyses is not None:
-            self.analysing.cancel()
-            await asyncio.gather(self.analysing, return_exceptions=True)
-            await self.analyses.close()
-        self.shadow.save()
-
-    async def _end_verification(self) -> None:
-        if self.verifying is not None and self.verification is not None:
-            self.verifying.cancel()
-            await asyncio.gather(self.verifying, return_exceptions=True)
-            await self.verification.close()
-
-    async def _end_webhooks(self) -> None:
-        if self.telling is not None:
-            self.telling.cancel()
-            await asyncio.gather(self.telling, return_exceptions=True)
+    async def _end_followers(self) -> None:
+        """What they have not entered yet they find again in the journal."""
+        for each in self.following:
+            each.cancel()
+        await asyncio.gather(*self.following, return_exceptions=True)
+        for follower in (self.verification, self.watch, self.switching, self.analyses):
+            if follower is not None:
+                await follower.close()
         if hasattr(self, "webhooks"):
             await self.webhooks.close()
+        if self.consents is not None:
+            await self.consents.close()
+            await self.receipts.close()
+            self.inbox.close()
+        self.shadow.save()
 
     async def _use_snapshot(self, path: str) -> None:
         await self.queries.use(Path(path))
@@ -409,13 +375,7 @@ class Node:
     async def close(self) -> None:
         """Stops taking work, lets the writer finish, ends the children."""
         self.is_ready = False
-        await self._end_verification()
-        await self._end_consents()
-        await self._end_webhooks()
-        await self._end_analyses()
-        if self.keeping_scores is not None:
-            self.keeping_scores.cancel()
-            await asyncio.gather(self.keeping_scores, return_exceptions=True)
+        await self._end_followers()
         if hasattr(self, "subscriptions"):
             await self.subscriptions.close()
         await self.queries.close()
