@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fmar_node.kinds.commitment import LAPSE, PENDING
 from fmar_node.kinds.consented import HOLDING, LOSS
 from fmar_node.kinds.erasure import ERASURE, erasure
-from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Situation, by_node
+from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Situation, becomes, by_node
 from fmar_node.kinds.proof import RESTS_ON, used
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
@@ -50,21 +50,9 @@ def falls(situation: Situation) -> Iterable[Consequence]:
 # -- what the node sets
 
 
-def made(situation: Situation) -> Document:
-    return {**situation.document, "consentStatus": VALID}
-
-
 def revoked(situation: Situation) -> Document:
     """Since when, by the solution's word; the node's own time is the entry's."""
     return {**situation.document, **situation.note, "consentStatus": "REVOKED"}
-
-
-def expired(situation: Situation) -> Document:
-    return {**situation.document, "consentStatus": "EXPIRED"}
-
-
-def ended(situation: Situation) -> Document:
-    return {**situation.document, "consentStatus": "ENDED"}
 
 
 def awaits(document: Document) -> tuple[str, str] | None:
@@ -104,7 +92,7 @@ CONSENT = Kind(
             "register",
             ("UC-05.05",),
             by_node("CONSENT-REGISTER-1"),
-            apply=made,
+            apply=becomes("consentStatus", VALID),
             takes_document=True,
             is_nodes_own=True,
         ),
@@ -125,7 +113,7 @@ CONSENT = Kind(
             by_node("CONSENT-EXPIRE-1"),
             states=frozenset({VALID}),
             state_rule="CONSENT-EXPIRE-2",
-            apply=expired,
+            apply=becomes("consentStatus", "EXPIRED"),
             consequences=falls,
             is_nodes_own=True,
         ),
@@ -135,7 +123,7 @@ CONSENT = Kind(
             by_node("CONSENT-END-1"),
             states=frozenset({VALID}),
             state_rule="CONSENT-END-2",
-            apply=ended,
+            apply=becomes("consentStatus", "ENDED"),
             is_nodes_own=True,
         ),
         ERASURE: erasure("CONSENT", STATES),

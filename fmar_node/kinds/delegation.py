@@ -15,7 +15,7 @@ from fmar_node.access.reveal import Relation
 from fmar_node.clock import midnight
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import ERASURE, erasure
-from fmar_node.kinds.kind import Action, Kind, Policy, Rule, Situation, by_node
+from fmar_node.kinds.kind import Action, Kind, Policy, Rule, Situation, becomes, by_node
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
@@ -102,18 +102,6 @@ def accepted(situation: Situation) -> Document:
     return {**situation.document, "acceptedAt": situation.now, "delegationStatus": status}
 
 
-def activated(situation: Situation) -> Document:
-    return {**situation.document, "delegationStatus": "ACTIVE"}
-
-
-def revoked(situation: Situation) -> Document:
-    return {**situation.document, "delegationStatus": "REVOKED"}
-
-
-def expired(situation: Situation) -> Document:
-    return {**situation.document, "delegationStatus": "EXPIRED"}
-
-
 def is_not_accepted_yet(situation: Situation) -> Iterable[Fault]:
     if "acceptedAt" in situation.document:
         yield Fault("DELEGATION-ACCEPT-3", Severity.REJECT, "this offer has been accepted; it becomes active on its first day", "", "acceptedAt")
@@ -170,7 +158,7 @@ DELEGATION = Kind(
             ),
             states=OPEN,
             state_rule="DELEGATION-REVOKE-3",
-            apply=revoked,
+            apply=becomes("delegationStatus", "REVOKED"),
         ),
         "activation": Action(
             "activation",
@@ -178,7 +166,7 @@ DELEGATION = Kind(
             by_node("DELEGATION-ACTIVATE-1"),
             states=frozenset({"OFFERED"}),
             state_rule="DELEGATION-ACTIVATE-2",
-            apply=activated,
+            apply=becomes("delegationStatus", "ACTIVE"),
             is_nodes_own=True,
         ),
         "expiry": Action(
@@ -187,7 +175,7 @@ DELEGATION = Kind(
             by_node("DELEGATION-EXPIRE-1"),
             states=OPEN,
             state_rule="DELEGATION-EXPIRE-2",
-            apply=expired,
+            apply=becomes("delegationStatus", "EXPIRED"),
             is_nodes_own=True,
         ),
         "end": Action(
@@ -196,7 +184,7 @@ DELEGATION = Kind(
             by_node("DELEGATION-END-1"),
             states=OPEN,
             state_rule="DELEGATION-END-2",
-            apply=revoked,
+            apply=becomes("delegationStatus", "REVOKED"),
             is_nodes_own=True,
         ),
         ERASURE: erasure("DELEGATION", OPEN | {"REVOKED", "EXPIRED"}),

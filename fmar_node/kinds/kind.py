@@ -208,6 +208,11 @@ def no_question(_: Situation) -> ConsentQuestion | None:
     return None
 
 
+def becomes(term: str, value: str) -> Callable[[Situation], Document]:
+    """What an action makes of a record where one term, such as its status, gets that value, and all else stays."""
+    return lambda situation: {**situation.document, term: value}
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """Something that may happen to a record. `states` are those it may happen in (none: it makes the record)."""

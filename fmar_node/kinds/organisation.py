@@ -33,7 +33,7 @@ from fmar_node.kinds.identity import (
     asked,
     asked_anew,
 )
-from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Policy, Rule, Situation
+from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Policy, Rule, Situation, becomes
 from fmar_node.kinds.matter import lapsed
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
@@ -243,10 +243,6 @@ def says_why(situation: Situation) -> Iterable[Fault]:
     """An operator that rejects an application says why."""
     if situation.caller.has(Role.OPERATOR) and "rejectionReason" not in situation.note:
         yield Fault("ORGANISATION-REJECT-4", Severity.REJECT, "rejectionReason is missing", "/rejectionReason", "rejectionReason")
-
-
-def suspended(situation: Situation) -> Document:
-    return {**situation.document, "organisationStatus": "SUSPENDED"}
 
 
 def withdrawn(situation: Situation) -> Document:
@@ -473,7 +469,7 @@ ORGANISATION = Kind(
             (Rule(an_operator_remains, ("ORGANISATION-OPERATOR-1",)),),
             states=frozenset({"ACTIVE"}),
             state_rule="ORGANISATION-SUSPEND-2",
-            apply=suspended,
+            apply=becomes("organisationStatus", "SUSPENDED"),
             consequences=lapsing,
         ),
         "reinstatement": Action(

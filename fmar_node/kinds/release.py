@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from fmar_node.access.caller import Role
 from fmar_node.clock import midnight
 from fmar_node.errors import Fault, Severity
-from fmar_node.kinds.kind import Action, Consequence, Kind, Policy, Register, Rule, Situation, by_node
+from fmar_node.kinds.kind import Action, Consequence, Kind, Policy, Register, Rule, Situation, becomes, by_node
 from fmar_node.record import Version
 from fmar_node.settings import Settings
 from fmar_node.vocabulary import RELEASE as PACKAGE
@@ -133,24 +133,8 @@ def forgotten(situation: Situation) -> Document:
     return {term: value for term, value in situation.document.items() if term not in IMPACT}
 
 
-def in_shadow(situation: Situation) -> Document:
-    return {**situation.document, "releaseStatus": SHADOW}
-
-
 def approved(situation: Situation) -> Document:
     return {**situation.document, "activeFrom": situation.note["activeFrom"], "releaseStatus": APPROVED}
-
-
-def activated(situation: Situation) -> Document:
-    return {**situation.document, "releaseStatus": ACTIVE}
-
-
-def superseded(situation: Situation) -> Document:
-    return {**situation.document, "releaseStatus": SUPERSEDED}
-
-
-def withdrawn(situation: Situation) -> Document:
-    return {**situation.document, "releaseStatus": WITHDRAWN}
 
 
 def the_one_before_ends(situation: Situation) -> Iterable[Consequence]:
@@ -214,7 +198,7 @@ RELEASE = Kind(
             (Rule(impact_is_known, ("RELEASE-SHADOW-3",)), Rule(is_the_only_candidate, ("RELEASE-SHADOW-4",)), Rule(base_is_in_force, ("RELEASE-SHADOW-5",))),
             states=frozenset({PROPOSED}),
             state_rule="RELEASE-SHADOW-2",
-            apply=in_shadow,
+            apply=becomes("releaseStatus", SHADOW),
         ),
         "approval": Action(
             "approval",
@@ -232,7 +216,7 @@ RELEASE = Kind(
             (Policy("RELEASE-WITHDRAW-1", ONLY_OPERATOR, OPERATOR),),
             states=frozenset({PROPOSED, SHADOW, APPROVED}),
             state_rule="RELEASE-WITHDRAW-2",
-            apply=withdrawn,
+            apply=becomes("releaseStatus", WITHDRAWN),
         ),
         "activation": Action(
             "activation",
@@ -240,7 +224,7 @@ RELEASE = Kind(
             by_node("RELEASE-ACTIVATE-1"),
             states=frozenset({APPROVED}),
             state_rule="RELEASE-ACTIVATE-2",
-            apply=activated,
+            apply=becomes("releaseStatus", ACTIVE),
             consequences=the_one_before_ends,
             is_nodes_own=True,
         ),
@@ -250,7 +234,7 @@ RELEASE = Kind(
             by_node("RELEASE-SUPERSEDE-1"),
             states=frozenset({ACTIVE}),
             state_rule="RELEASE-SUPERSEDE-2",
-            apply=superseded,
+            apply=becomes("releaseStatus", SUPERSEDED),
             is_nodes_own=True,
         ),
     },

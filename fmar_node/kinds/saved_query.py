@@ -15,7 +15,7 @@ from fmar_node.access.reveal import Relation
 from fmar_node.checks.saved_query import NAME, faults
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import ERASURE, erasure
-from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation, by_node
+from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation, becomes, by_node
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
@@ -75,10 +75,6 @@ def name_stays(situation: Situation) -> Iterable[Fault]:
 def published(situation: Situation) -> Document:
     base = situation.document["id"].rsplit("/queries/", 1)[0]
     return {**situation.document, "publishedBy": f"{base}/organisations/{situation.caller.organisation}", "queryStatus": PUBLISHED}
-
-
-def withdrawn(situation: Situation) -> Document:
-    return {**situation.document, "queryStatus": WITHDRAWN}
 
 
 # -- how it is found
@@ -141,7 +137,7 @@ SAVED_QUERY = Kind(
             ),
             states=frozenset({PUBLISHED}),
             state_rule="SAVED-QUERY-WITHDRAW-3",
-            apply=withdrawn,
+            apply=becomes("queryStatus", WITHDRAWN),
             user_role=UserRole.EDITOR,
         ),
         "end": Action(
@@ -150,7 +146,7 @@ SAVED_QUERY = Kind(
             by_node("SAVED-QUERY-END-1"),
             states=frozenset({PUBLISHED}),
             state_rule="SAVED-QUERY-END-2",
-            apply=withdrawn,
+            apply=becomes("queryStatus", WITHDRAWN),
             is_nodes_own=True,
         ),
         ERASURE: erasure("SAVED-QUERY", frozenset({PUBLISHED, WITHDRAWN})),

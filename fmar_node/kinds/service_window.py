@@ -22,7 +22,7 @@ from fmar_node.kinds.commitment import (
     pending_switch,
 )
 from fmar_node.kinds.erasure import ERASURE, erasure
-from fmar_node.kinds.kind import Action, Kind, Policy, Rule, Situation, by_node
+from fmar_node.kinds.kind import Action, Kind, Policy, Rule, Situation, becomes, by_node
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
@@ -105,14 +105,6 @@ def confirmed(situation: Situation) -> Document:
     return {**situation.document, "windowStatus": CONFIRMED, "confirmedAt": situation.now}
 
 
-def cancelled(situation: Situation) -> Document:
-    return {**situation.document, "windowStatus": CANCELLED}
-
-
-def ended(situation: Situation) -> Document:
-    return {**situation.document, "windowStatus": ENDED}
-
-
 def awaits(document: Document) -> tuple[str, str] | None:
     """Its end."""
     return (instant(document["windowTo"]), "end") if document.get("windowStatus") in NOT_OVER else None
@@ -166,7 +158,7 @@ SERVICE_WINDOW = Kind(
             (Policy("SERVICE-WINDOW-WITHDRAW-1", "a window that is not confirmed is withdrawn by the provider that has declared it", relations=COMMITTING),),
             states=frozenset({DECLARED}),
             state_rule="SERVICE-WINDOW-WITHDRAW-2",
-            apply=cancelled,
+            apply=becomes("windowStatus", CANCELLED),
             permission=Permission.UPDATE,
             user_role=UserRole.EDITOR,
         ),
@@ -179,7 +171,7 @@ SERVICE_WINDOW = Kind(
             ),
             states=NOT_OVER,
             state_rule="SERVICE-WINDOW-CANCEL-3",
-            apply=cancelled,
+            apply=becomes("windowStatus", CANCELLED),
             user_role=UserRole.EDITOR,
         ),
         "end": Action(
@@ -188,7 +180,7 @@ SERVICE_WINDOW = Kind(
             by_node("SERVICE-WINDOW-END-1"),
             states=NOT_OVER,
             state_rule="SERVICE-WINDOW-END-2",
-            apply=ended,
+            apply=becomes("windowStatus", ENDED),
             is_nodes_own=True,
         ),
         ERASURE: erasure("SERVICE-WINDOW", NOT_OVER | {ENDED, CANCELLED}),

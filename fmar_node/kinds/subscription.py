@@ -16,7 +16,7 @@ from fmar_node.access.caller import Role
 from fmar_node.access.reveal import Relation
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import ERASURE, erasure
-from fmar_node.kinds.kind import Action, Kind, Policy, Rule, Situation, by_node
+from fmar_node.kinds.kind import Action, Kind, Policy, Rule, Situation, becomes, by_node
 from fmar_node.settings import Settings, is_loopback, is_safe_url
 from fmar_node.vocabulary import Document, Vocabulary
 
@@ -111,22 +111,6 @@ def resumed(situation: Situation) -> Document:
     return {**situation.document, "subscriptionStatus": ACTIVE if was_paused else PENDING}
 
 
-def verified(situation: Situation) -> Document:
-    return {**situation.document, "subscriptionStatus": ACTIVE}
-
-
-def paused(situation: Situation) -> Document:
-    return {**situation.document, "subscriptionStatus": PAUSED}
-
-
-def failed(situation: Situation) -> Document:
-    return {**situation.document, "subscriptionStatus": FAILED}
-
-
-def ended(situation: Situation) -> Document:
-    return {**situation.document, "subscriptionStatus": ENDED}
-
-
 def with_new_secret(situation: Situation) -> Document:
     return {**situation.document, "secretSince": situation.now}
 
@@ -166,7 +150,7 @@ SUBSCRIPTION = Kind(
             by_node("SUBSCRIPTION-VERIFY-1"),
             states=frozenset({PENDING}),
             state_rule="SUBSCRIPTION-VERIFY-2",
-            apply=verified,
+            apply=becomes("subscriptionStatus", ACTIVE),
             is_nodes_own=True,
         ),
         "pause": Action(
@@ -175,7 +159,7 @@ SUBSCRIPTION = Kind(
             by_subscriber("SUBSCRIPTION-PAUSE-1", "paused"),
             states=frozenset({ACTIVE}),
             state_rule="SUBSCRIPTION-PAUSE-2",
-            apply=paused,
+            apply=becomes("subscriptionStatus", PAUSED),
         ),
         "resumption": Action(
             "resumption",
@@ -199,7 +183,7 @@ SUBSCRIPTION = Kind(
             by_node("SUBSCRIPTION-FAIL-1"),
             states=frozenset({PENDING, ACTIVE}),
             state_rule="SUBSCRIPTION-FAIL-2",
-            apply=failed,
+            apply=becomes("subscriptionStatus", FAILED),
             is_nodes_own=True,
         ),
         "cancellation": Action(
@@ -211,7 +195,7 @@ SUBSCRIPTION = Kind(
             ),
             states=OPEN,
             state_rule="SUBSCRIPTION-CANCEL-3",
-            apply=ended,
+            apply=becomes("subscriptionStatus", ENDED),
         ),
         "end": Action(
             "end",
@@ -219,7 +203,7 @@ SUBSCRIPTION = Kind(
             by_node("SUBSCRIPTION-END-1"),
             states=OPEN,
             state_rule="SUBSCRIPTION-END-2",
-            apply=ended,
+            apply=becomes("subscriptionStatus", ENDED),
             is_nodes_own=True,
         ),
         ERASURE: erasure("SUBSCRIPTION", OPEN | {ENDED}),

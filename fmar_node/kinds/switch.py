@@ -20,7 +20,7 @@ from fmar_node.errors import Fault, Severity
 from fmar_node.kinds import proof
 from fmar_node.kinds.commitment import LAPSE, NOT_ACTIVE, PENDING, confirmed_windows, free_from, pending_claim
 from fmar_node.kinds.erasure import ERASURE, erasure
-from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Matter, Policy, Rule, Situation, by_node
+from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Matter, Policy, Rule, Situation, becomes, by_node
 from fmar_node.record import Version, uuid_of
 from fmar_node.sources.consent import ConsentPurpose, ConsentQuestion
 from fmar_node.vocabulary import Document
@@ -221,10 +221,6 @@ def decided(situation: Situation) -> Document:
     return _cancelled(situation.document, BY_OPERATOR)
 
 
-def held(situation: Situation) -> Document:
-    return {**situation.document, "switchStatus": HELD}
-
-
 def released(situation: Situation) -> Document:
     """On its way again; where its day has passed meanwhile, it takes effect today."""
     day = max(situation.document["switchDate"], situation.today.isoformat())
@@ -353,7 +349,7 @@ SWITCH = Kind(
             (Policy("SWITCH-HOLD-1", "the operator holds a switch up, on a dispute", OPERATOR),),
             states=frozenset({IN_NOTICE}),
             state_rule="SWITCH-HOLD-2",
-            apply=held,
+            apply=becomes("switchStatus", HELD),
         ),
         "release": Action(
             "release",

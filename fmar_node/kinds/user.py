@@ -16,7 +16,7 @@ from fmar_node.access.reveal import Relation
 from fmar_node.clock import stamp
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import ERASURE, erasure
-from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation, by_node
+from fmar_node.kinds.kind import Action, Claim, Kind, Policy, Rule, Situation, becomes, by_node
 from fmar_node.record import Version, uuid_of
 from fmar_node.vocabulary import Document
 
@@ -116,14 +116,6 @@ def accepted(situation: Situation) -> Document:
     return {**situation.document, **situation.note, "userStatus": "ACTIVE"}
 
 
-def deactivated(situation: Situation) -> Document:
-    return {**situation.document, "userStatus": "DEACTIVATED"}
-
-
-def expired(situation: Situation) -> Document:
-    return {**situation.document, "userStatus": "EXPIRED"}
-
-
 def defaults(document: Document, _: date) -> dict[str, object]:
     return {} if "userRole" in document else {"userRole": "READER"}
 
@@ -200,7 +192,7 @@ USER = Kind(
             by_node("USER-EXPIRE-1"),
             states=frozenset({"INVITED"}),
             state_rule="USER-EXPIRE-2",
-            apply=expired,
+            apply=becomes("userStatus", "EXPIRED"),
             is_nodes_own=True,
         ),
         "deactivation": Action(
@@ -213,7 +205,7 @@ USER = Kind(
             (Rule(an_administrator_stays, ("LAST_ADMINISTRATOR",)),),
             states=PRESENT,
             state_rule="USER-DEACTIVATE-3",
-            apply=deactivated,
+            apply=becomes("userStatus", "DEACTIVATED"),
         ),
         "departure": Action(
             "departure",
@@ -221,7 +213,7 @@ USER = Kind(
             by_node("USER-DEPART-1"),
             states=PRESENT,
             state_rule="USER-DEPART-2",
-            apply=deactivated,
+            apply=becomes("userStatus", "DEACTIVATED"),
             is_nodes_own=True,
         ),
         ERASURE: erasure("USER", PRESENT | {"EXPIRED", "DEACTIVATED"}),
