@@ -123,7 +123,7 @@ def virtuoso(data: Path, scratch: Path) -> Iterator[Peer]:
 
 @contextmanager
 def _running(name: str, command: list[str], query: str, folder: Path, fill: Callable[[], None] | None = None) -> Iterator[Peer]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=folder.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peer = Peer(name, query)
     try:
         _wait(peer, process)
