@@ -1,6 +1,6 @@
 """Reads: one record, its versions, lists, lookup, proofs; from the journal's current state, through reveal.
 
-Rules kept here: nothing leaves without `reveal`; what is absent and what is not the caller's look the same;
+Rules kept here: nothing leaves without `reveal`; what is absent and what is not the caller's look the same, and take the same time;
 versions are counted as the caller can tell them apart, so that a change it may not see leaves no trace; a former
 provider reads the record as of the end of its time (`access/past.py`).
 """
@@ -73,10 +73,16 @@ class Reader:
     def current(self, kind: str, id_: str, caller: Caller) -> Shown:
         """The record now; NotFound where there is nothing for this caller."""
         version = self.register.current(kind, id_)
-        shown = self._seen(version, caller) if version else None
+        shown = self._seen(version, caller) if version else self._pretend(kind, id_, caller)
         if shown is None:
             raise not_here()
         return shown
+
+    def _pretend(self, kind: str, id_: str, caller: Caller) -> None:
+        """Takes the time that a look at a record takes which is there and hidden."""
+        other = self.register.alike(kind, id_)
+        if other is not None:
+            look_of(other, caller, self.register.version)
 
     def _seen(self, version: Version, caller: Caller, number: int = 0) -> Shown | None:
         """A record whose newest version this is, as the caller sees it."""
@@ -89,11 +95,15 @@ class Reader:
     def _looks(self, kind: str, id_: str, caller: Caller) -> Iterator[tuple[str, Shown | None]]:
         """When each version was recorded, and how the record looked to the caller from then on."""
         last: Shown | None = None
+        version: Version | None = None
         for version in self.register.versions(kind, id_):
             shown = self._shown(self._earlier(version, caller), last.number + 1 if last else 1)
             if shown is not None and (last is None or shown.document != last.document):
                 last = shown
             yield version.recorded_at, last if shown else None
+        if version is None and (other := self.register.alike(kind, id_)):
+            for version in self.register.versions(kind, other.id):
+                self._earlier(version, caller)
 
     def versions(self, kind: str, id_: str, caller: Caller) -> list[Shown]:
         """The versions that the caller can tell apart, oldest first; NotFound where it sees none."""
@@ -188,6 +198,8 @@ class Reader:
         """The assets that carry an identifier and are the caller's to know of by it (domain 5.2), on a day where one is given, by the names that they have then."""
         wanted = normal(scheme, value)
         ids = {*self.register.found(scheme, wanted), *self.register.found_before(scheme, wanted, keepers(caller))}
+        if not ids:
+            self._pretend("assets", "", caller)
         shown = [self._seen(version, caller) for id_ in sorted(ids) if (version := self.register.current("assets", id_))]
         there = [each.document for each in shown if each and each.version.state != "DEREGISTERED"]
         return [document for document in there if _is_shown_under(document, scheme, wanted, day)]

@@ -24,7 +24,7 @@ from typing import Protocol
 
 from fmar_node.access.caller import Caller, node_itself
 from fmar_node.access.past import own_look
-from fmar_node.access.reveal import filtered, reveal, tiers
+from fmar_node.access.reveal import filtered, reveal, tiers, unseen
 from fmar_node.access.standing import caller_in
 from fmar_node.drafting import Submission, draft_of, recorded, without_personal
 from fmar_node.errors import (
@@ -47,7 +47,7 @@ from fmar_node.journal.register import Register
 from fmar_node.judge import Judgement, Paper
 from fmar_node.kinds import BARE, KINDS, Action, Consequence, House, Situation
 from fmar_node.kinds.erasure import ERASURE, EVERYTHING
-from fmar_node.kinds.kind import FORBIDDING, FORMER_PROVIDER
+from fmar_node.kinds.kind import FORBIDDING, FORMER_PROVIDER, UNSEEN
 from fmar_node.kinds.matter import following
 from fmar_node.kinds.proof import PROOF, unavailable
 from fmar_node.record import Receipt, Version
@@ -258,7 +258,7 @@ def permitted(
     previous = register.current(submission.kind, submission.id) if submission.action != "register" else None
     shown = _shown(previous, caller, action, vocabulary)
     if submission.action != "register" and shown is None and action.authority is None:
-        raise _unseen(previous, caller, register)
+        raise _unseen(previous or register.alike(submission.kind, submission.id), caller, register, is_there=previous is not None)
     read = judgement or Judgement()
     carried = _carried(read.document, previous, vocabulary) if action.takes_document else dict(previous.document if previous else {})
     document = {"id": submission.iri, "type": KINDS[submission.kind].class_name, **carried}
@@ -274,6 +274,8 @@ def permitted(
             return situation
         if previous is None or not action.authority(situation):
             raise NotFound("not-found", "no such record for this caller")
+    if previous is not None and action.takes_document and judgement is not None:
+        _check_unseen(document, previous.document, caller, vocabulary)
     if previous is not None and previous.state not in action.states:
         allowed = ", ".join(sorted(action.states))
         fault = Fault(action.state_rule, Severity.REJECT, f"the record is {previous.state}; {action.name} needs {allowed}")
@@ -322,12 +324,23 @@ def _shown(previous: Version | None, caller: Caller, action: Action, vocabulary:
     return reveal(previous.document, caller, vocabulary)
 
 
-def _unseen(previous: Version | None, caller: Caller, register: Register) -> FmarError:
-    """Why a record cannot be acted on that the caller does not see as it is now: it was its provider, or there is no such record for it."""
-    if previous is not None and own_look(previous, caller, register.version) is not None:
+def _unseen(previous: Version | None, caller: Caller, register: Register, *, is_there: bool) -> FmarError:
+    """Why a record cannot be acted on that the caller does not see as it is now: it was its provider, or there is no such record for it.
+
+    Of one that is not there another is looked at, so that time does not tell which are.
+    """
+    if previous is not None and own_look(previous, caller, register.version) is not None and is_there:
         fault = Fault(FORMER_PROVIDER, Severity.REJECT, FORBIDDING[FORMER_PROVIDER])
         return Forbidden("not-permitted", f"{fault.code}: {fault.message}", (fault,))
     return NotFound("not-found", "no such record for this caller")
+
+
+def _check_unseen(document: Document, before: Document, caller: Caller, vocabulary: Vocabulary) -> None:
+    """Forbidden where something changes that the caller does not see: it is not judged either, so that no trial tells what is there."""
+    opened = tiers(before, caller)
+    if unseen(document, opened, vocabulary) != unseen(before, opened, vocabulary):
+        fault = Fault(UNSEEN, Severity.REJECT, FORBIDDING[UNSEEN])
+        raise Forbidden("not-permitted", f"{fault.code}: {fault.message}", (fault,))
 
 
 def _action(submission: Submission) -> Action:

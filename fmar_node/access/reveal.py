@@ -270,6 +270,24 @@ def _filtered(document: Document, open_tiers: frozenset[Tier], terms: Mapping[st
     return shown
 
 
+def unseen(document: Document, open_tiers: frozenset[Tier], vocabulary: Vocabulary) -> Document:
+    """What `filtered` leaves out: the properties whose tiers are not open, and of the parts that are seen what is not."""
+    return {} if open_tiers == ALL else _unseen(document, open_tiers, vocabulary.terms)
+
+
+def _unseen(document: Document, open_tiers: frozenset[Tier], terms: Mapping[str, Term]) -> Document:
+    hidden: Document = {}
+    for name, value in document.items():
+        if name not in terms:
+            continue
+        if terms[name].tier not in open_tiers:
+            hidden[name] = value
+        elif parts := [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]:
+            if any(found := [_unseen(each, open_tiers, terms) for each in parts]):
+                hidden[name] = found
+    return hidden
+
+
 def _parts(value: Any, open_tiers: frozenset[Tier], terms: Mapping[str, Term]) -> Any:
     if isinstance(value, list):
         return [_parts(each, open_tiers, terms) for each in value]

@@ -152,12 +152,14 @@ USER_ROLE = "USER-ROLE-1"
 NEVER_DELEGATED, NOT_GRANTED = "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2"
 APPLICANT = "APPLICANT-1"
 FORMER_PROVIDER = "FORMER-PROVIDER-1"
+UNSEEN = "UNSEEN-1"
 FORBIDDING: Mapping[str, str] = {
     NODE_ONLY: "only the node itself does this, when the time or another's answer has come",
     USER_ROLE: "your role in your organisation does not allow this; its administrators can do it",
     NEVER_DELEGATED: "this cannot be done on behalf of another organisation",
     APPLICANT: "who applies for an organisation does nothing else until it has been approved",
     FORMER_PROVIDER: "your time with this record has ended; you keep it as it was then, and whoever is responsible for it now changes it",
+    UNSEEN: "what you do not see of a record you do not change: leave those terms as they are",
     NOT_GRANTED: "the organisation on whose behalf this was sent has not granted this",
 }
 """The policies that hold for every action and forbid, before any other is looked at."""

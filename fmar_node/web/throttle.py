@@ -1,7 +1,7 @@
 """How often an organisation may be told something about records that are not its own.
 
 A conflict of identifiers tells one bit about somebody else's record. It is needed, and may not be asked ten thousand
-times: each answer of that kind counts, and past the limit of the hour none is given. Lookups that find nothing are counted by
+times: each answer of that kind counts, and past the limit of the hour none is given. What an organisation has itself registered is no news to it, but to whoever acts for it. Lookups that find nothing are counted by
 themselves, so that nobody tries out meter points; claims without authority likewise, so that nobody tries out claim codes; what is found
 is never held back.
 """
@@ -39,7 +39,8 @@ class Throttle:
 
     def pass_on(self, caller: Caller, refusal: FmarError) -> FmarError:
         """The refusal, or TooMany in its place when the caller has been told enough for this hour."""
-        told = {fault.constraint or fault.code for fault in refusal.faults if "you have registered" not in fault.message}
+        is_own = not caller.actor
+        told = {fault.constraint or fault.code for fault in refusal.faults if not (is_own and "you have registered" in fault.message)}
         if not TELLING & told or self.window.hit(self.limit, caller.party):
             return refusal
         return _too_many(f"{self.limit.amount} answers in this hour told of records that are not yours: as many as an organisation is given (probes_per_hour)")

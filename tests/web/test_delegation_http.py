@@ -14,8 +14,10 @@ import pytest
 
 from fmar_node.client import EXCHANGE, SUBJECT_TYPE, CredentialError, Profile, connect
 from tests.live import LD_JSON, Live
+from tests.market import mpan
 from tests.web.test_credentials_http import Hand, newcomer
 
+PATCH = {"If-Match": "*", "Content-Type": "application/merge-patch+json"}
 NAMES = "SELECT ?name WHERE { ?asset <https://w3id.org/fmar/ns#assetName> ?name }"
 
 
@@ -160,20 +162,59 @@ def test_a_passport_that_is_in_force_keeps_the_token_and_opens_no_asset(pair: Pa
 
 
 def test_a_delegate_changes_what_an_owner_is_called_and_not_which_organisation_it_is(pair: Pair) -> None:
-    pair.grant("READ", "UPDATE")
+    pair.grant("READ_PERSONAL", "UPDATE")
     with pair.client(pair.provider) as client:
         asset = pair.register(client, ownerName="Its true name").headers["Location"]
-    patch = {"If-Match": "*", "Content-Type": "application/merge-patch+json"}
 
     with pair.client(pair.platform, acting=True) as client:
-        renamed = client.patch(asset, content=b'{"ownerName": "Another name"}', headers=patch)
-        moved = client.patch(asset, content=json.dumps({"owner": pair.provider.organisation, "ownerName": None}), headers=patch)
+        renamed = client.patch(asset, content=b'{"ownerName": "Another name"}', headers=PATCH)
+        moved = client.patch(asset, content=json.dumps({"owner": pair.provider.organisation, "ownerName": None}), headers=PATCH)
     with pair.client(pair.provider) as client:
         now, before = client.get(asset).json(), client.get(f"{asset}/versions/1").json()
 
     assert (renamed.status_code, moved.status_code) == (200, 422)
     assert moved.json()["errors"][0]["code"] == "ASSET-OWNER-1"
     assert (before["ownerName"], now["ownerName"]) == ("Its true name", "Another name")
+
+
+@pytest.mark.parametrize(("dry_run", "number"), [("false", 7001), ("true", 7003)])
+def test_what_a_delegate_does_not_see_it_does_not_change_and_no_trial_tells_what_it_is(pair: Pair, dry_run: str, number: int) -> None:
+    """C1, A14: a value that is the hidden one is answered as any other, so that nobody finds a meter point by trying."""
+    pair.grant("READ", "UPDATE")
+    hidden, other = mpan(number), mpan(number + 1)
+    with pair.client(pair.provider) as client:
+        made = pair.register(client, importMPAN=hidden)
+
+    with pair.client(pair.platform, acting=True) as client:
+        answers = [
+            client.patch(made.headers["Location"], params={"dry-run": dry_run}, json=change, headers=PATCH)
+            for change in ({"exportMPAN": hidden}, {"exportMPAN": other}, {"importMPAN": None}, {"serialNumber": "SN-1"}, {"ownerName": "Another name"})
+        ]
+        told = {(answer.status_code, answer.json()["detail"], tuple(error["code"] for error in answer.json()["errors"])) for answer in answers}
+        same = client.patch(made.headers["Location"], json={"importMPAN": hidden, "assetName": "Seen"}, headers=PATCH)
+    with pair.client(pair.provider) as client:
+        after = client.get(made.headers["Location"]).json()
+
+    assert [(status, codes) for status, _, codes in told] == [(403, ("UNSEEN-1",))]
+    assert same.status_code == 200
+    assert {name: value for name, value in after.items() if name in ("importMPAN", "serialNumber", "ownerName")} == {
+        name: value for name, value in made.json().items() if name in ("importMPAN", "serialNumber", "ownerName")
+    }
+
+
+def test_what_a_provider_has_registered_is_not_found_by_trial_on_its_behalf(pair: Pair) -> None:
+    """C1: to the provider its own asset is no news, to whoever may only register for it each is; both are told, the one of them so many times an hour."""
+    with pair.client(pair.provider) as client:
+        document = pair.live.battery()
+        assert client.post("/assets", json=document, headers=LD_JSON).status_code == 201
+        own = {client.post("/assets", params={"dry-run": "true"}, json=document, headers=LD_JSON).status_code for _ in range(130)}
+    pair.grant("REGISTER")
+
+    with pair.client(pair.platform, acting=True) as client:
+        others = [client.post("/assets", params={"dry-run": "true"}, json=document, headers=LD_JSON).status_code for _ in range(130)]
+
+    assert own == {409}
+    assert (others[0], others[-1]) == (409, 429)
 
 
 def test_a_platforms_graph_holds_all_that_was_granted_to_it(pair: Pair) -> None:
@@ -278,7 +319,7 @@ def test_who_sees_part_of_a_record_patches_it_and_is_not_told_the_rest(pair: Pai
         trial = client.patch(f"{asset}?dry-run=true", content=b'{"assetName": "Trial"}', headers=patch).json()["document"]
         put = client.put(asset, content=seen.content, headers={**LD_JSON, "If-Match": seen.headers["ETag"]})
         line = client.post("/assets/batch", content=json.dumps([seen.json()]), headers={"Content-Type": "application/json"})
-        owner = client.patch(asset, content=json.dumps({"owner": pair.platform.organisation, "ownerName": None}), headers=patch)
+        owner = client.patch(asset, content=json.dumps({"owner": pair.platform.organisation}), headers=patch)
     with pair.client(pair.provider) as client:
         after = client.get(asset).json()
 
