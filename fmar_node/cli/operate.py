@@ -173,6 +173,8 @@ def security_log(
     if as_json:
         print_json(lines)
         return
+    if not lines:
+        out.print("there are no such lines")
     for line in lines:
         who = " ".join(str(line[name]) for name in ("organisation", "application", "actor", "user") if name in line) or "anonymous"
         what = " ".join(str(line[name]) for name in ("action", "kind", "record", "code", "reason", "policy") if name in line)
