@@ -1,6 +1,6 @@
 """Every reader of what comes from outside, with generated input: it answers or refuses in its own words, and soon.
 
-The short form is the same with every run. The long one, a hundred times as much for each:
+The short form is the same with every run. The long one, two hundred times as much for each:
 make test ARGS="-n 0 -m campaign tests/fuzz/test_parsers.py"
 """
 
@@ -54,7 +54,7 @@ from fmar_node.web.template import header_in
 from tests.market import SETTINGS, vocabulary
 from tests.store.test_gate_fuzz import BEFORE, NOISE, PROLOGUE, SERVICES
 
-SHORT, LONG = 150, 15_000
+SHORT, LONG = 80, 15_000
 SECONDS = 1.0
 """No input takes longer than this."""
 MEASURES = [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=[pytest.mark.campaign, pytest.mark.timeout(3_600)])]
