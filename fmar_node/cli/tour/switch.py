@@ -42,7 +42,7 @@ def switch(visit: Visit) -> str:
         before = _windows(visit, path)
         _let_pass(visit, made)
         _change_hands(visit, before, _windows(visit, path))
-        _told(visit, receivers, {LOSING: {"asset.changed", "switch.changed"}, NETWORK: {"asset.changed", "switch.changed"}})
+        _told(visit, receivers, {LOSING: {"asset.changed", "notice.changed", "switch.changed"}, NETWORK: {"asset.changed", "switch.changed"}})
         expect("deliveries with a wrong signature", 0, sum(each.forged for each in receivers.values()))
     _take_back(visit, path, given)
     return "The owner's word moves an asset, on a day that all concerned have known of; each side keeps the view of its own time."
@@ -90,7 +90,7 @@ def _told(visit: Visit, receivers: Mapping[str, Any], wanted: Mapping[str, set[s
     rows = list[list[str]]()
     for who, receiver in receivers.items():
         expect_that(receiver.wait(partial(_has_all, receiver, wanted[who]), PATIENCE), f"{who} is told of {', '.join(sorted(wanted[who]))}")
-        rows += ([who, event["id"], event["type"], uuid_of(event["subject"]), _changed(event)] for event in receiver.events)
+        rows += ([who, event["id"], event["type"], uuid_of(event["subject"]), _changed(event)] for event in sorted(receiver.events, key=lambda each: int(each["id"])))
         receiver.events.clear()
     visit.narrator.remark("What the endpoints have been sent, each signature checked:")
     visit.narrator.table(("told", "id", "type", "subject", "changed"), rows, numbers=("id",))
