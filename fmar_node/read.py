@@ -73,10 +73,11 @@ class Reader:
     def current(self, kind: str, id_: str, caller: Caller) -> Shown:
         """The record now; NotFound where there is nothing for this caller."""
         version = self.register.current(kind, id_)
-        shown = self._seen(version, caller) if version else self._pretend(kind, id_, caller)
-        if shown is None:
-            raise not_here()
-        return shown
+        if version is None:
+            self._pretend(kind, id_, caller)
+        elif (shown := self._seen(version, caller)) is not None:
+            return shown
+        raise not_here()
 
     def _pretend(self, kind: str, id_: str, caller: Caller) -> None:
         """Takes the time that a look at a record takes which is there and hidden."""
