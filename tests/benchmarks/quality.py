@@ -85,7 +85,7 @@ def _measured(projector: Projector, day: date) -> float:
 
 def _other(rules: QualityRules) -> QualityRules:
     """The same rules with one less, so that every score of its dimension is another one."""
-    return QualityRules([rule for rule in rules.rules if rule.key != "is-verified"], f"{rules.digest} without one", rules.index)
+    return QualityRules([rule for rule in rules.rules if rule.key != "is-verified"], f"{rules.digest} without one")
 
 
 def _valid(document: dict[str, object]) -> dict[str, object]:

@@ -125,7 +125,7 @@ def test_every_rule_of_a_shape_has_its_severity_and_every_plain_one_its_function
 def test_a_score_is_the_share_of_the_weights() -> None:
     rules = [replace(rule, weight=weight, dimension="VALIDITY", status="ACTIVE") for rule, weight in zip(packaged_rules().rules[:3], (1, 2, 4), strict=True)]
     rules = [replace(rule, class_name="Asset", tiers=frozenset({Tier.OPEN}), begins="", ends="") for rule in rules]
-    bench = QualityRules(rules, "", packaged_rules().index)
+    bench = QualityRules(rules, "")
 
     score = bench.score(recorded(), frozenset({rules[1].key}), EVERYTHING, DAY)
 
@@ -135,7 +135,7 @@ def test_a_score_is_the_share_of_the_weights() -> None:
 
 def changed(key: str, **how: Any) -> QualityRules:
     rules = packaged_rules()
-    return QualityRules([replace(rule, **how) if rule.key == key else rule for rule in rules.rules], rules.digest, rules.index)
+    return QualityRules([replace(rule, **how) if rule.key == key else rule for rule in rules.rules], rules.digest)
 
 
 @pytest.mark.parametrize(("status", "is_told", "is_counted"), [("DRAFT", False, False), ("SHADOW", True, False), ("ACTIVE", True, True), ("RETIRED", False, False)])

@@ -177,7 +177,7 @@ def test_a_day_measures_those_alone_whose_time_runs_out(market: Market, monkeypa
 
 def changed(key: str, **how: str) -> QualityRules:
     rules = packaged_rules()
-    return QualityRules([replace(rule, **how) if rule.key == key else rule for rule in rules.rules], f"{rules.digest}{key}{how}", rules.index)
+    return QualityRules([replace(rule, **how) if rule.key == key else rule for rule in rules.rules], f"{rules.digest}{key}{how}")
 
 
 def restarted(market: Market, projector: Projector, rules: QualityRules) -> Projector:
