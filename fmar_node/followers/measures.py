@@ -46,7 +46,7 @@ TOGETHER = 800
 GROUP = 100
 """Records that are measured again in one update of the graph."""
 MOST_KNOWN = 8
-MOST_MOVES = 10_000
+MOST_MOVES = 2_000
 STATE, DAY, RULES, NEXT_STATE, NEXT_DAY = (ox.NamedNode(FMAR + name) for name in ("measuredBy", "measuredOn", "measuredRules", "measuringBy", "measuringOn"))
 ANY = "urn:any:record"
 """Stands for a record in what is the same for many."""
@@ -167,9 +167,9 @@ class Measures:
 
     def _changes(self, projector: Projector, version: Version) -> Iterable[Change]:
         """What has to change in the views that show a record, as it stands where the graph is."""
-        if self.before is None or has_ended(version.document, EVERYTHING):  # no view of an operator tells of what has ended
+        if self.before is None or "erasedAt" in version.document:  # of which the operator is told nothing, and others may be
             return self._read(projector, version)
-        return self._followed(projector, version, self.before)
+        return () if has_ended(version.document, EVERYTHING) else self._followed(projector, version, self.before)
 
     def _read(self, projector: Projector, version: Version) -> Iterator[Change]:
         for view, opened in projector.telling(version):
