@@ -2,12 +2,12 @@
 
 Rules kept here: what a view says of a record's quality follows from what that view shows of it; the graph itself holds by
 which rules and on which day it was measured, and while it is measured again by which it was and by which it will be; a measuring
-that was cut off goes on from its beginning, which changes nothing where it has been; it goes on between entries, a page at a time,
+that was cut off goes on from its beginning, which changes nothing where it has been; it goes on between entries, some hundreds of records at a time,
 and nobody waits for it; what is written are differences to what is held. A graph that was never measured has no scores.
 
 What is held is not read: it follows from the rules by which it was measured, which the graph names with weight and dimension,
-and from what the operator's view, who sees everything, says that the record missed. Where that is not known (nobody has said by which
-rules; other rules came while a measuring went on) it is read, which takes three times as long.
+and from what the operator's view, which shows everything, says that the record missed. Where that is not known (nobody has said by which
+rules; other rules came while a measuring went on) it is read, which takes five times as long.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 MEASURED_KINDS = ("organisations", "assets")
 CLASSES = ("Organisation", "Asset")
-TOGETHER = 800
-"""Records that are measured again before entries have their turn."""
-GROUP = 100
+TOGETHER = 100
 """Records that are measured again in one update of the graph."""
+UPDATES = 8
+"""So many of them before entries have their turn."""
 MOST_KNOWN = 8
 MOST_MOVES = 2_000
 STATE, DAY, RULES, NEXT_STATE, NEXT_DAY = (ox.NamedNode(FMAR + name) for name in ("measuredBy", "measuredOn", "measuredRules", "measuringBy", "measuringOn"))
@@ -66,8 +66,7 @@ class Measures:
         """The day as of which every score in the graph stands; none while it was not measured, or by other rules."""
         self.begun = self._day(said, NEXT_DAY, NEXT_STATE)
         """The day as of which a measuring by the present rules was cut off."""
-        is_known = RULES in said and (self.begun is not None or NEXT_STATE not in said)
-        self.before = rules_of(said[RULES]) if is_known else None
+        self.before = _rules(said.get(RULES, "")) if self.begun or NEXT_STATE not in said else None
         """The rules by which what is held was measured, but for what a measuring has been through; none where it has to be read."""
         self.day = self.held
         self.work: Iterator[list[Version]] | None = None
@@ -120,17 +119,19 @@ class Measures:
             self.day = day
             return False
         if self.work is None:
-            self._begin(projector, day)
-        if page := next(self.work or iter(()), None):
-            self._measure(projector, page)
+            self.work = self._begun(projector, day)
+        if self._measure(projector, self.work):
             return True
         self.hold(projector.applied)
         return self.held != day
 
-    def _begin(self, projector: Projector, day: date) -> None:
+    def _begun(self, projector: Projector, day: date) -> Iterator[list[Version]]:
+        """What there is to measure; from now on the graph says that it is measured again, and by what it was."""
         self.day = self.begun or day
-        self.work, self.held = self._touched(projector, self.day), None
-        self._say({NEXT_STATE: self.rules.state(self.day), NEXT_DAY: self.day, **({RULES: self.before.text(self.day)} if self.before else {})}, projector.applied)
+        work, self.held = self._touched(projector, self.day), None
+        before = {RULES: self.before.text(self.day)} if self.before else {}
+        self._say({NEXT_STATE: self.rules.state(self.day), NEXT_DAY: self.day, **before}, projector.applied)
+        return work
 
     def hold(self, index: int) -> None:
         """Says in the graph that everything in it was measured on the present day, where it was measured."""
@@ -153,17 +154,18 @@ class Measures:
         since = min(self.held, day)
         return _entered(projector, [(since - timedelta(turn), max(self.held, day) - timedelta(turn)) for turn in TURNS])
 
-    def _measure(self, projector: Projector, page: list[Version]) -> None:
-        """The engine takes up one group while the next is measured."""
+    def _measure(self, projector: Projector, work: Iterator[list[Version]]) -> bool:
+        """The engine takes up some records while the next ones are measured; whether there were any."""
+        writing: Future[None] | None = None
         with ThreadPoolExecutor(1) as engine:
-            writing: Future[None] | None = None
-            for at in range(0, len(page), GROUP):
-                changes = [change for version in page[at : at + GROUP] for change in self._changes(projector, version)]
+            for versions in itertools.islice(work, UPDATES):
+                changes = [change for version in versions for change in self._changes(projector, version)]
                 if writing:
                     writing.result()
                 writing = engine.submit(self.graph.apply, changes, projector.applied)
             if writing:
                 writing.result()
+        return writing is not None
 
     def _changes(self, projector: Projector, version: Version) -> Iterable[Change]:
         """What has to change in the views that show a record, as it stands where the graph is."""
@@ -201,12 +203,20 @@ class Measures:
         return " .\n".join(str(each) for each in then if each not in now), " .\n".join(str(each) for each in now if each not in then)
 
 
+def _rules(text: str) -> QualityRules | None:
+    """The rules that a graph names; none where it names none, or as no present node would."""
+    try:
+        return rules_of(text)
+    except ValueError:
+        return None
+
+
 def _literal(value: str | date) -> ox.Literal:
     return ox.Literal(value.isoformat(), datatype=ox.NamedNode(f"{XSD}date")) if isinstance(value, date) else ox.Literal(value)
 
 
 def _all(projector: Projector) -> Iterator[list[Version]]:
-    """All records, a page at a time, as they stand where the graph is when the page's turn has come."""
+    """All records, some at a time, as they stand where the graph is when their turn has come."""
     for kind in MEASURED_KINDS:
         after = ""
         while found := projector.register.page(kind, Window(everything=True), after, TOGETHER, {}):

@@ -204,6 +204,7 @@ def test_a_measuring_that_is_cut_off_begins_anew_and_entries_go_on_meanwhile(mar
     busy(market)
     made = market.submit(market.callers["fsp-b"], "assets", battery("Q-1"))
     monkeypatch.setattr(measuring, "TOGETHER", 1)
+    monkeypatch.setattr(measuring, "UPDATES", 1)
     rules, before = changed("has-voltage", status="ACTIVE"), measured(market)
     cut = restarted(market, before, rules)
     for _ in range(3):
@@ -223,6 +224,7 @@ def test_a_measuring_that_is_cut_off_begins_anew_and_entries_go_on_meanwhile(mar
 def underway(market: Market, rules: QualityRules, monkeypatch: pytest.MonkeyPatch, pages: int = 3) -> Projector:
     """A measuring by these rules that has been through some records, and through others not."""
     monkeypatch.setattr(measuring, "TOGETHER", 1)
+    monkeypatch.setattr(measuring, "UPDATES", 1)
     busy(market)
     found = restarted(market, measured(market), rules)
     for _ in range(pages):
@@ -284,6 +286,19 @@ def test_other_rules_in_the_midst_of_a_measuring_read_what_is_held(market: Marke
     follow(after)
 
     assert after.measures.held == DAY
+    assert after.deviations() == []
+
+
+def test_rules_that_nobody_can_read_any_more_are_read_from_what_is_held(market: Market) -> None:
+    busy(market)
+    before = measured(market)
+    subject = ox.NamedNode(f"{BASE}/quality")
+    before.graph.store.update(f"DELETE {{ GRAPH {subject} {{ ?s {measuring.RULES} ?o }} }} INSERT {{ GRAPH {subject} {{ ?s {measuring.RULES} '[[1]]' }} }} WHERE {{ GRAPH {subject} {{ ?s {measuring.RULES} ?o }} }}")
+
+    after = restarted(market, before, changed("has-voltage", status="ACTIVE"))
+    assert after.measures.before is None
+    follow(after)
+
     assert after.deviations() == []
 
 
