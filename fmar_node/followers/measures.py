@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 MEASURED_KINDS = ("organisations", "assets")
 CLASSES = ("Organisation", "Asset")
-TOGETHER = 100
+TOGETHER = 25
 """Records that are measured again in one update of the graph."""
-UPDATES = 8
+UPDATES = 32
 """So many of them before entries have their turn."""
 MOST_KNOWN = 8
 MOST_MOVES = 2_000
