@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -69,20 +69,29 @@ class Served:
         raise RuntimeError(f"the node did not become ready; see {self.log.name}")
 
     def memory(self) -> dict[str, int]:
-        """Resident bytes by kind of process."""
+        """Resident bytes by kind of process, of the largest of each."""
         found: dict[str, int] = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and (entry / "stat").exists():
-                try:
-                    parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                    words = (entry / "cmdline").read_bytes().decode().split("\0")
-                    pages = int((entry / "statm").read_text().split()[1])
-                except (OSError, ValueError, IndexError):
-                    continue
-                if self.process.pid in (parent, int(entry.name)):
-                    name = next((word.removeprefix("fmar_node.") for word in reversed(words) if word.startswith("fmar_node.")), "other")
-                    found[name] = max(found.get(name, 0), pages * os.sysconf("SC_PAGE_SIZE"))
+        for name, entry, _ in self._processes():
+            with suppress(OSError, ValueError, IndexError):
+                found[name] = max(found.get(name, 0), int((entry / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
         return found
+
+    def worked(self) -> dict[str, float]:
+        """Seconds of processors that each kind of process has had."""
+        found: dict[str, float] = {}
+        for name, _, stat in self._processes():
+            found[name] = found.get(name, 0.0) + sum(map(int, stat[11:13])) / os.sysconf("SC_CLK_TCK")
+        return found
+
+    def _processes(self) -> Iterator[tuple[str, Path, list[str]]]:
+        """The node's processes: kind, place in /proc, and what follows the name in `stat`."""
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with suppress(OSError, IndexError):
+                    stat = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                    words = (entry / "cmdline").read_bytes().decode().split("\0")
+                    if self.process.pid in (int(stat[1]), int(entry.name)):
+                        yield next((word.removeprefix("fmar_node.") for word in reversed(words) if word.startswith("fmar_node.")), "other"), entry, stat
 
     def stop(self) -> None:
         self.process.terminate()
