@@ -28,9 +28,10 @@ from fmar_node.journal.receipt import build_receipt
 from fmar_node.journal.register import Register, Window
 from fmar_node.journal.tree import inclusion_proof
 from fmar_node.kinds import KINDS, Kind
-from fmar_node.kinds.installation import AWAITING_NEW_FSP, code_hash
+from fmar_node.kinds.installation import code_hash
 from fmar_node.kinds.naming import as_called_on
 from fmar_node.kinds.provenance import provenance
+from fmar_node.kinds.responsibility import AWAITING_NEW_FSP
 from fmar_node.record import Version, by_tier, uuid_of
 from fmar_node.representation import fingerprint
 from fmar_node.vocabulary import Document, Tier, Vocabulary
@@ -73,7 +74,9 @@ class Reader:
     def current(self, kind: str, id_: str, caller: Caller) -> Shown:
         """The record now; NotFound where there is nothing for this caller."""
         version = self.register.current(kind, id_)
-        shown = self._seen(version, caller) if version else self._pretend(kind, id_, caller)
+        if version is None:
+            self._pretend(kind, id_, caller)
+        shown = self._seen(version, caller) if version else None
         if shown is None:
             raise not_here()
         return shown

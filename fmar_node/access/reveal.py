@@ -108,7 +108,7 @@ def standings(document: Document, caller: Caller) -> Iterable[Relation]:
         yield Relation.OPERATOR
     for term, relation in _named(document).items():
         if uuid_of(document[term]) == caller.organisation:
-            yield Relation.WITHOUT_CONSENT if relation is Relation.MANAGER and lacks_consent(document) else relation
+            yield Relation.WITHOUT_CONSENT if relation in CONSENTED and lacks_consent(document) else relation
     if caller.applicant and document.get("applicant") == caller.applicant.identity and document.get("organisationStatus") == "PENDING_APPROVAL":
         yield Relation.APPLICANT
     if document["type"] in ("Asset", "Switch"):
@@ -133,6 +133,8 @@ STANDING_OF: Mapping[str, Mapping[str, Relation]] = {
     "ServiceWindow": {"windowProvider": Relation.COMMITTING, "windowOperator": Relation.COMMITTED_TO},
 }
 """The terms by which a record names the organisations that it belongs to, the first of them first."""
+CONSENTED = frozenset({Relation.MANAGER, Relation.REGISTRANT})
+"""Those that see an asset on the word of its owner, as long as that holds."""
 
 
 def _named(document: Document) -> Mapping[str, Relation]:
@@ -142,7 +144,7 @@ def _named(document: Document) -> Mapping[str, Relation]:
 
 
 def lacks_consent(document: Document) -> bool:
-    """Whether the consent that an asset's provider had holds no longer: it sees then that the asset is there, and in which state."""
+    """Whether the consent that an asset's provider, or who registered it, had holds no longer: it sees then that the asset is there, and in which state."""
     return "consentEndedAt" in document and document.get("standing") != "LIVE"
 
 
@@ -164,12 +166,12 @@ def _granted(document: Document, caller: Caller) -> Iterable[Relation]:
     """What a grant opens: of an asset by who manages it, of an organisation its own passport."""
     if not caller.grants or document["type"] not in OPENED_BY:
         return
-    if lacks_consent(document):
-        if caller.actor and caller.granted(caller.organisation, uuid_of(document["id"])):
-            yield Relation.WITHOUT_CONSENT
-        return
     grantor = uuid_of(document.get(GRANTED_BY[document["type"]], ""))
     permissions = caller.granted(grantor, uuid_of(next(document[term] for term in ABOUT if term in document)))
+    if lacks_consent(document):
+        if caller.actor and permissions:
+            yield Relation.WITHOUT_CONSENT
+        return
     for permission, relation in OPENED_BY[document["type"]].items():
         if permission in permissions:
             yield relation
@@ -280,11 +282,11 @@ def _unseen(document: Document, open_tiers: frozenset[Tier], terms: Mapping[str,
     for name, value in document.items():
         if name not in terms:
             continue
+        parts = [_unseen(each, open_tiers, terms) for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
         if terms[name].tier not in open_tiers:
             hidden[name] = value
-        elif parts := [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]:
-            if any(found := [_unseen(each, open_tiers, terms) for each in parts]):
-                hidden[name] = found
+        elif any(parts):
+            hidden[name] = parts
     return hidden
 
 

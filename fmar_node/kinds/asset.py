@@ -28,7 +28,6 @@ from fmar_node.kinds.consented import (
 )
 from fmar_node.kinds.erasure import ERASURE, erasure
 from fmar_node.kinds.installation import (
-    AWAITING_NEW_FSP,
     INSTALLATION_ACTIONS,
     OWNERS_OWN,
     PROVIDER,
@@ -51,7 +50,7 @@ from fmar_node.kinds.naming import (
 )
 from fmar_node.kinds.proof import resting
 from fmar_node.kinds.provenance import PRECEDENCE, keeps_what_is_better_known
-from fmar_node.kinds.responsibility import begun, handed_over, over
+from fmar_node.kinds.responsibility import AWAITING_NEW_FSP, begun, handed_over, over
 from fmar_node.kinds.validation import INQUIRY, MAKERS_WORD, UNTIMED, VALIDATION_ACTIONS, timed, validated_anew
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
@@ -347,8 +346,8 @@ def orphaned(situation: Situation) -> Document:
 def taken_over(situation: Situation) -> Document:
     """Another provider is responsible from a day on; what the last one called the asset stays with the last one."""
     note, asset = situation.note, left_behind(situation.document)
-    stays = {"consent", *(() if "registeredBy" in asset else ("externalId",))}
-    asset = {term: value for term, value in asset.items() if term not in stays}
+    if "registeredBy" not in asset:
+        asset.pop("externalId", None)
     whole = handed_over(asset, note["provider"], note["validFrom"], situation.now)
     return live_again({**whole, **({"consent": note["consent"]} if "consent" in note else {})})
 
@@ -454,7 +453,7 @@ ASSET = Kind(
             name="deregistration",
             use_cases=("UC-02.03",),
             policies=(
-                Policy("ASSET-DEREGISTER-2", "whoever registered the asset takes it back as long as it has no provider", relations=REGISTRANT),
+                Policy("ASSET-DEREGISTER-2", "whoever registered the asset takes it back as long as it has no provider", REGISTRANTS, REGISTRANT | {Relation.WITHOUT_CONSENT}),
                 Policy("ASSET-DEREGISTER-1", "only the provider that manages the asset de-registers it", PROVIDER, MANAGING | {Relation.WITHOUT_CONSENT}),
             ),
             rules=(

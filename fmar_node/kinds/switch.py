@@ -21,6 +21,7 @@ from fmar_node.kinds import proof
 from fmar_node.kinds.commitment import LAPSE, NOT_ACTIVE, PENDING, confirmed_windows, free_from, pending_claim
 from fmar_node.kinds.erasure import ERASURE, erasure
 from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Matter, Policy, Rule, Situation, becomes, by_node
+from fmar_node.kinds.responsibility import AWAITING_NEW_FSP
 from fmar_node.record import Version, uuid_of
 from fmar_node.sources.consent import ConsentPurpose, ConsentQuestion
 from fmar_node.vocabulary import Document
@@ -28,8 +29,7 @@ from fmar_node.vocabulary import Document
 IN_NOTICE, HELD, EFFECTIVE, CANCELLED = "IN_NOTICE", "HELD", "EFFECTIVE", "CANCELLED"
 WITHDRAWN, CONSENT_ENDED, NOT_ELIGIBLE, BY_OPERATOR = "WITHDRAWN", "CONSENT_ENDED", "NOT_ELIGIBLE_STATE", "OPERATOR"
 EFFECT = "effect"
-AWAITING = "AWAITING_NEW_FSP"
-ELIGIBLE = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY", "SUSPENDED_CONSENT_REVOKED", AWAITING})
+ELIGIBLE = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY", "SUSPENDED_CONSENT_REVOKED", AWAITING_NEW_FSP})
 SOUGHT = ("assetScheme", "assetValue")
 """By which an asset is meant whose id is not known: used, and not kept."""
 MOST_AMBIGUOUS = 20
@@ -66,7 +66,7 @@ def _asset(situation: Situation) -> Version | None:
 
 def provider_of(asset: Document) -> str:
     """The IRI of the provider that is responsible now; empty where the asset waits for one."""
-    return "" if asset.get("standing") == AWAITING else str(asset.get("managedBy", ""))
+    return "" if asset.get("standing") == AWAITING_NEW_FSP else str(asset.get("managedBy", ""))
 
 
 def question_of(situation: Situation) -> ConsentQuestion | None:

@@ -483,6 +483,7 @@ def test_who_has_lost_the_consent_sees_that_the_asset_is_there_and_others_see_wh
 
     assert relations(suspended, CALLERS[Relation.MANAGER]) == {Relation.WITHOUT_CONSENT}
     assert relations(suspended, acting) == {Relation.WITHOUT_CONSENT}
+    assert relations(suspended, replace(acting, organisation=OTHER, grants={OTHER: acting.grants[MANAGER]})) == frozenset()
     assert tiers(suspended, CALLERS[Relation.GRANTED_PERSONAL]) == frozenset()
     for relation in (Relation.OPERATOR, Relation.OWNER, Relation.AREA, Relation.NATIONAL):
         assert relations(suspended, CALLERS[relation]) == {relation}

@@ -33,7 +33,7 @@ ALLOWED = {
     # action: ({(roles, relations)}, what has to be granted, least role of a person)
     ("assets", "register"): ({(FSP, ANY), (REGISTRANTS, ANY)}, Permission.REGISTER, EDITOR),
     ("assets", "update"): ({(FSP, MANAGER), (EVERYBODY, REGISTRANT)}, Permission.UPDATE, EDITOR),
-    ("assets", "deregistration"): ({(FSP, MANAGER | UNCONSENTED), (EVERYBODY, REGISTRANT)}, Permission.DEREGISTER, EDITOR),
+    ("assets", "deregistration"): ({(FSP, MANAGER | UNCONSENTED), (REGISTRANTS, REGISTRANT | UNCONSENTED)}, Permission.DEREGISTER, EDITOR),
     ("assets", "acceptance"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
     ("assets", "verification"): (NODE, None, ADMINISTRATOR),
     ("assets", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
@@ -100,7 +100,7 @@ ALLOWED = {
     ("notices", "resolution"): ({(OPERATOR, ANY), (EVERYBODY, ADDRESSEE)}, None, EDITOR),
     ("notices", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
     ("assets", "consent-loss"): (NODE, None, ADMINISTRATOR),
-    ("assets", "consent-renewal"): ({(FSP, MANAGER | UNCONSENTED)}, Permission.UPDATE, EDITOR),
+    ("assets", "consent-renewal"): ({(FSP, MANAGER | UNCONSENTED), (REGISTRANTS - {Role.OWNER}, REGISTRANT | UNCONSENTED)}, Permission.UPDATE, EDITOR),
     ("consents", "register"): (NODE, None, ADMINISTRATOR),
     ("consents", "revocation"): (NODE, None, ADMINISTRATOR),
     ("consents", "expiry"): (NODE, None, ADMINISTRATOR),
@@ -225,7 +225,7 @@ def test_what_the_states_of_an_action_are_called_exists(cell: tuple[str, str]) -
 
 
 def test_every_forbidding_policy_says_why() -> None:
-    assert set(FORBIDDING) == {"NODE-1", "USER-ROLE-1", "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2", "APPLICANT-1", "FORMER-PROVIDER-1"}
+    assert set(FORBIDDING) == {"NODE-1", "USER-ROLE-1", "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2", "APPLICANT-1", "FORMER-PROVIDER-1", "UNSEEN-1"}
     assert all(len(reason) > 20 for reason in FORBIDDING.values())
 
 
