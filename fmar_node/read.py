@@ -243,14 +243,14 @@ class Reader:
     ) -> Iterator[Document]:
         """Everything that the caller managed at a place of the journal (the newest unless one is named), or had kept by then, by id, streamed.
 
-        At one place it is always the same, but for what has been erased since.
+        At one place it is always the same, but for what has been erased since, and for what a consent that has ended since no longer opens.
         """
         place = self.register.size() - 1 if index is None else index
         after = ""
         while True:
             found, after = self.register.page_as_of(kind.plural, caller.organisation, place, after, 100, is_former=managed == FORMER)
             for version in found:
-                look = look_of(version, caller, self.register.version) if bool(managed == FORMER) != _manages(caller, version) else None
+                look = self._earlier(version, caller) if bool(managed == FORMER) != _manages(caller, version) else None
                 document = look.document(self.vocabulary) if look and bool(look.as_of) == (managed == FORMER) else None
                 if document is not None and _matches(document, equal):
                     yield document

@@ -212,12 +212,6 @@ def tiers(document: Document, caller: Caller) -> frozenset[Tier]:
     return opened_by(relations(document, caller))
 
 
-def past_tiers(document: Document, current: Document, caller: Caller) -> frozenset[Tier]:
-    """The tiers of an earlier version that are open: where a consent was taken back, no more of the past than of the present."""
-    opened = tiers(document, caller)
-    return opened & tiers(current, caller) if lacks_consent(current) else opened
-
-
 @functools.cache
 def opened_by(found: frozenset[Relation]) -> frozenset[Tier]:
     """The tiers that these relations open together."""

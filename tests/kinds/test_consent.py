@@ -12,6 +12,7 @@ from examples.servers.consent_solution import Given, Solution
 from fmar_node.access.reveal import reveal
 from fmar_node.drafting import Submission
 from fmar_node.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from fmar_node.feed import Feed
 from fmar_node.identity import new_record_id
 from fmar_node.kinds import KINDS
 from fmar_node.kinds.consented import CONSENT_ACTIONS
@@ -274,6 +275,35 @@ def test_who_has_lost_the_consent_reads_no_more_than_that_it_is_so(room: Consent
     assert OWN not in str([each.document for each in past])
     with pytest.raises(NotFound):
         market.reader.current("consents", room.kept(receipt).id, market.callers["fsp-b"])
+
+
+def test_no_export_of_an_earlier_place_opens_what_a_consent_has_opened(room: Consenting) -> None:
+    given = room.consent()
+    receipt, market = room.registered(given), room.market
+    place, fsp = market.register.size() - 1, market.callers["fsp-a"]
+    room.notify(given.id)
+    market.act(fsp, "assets", receipt.id, "deregistration", deregistrationReason="END_OF_CONTRACT")
+    market.grant("fsp-a", "platform", "READ_PERSONAL")
+
+    for caller in (fsp, market.acting("platform", "fsp-a")):
+        exported = list(market.reader.export(KINDS["assets"], caller, place))
+        assert [each["id"] for each in exported] == [room.asset(receipt).iri]
+        assert OWN not in str(exported) and "assetName" not in exported[0]
+
+
+def test_no_event_of_the_past_names_what_a_consent_has_opened(room: Consenting) -> None:
+    given = room.consent()
+    receipt, market = room.registered(given), room.market
+    market.update(market.callers["fsp-a"], "assets", receipt.id, assetName="Home battery 2")
+    market.grant("fsp-a", "platform", "READ_PERSONAL")
+    room.notify(given.id)
+
+    events = {name: [each for each in Feed(market.register, vocabulary()).page(market.callers[name], -1, 50).events if each.kind == "assets"] for name in ("fsp-a", "platform", "dso-east")}
+
+    assert [(each.happening, each.action) for each in events["fsp-a"]] == [("appeared", ""), ("changed", "")]
+    assert not {"assetName", "importMPAN", "serialNumber"} & {name for each in events["fsp-a"] for name in each.changed}
+    assert [each.happening for each in events["platform"]] == ["disappeared"]
+    assert "importMPAN" in events["dso-east"][0].changed
 
 
 def test_the_graph_follows(room: Consenting) -> None:
