@@ -42,7 +42,7 @@ def parts(value: Any) -> Any:
 
 
 def living(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The assets that have not ended; how many had is told behind them."""
+    """The assets that have not ended; how many had is told."""
     ended = 0
     for document in map(json.loads, lines):
         if document["registrationStatus"] == "DEREGISTERED":
@@ -50,7 +50,7 @@ def living(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
         else:
             yield document
     if ended:
-        print(f"{ended} de-registered, left out")
+        print(f"{ended} de-registered, left out", file=sys.stderr)
 
 
 def main(file: Path, profile: Profile) -> int:

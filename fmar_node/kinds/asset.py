@@ -20,6 +20,7 @@ from fmar_node.kinds.commitment import is_committed_to_nothing
 from fmar_node.kinds.consented import (
     CONSENT_ACTIONS,
     CONSENT_RULES,
+    SUSPENDED,
     consent_ended,
     consent_kept,
     consented,
@@ -56,8 +57,8 @@ from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
 LIVE = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY"})
-NOT_FINAL = LIVE | {"SUSPENDED_CONSENT_REVOKED", "SUSPENDED_ADMIN", "AWAITING_NEW_FSP"}
-TO_HAND_OVER = LIVE | {"SUSPENDED_CONSENT_REVOKED", "AWAITING_NEW_FSP"}
+NOT_FINAL = LIVE | {SUSPENDED, "SUSPENDED_ADMIN", AWAITING_NEW_FSP}
+TO_HAND_OVER = LIVE | {SUSPENDED, AWAITING_NEW_FSP}
 """The states in which another provider may become responsible (domain 5.3)."""
 NEAR = 5
 """Per cent of capacity within which an asset of the same MPAN and category is probably the same one (domain 5.1)."""
@@ -440,7 +441,7 @@ ASSET = Kind(
                 Policy("ASSET-UPDATE-1", "only the provider that manages the asset changes it", PROVIDER, MANAGING),
             ),
             rules=(*DOCUMENT_RULES, MAKERS_WORD, BETTER_KNOWN),
-            states=NOT_FINAL,
+            states=NOT_FINAL - {SUSPENDED},
             state_rule="ASSET-UPDATE-2",
             apply=updated,
             consequences=consent_kept,

@@ -425,8 +425,8 @@ def test_a_consent_that_ends_closes_what_waits_for_a_provider(room: Consenting, 
     installer, asset = market.callers["installer"], room.asset(receipt)
     assert (asset.state, "consentEndedAt" in asset.document) == ("AWAITING_NEW_FSP", True)
     assert all(OWN not in str(each.document) for each in market.reader.versions("assets", receipt.id, installer))
-    for refusal, action in (("ASSET-UPDATE-1", "update"), ("ASSET-CODE-1", "claim-code")):
-        with refused(refusal, as_=Forbidden):
+    for action in ("update", "claim-code"):
+        with refused("CONSENT-ENDED-1", as_=Forbidden):
             market.submit(installer, "assets", {}, action, receipt.id, if_match=("*",))
     assert OWN in str(market.reader.current("assets", receipt.id, market.callers["dso-east"]).document)
 
@@ -499,7 +499,7 @@ def test_a_new_consent_makes_it_live_again(room: Consenting) -> None:
         room.market.act(fsp, "assets", receipt.id, "consent-renewal")
     with refused("CONSENT_INVALID", as_=Invalid):
         room.market.act(fsp, "assets", receipt.id, "consent-renewal", consentReference=given.reference)
-    with refused("ASSET-UPDATE-1"):
+    with refused("CONSENT-ENDED-1"):
         room.market.update(fsp, "assets", receipt.id, assetName="still mine")
     with refused("ASSET-CONSENT-RENEW-1"):
         room.market.act(room.market.callers["dso-east"], "assets", receipt.id, "consent-renewal", consentReference=given.reference)

@@ -156,7 +156,8 @@ def test_an_organisation_may_what_the_table_says_and_nothing_else(cell: tuple[st
     for roles, relations in roles_and_relations():
         verdict = decide(action, Standing(roles, relations))
         assert verdict.permitted == is_allowed(cell, roles, relations), (roles, relations)
-        assert verdict.policy in {policy.code for policy in action.policies} | {"NODE-1"}
+        wants_consent = {"CONSENT-ENDED-1"} if relations == UNCONSENTED else set[str]()
+        assert verdict.policy in {policy.code for policy in action.policies} | {"NODE-1"} | wants_consent
 
 
 @pytest.mark.parametrize("cell", ACTIONS)
@@ -225,7 +226,7 @@ def test_what_the_states_of_an_action_are_called_exists(cell: tuple[str, str]) -
 
 
 def test_every_forbidding_policy_says_why() -> None:
-    assert set(FORBIDDING) == {"NODE-1", "USER-ROLE-1", "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2", "APPLICANT-1", "FORMER-PROVIDER-1", "UNSEEN-1"}
+    assert set(FORBIDDING) == {"NODE-1", "USER-ROLE-1", "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2", "APPLICANT-1", "FORMER-PROVIDER-1", "UNSEEN-1", "CONSENT-ENDED-1"}
     assert all(len(reason) > 20 for reason in FORBIDDING.values())
 
 
