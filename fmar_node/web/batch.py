@@ -88,7 +88,8 @@ class Batch:
         except FmarError as error:
             for each in started:
                 yield await each.task
-            yield {"row": number + 1, **self._refused(error)}
+            error.members.setdefault("row", number + 1)
+            yield {"row": error.members["row"], **self._refused(error)}
         finally:
             for each in started:
                 each.task.cancel()
@@ -130,7 +131,7 @@ class Batch:
                 raise
             return {"row": row.number, "status": 200, "outcome": "unchanged", "id": submission.iri}
         if outcome.receipt is None:
-            return {"row": row.number, "status": 200, "errors": [fault.as_json() for fault in _placed(outcome.faults, row.places)]}
+            return {"row": row.number, "status": 200, "outcome": "accepted", "errors": [fault.as_json() for fault in _placed(outcome.faults, row.places)]}
         receipt, is_known = outcome.receipt, submission.action == "update"
         word = "unchanged" if receipt.is_repeat else "updated" if is_known else "created"
         if receipt.is_repeat and row.number in self.again and receipt.index >= self.since:
