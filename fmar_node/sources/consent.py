@@ -179,7 +179,7 @@ def answered(answer: Mapping[str, Any], question: ConsentQuestion, names: Mappin
     purposes, named = (_texts(answer, member) for member in ("purposes", "subjects"))
     consent = Consent(
         verdict, reference=reference, purposes=purposes, valid_from=_instant(answer, "validFrom"), valid_to=_instant(answer, "validTo"),
-        is_single_use=answer.get("singleUse") is True,
+        is_single_use=_flag(answer, "singleUse"),
     )  # fmt: skip
     return replace(consent, verdict=judged(consent, question, answer.get("grantee"), lambda subject: names[subject] in named))
 
@@ -214,6 +214,13 @@ def _verdict(value: object) -> ConsentVerdict:
 def _texts(answer: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = answer.get(name)
     return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
+def _flag(answer: Mapping[str, Any], name: str) -> bool:
+    """False where it is absent: what restricts a consent is never guessed."""
+    if not isinstance(value := answer.get(name, False), bool):
+        raise SourceUnavailable(f"the answer has a {name} that is neither true nor false")
+    return value
 
 
 def _instant(answer: Mapping[str, Any], name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -176,6 +177,18 @@ def test_a_consent_of_a_single_use_is_used_once_whatever_its_proof_is(room: Cons
     for proof in (given.reference, solution.receipt(given)):
         with refused("CONSENT_REPLAYED", as_=Conflict):
             room.market.submit(room.market.callers["fsp-a"], "assets", home("HOME-2", consentReference=proof, **SMALL))
+
+
+@pytest.mark.parametrize("said", ["true", 1, None])
+def test_whether_a_consent_is_of_a_single_use_is_never_guessed(room: Consenting, solution: Solution, said: Any) -> None:
+    fsp = room.market.callers["fsp-a"]
+    garbled: Any = {"single_use": said}
+
+    with refused("CONSENT_SERVICE_UNAVAILABLE", as_=Unavailable):
+        room.registered(room.consent(**garbled))
+    if said is not None:
+        with refused("CONSENT_INVALID", as_=Invalid):
+            room.market.submit(fsp, "assets", home(consentReference=solution.receipt(room.consent(), **garbled)))
 
 
 def test_a_consent_of_more_uses_is_used_for_all_that_stands_at_the_meter_point(room: Consenting) -> None:
