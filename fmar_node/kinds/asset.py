@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
 
-from fmar_node.access.caller import Permission, UserRole
+from fmar_node.access.caller import Permission, Role, UserRole
 from fmar_node.access.reveal import Relation
 from fmar_node.checks import mpan
 from fmar_node.errors import Fault, Severity
@@ -239,7 +239,8 @@ def _manager(asset: Document | str, situation: Situation | None = None) -> str:
 def _already(situation: Situation, holder: str) -> str:
     if _manager(holder, situation) == situation.caller.organisation:
         return "you have registered this asset already" + ("" if situation.caller.actor else f": assets/{holder}")
-    return "this asset is already registered; where its owner wants you to manage it, request a switch of provider (POST /switches)"
+    advice = "; where its owner wants you to manage it, request a switch of provider (POST /switches)"
+    return "this asset is already registered" + (advice if situation.caller.has(Role.FSP) else "")
 
 
 # -- identifiers

@@ -51,8 +51,8 @@ def meant(situation: Situation) -> list[Version]:
         return [each for each in found if each is not None and each.iri == iri and each.state != "DEREGISTERED"]
     scheme, value = _sought(document)
     ids = sorted(register.found(scheme, _normal(scheme, value))) if scheme and value else []
-    found = [each for id_ in ids if (each := register.current("assets", id_)) is not None and each.state != "DEREGISTERED"]
-    return [each for each in found if scheme in PHYSICAL or any(alias.get("scheme") == scheme for alias in each.document.get("alias", ()))]
+    living = [each for id_ in ids if (each := register.current("assets", id_)) is not None and each.state != "DEREGISTERED"]
+    return [each for each in living if scheme in PHYSICAL or any(alias.get("scheme") == scheme for alias in each.document.get("alias", ()))]
 
 
 def _sought(document: Document) -> tuple[str, str]:

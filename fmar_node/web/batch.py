@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Container, Mapping
+from collections.abc import AsyncIterator, Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -248,7 +248,8 @@ async def rows_sent(exchange: Exchange, media_type: str, profile: Profile) -> As
         if profile is not FLAT:
             raise NotAcceptable("profile-not-offered", f"a table has the terms of records as they are, profile={FLAT.name}")
         return await rows_in(exchange)
-    found = _lines(exchange) if media_type == NDJSON else _elements(await exchange.body(exchange.node.settings.batch_bytes), exchange)
+    settings = exchange.node.settings
+    found = _lines(exchange) if media_type == NDJSON else _elements(jsonld.elements(await exchange.body(settings.batch_bytes), settings), exchange)
     return _numbered(found)
 
 
@@ -273,18 +274,17 @@ async def _lines(exchange: Exchange) -> AsyncIterator[bytes]:
         yield waiting
 
 
-async def _elements(body: bytes, exchange: Exchange) -> AsyncIterator[bytes]:
+async def _elements(elements: Iterator[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
     """The elements of a JSON array, numbers as they were written; what is no JSON as it is, to be refused in its row.
 
     Nobody is waited for who has gone: otherwise one request would keep the node at work for as many rows as it had.
     """
-    settings = exchange.node.settings
-    for element in jsonld.elements(body, settings):
+    for element in elements:
         if await exchange.request.is_disconnected():
             return
         row = element
         with suppress(Malformed):
-            row = encoded(jsonld.read_value(element, settings)).encode()
+            row = encoded(jsonld.read_value(element, exchange.node.settings)).encode()
         yield row
 
 

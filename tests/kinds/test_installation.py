@@ -331,6 +331,9 @@ def test_an_external_id_stays_its_registrants_after_the_claim(market: Market) ->
     market.update(market.callers["fsp-a"], "assets", made.id, assetName="Renamed")
 
     assert "it has a provider now" in refusal.value.detail
+    with refused("A20-shared", "A21-shared", "DUPLICATE_EXACT", "EXTERNAL_ID_TAKEN", as_=Invalid) as again:
+        install(market, externalId="fleet/1")
+    assert not any("switch" in fault.message for fault in again.value.faults)
 
 
 # -- extension fields
