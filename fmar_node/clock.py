@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -36,6 +37,33 @@ class SetClock:
 
     def forward(self, **step: float) -> None:
         self.instant += timedelta(**step)
+
+
+@dataclass(frozen=True, slots=True)
+class AheadClock:
+    """Another clock, and as many seconds more as a file says; none more where there is no file. ValueError where it says something else.
+
+    It is looked at each time, so that all processes of a node go by it from one second to the next.
+    """
+
+    clock: Clock
+    file: Path
+
+    def now(self) -> datetime:
+        return self.clock.now() + timedelta(seconds=self.seconds)
+
+    @property
+    def seconds(self) -> float:
+        return float(self.file.read_text("ascii")) if self.file.exists() else 0.0
+
+    def go_to(self, instant: datetime) -> None:
+        """Goes on from there. ValueError for what has passed: entries never become older."""
+        if instant < self.now():
+            raise ValueError("this time has passed")
+        self.file.parent.mkdir(exist_ok=True)
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(f"{(instant - self.clock.now()).total_seconds()}\n", "ascii")
+        fresh.replace(self.file)
 
 
 def today(clock: Clock) -> date:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from fmar_node.clock import AheadClock, Clock
 from fmar_node.errors import Malformed
 from fmar_node.journal.checkpoint import SigningKey, origin_of
 
@@ -106,6 +107,11 @@ class Folder:
         return self.root / "state" / "scorecards.db"
 
     @property
+    def clock(self) -> Path:
+        """How far the register is ahead of the machine's clock, where it may be."""
+        return self.root / "state" / "clock"
+
+    @property
     def is_made(self) -> bool:
         return self.settings_file.exists() and self.token_keys.exists()
 
@@ -166,6 +172,10 @@ class Folder:
                 f"it cannot be served as {settings.base_url}. Start without --base-url, or make a new folder with fmar init",
             )
         return settings
+
+    def calendar(self, settings: Settings, clock: Clock) -> Clock:
+        """What time it is in the register: that of the machine's `clock`, unless the settings say that it may be set."""
+        return AheadClock(clock, self.clock) if settings.clock_may_be_set else clock
 
     def lookup_key(self) -> bytes:
         """The key that identifiers are hashed with in the journal's tables."""

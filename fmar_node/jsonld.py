@@ -78,8 +78,10 @@ def _is_word(subject: Any) -> bool:
 def read_tree(tree: Mapping[str, Any], class_name: str, iri: str, vocabulary: Vocabulary, settings: Settings) -> Reading:
     """Reads a document that is an object of JSON already, with `Number` for numbers. Invalid."""
     reading = Reading(pointers={iri: ""})
-    linked = _Keys(vocabulary, settings, iri, reading).record(tree, class_name)
-    triples = _parse_linked({"@context": dict(vocabulary.context), **linked}, settings.base_url)
+    keys = _Keys(vocabulary, settings, iri, reading)
+    linked = keys.record(tree, class_name)
+    context = {name: meant for name, meant in vocabulary.context.items() if isinstance(meant, str) or name in keys.used}
+    triples = _parse_linked({"@context": context, **linked}, settings.base_url)
     reading.document = Composer(vocabulary, settings.literal_chars, iri, reading).record(triples, class_name)
     return reading
 
@@ -202,6 +204,8 @@ class _Keys:
         self.parts: dict[str, int] = defaultdict(int)
         self.taken: set[str] = set()
         self.given: set[str] = set()
+        self.used: set[str] = set()
+        """The terms that were met: to read the rest of the context for each document takes longer than everything else."""
 
     def record(self, tree: Mapping[str, Any], class_name: str) -> dict[str, Any]:
         """The whole document; parts that have no id yet get none that another one has."""
@@ -220,6 +224,7 @@ class _Keys:
             elif (term := self._term(key, class_name, here)) is not None and value is not None:
                 values = self._values(term, value, here)
                 if values:
+                    self.used.add(term.name)
                     linked[term.name] = linked.get(term.name, []) + values
         return linked
 

@@ -127,6 +127,9 @@ class Node:
         folder.check_made()
         self.folder, self.settings = folder, settings
         self.clock: Clock = clock or SystemClock()
+        """What credentials, sessions and deliveries go by."""
+        self.calendar = folder.calendar(settings, self.clock)
+        """What the register goes by, as the writer does: days, grants, consents, switches, and when anything was found out."""
         self.certificates = CertificateCheck(settings, self.clock)
         self.vocabulary = Vocabulary.load()
         """The release in force, as it was when the register was last looked at; `obey` looks again."""
@@ -144,7 +147,7 @@ class Node:
         self.refusal: Exception | None = None
         """Why it did not start."""
         self.starting: asyncio.Task[None] | None = None
-        self.sources = clients(settings, folder, self.clock)
+        self.sources = clients(settings, folder, self.calendar)
         self.verification: Verification | None = None
         self.consents: Consents | None = None
         self.consent_secrets = secrets_of(settings, folder)
@@ -188,7 +191,7 @@ class Node:
             await asyncio.gather(judges, return_exceptions=True)
             raise
         if self.sources:
-            self.verification = Verification(self._another_register(), self.sources, self.submit, self.settings, self.clock)
+            self.verification = Verification(self._another_register(), self.sources, self.submit, self.settings, self.calendar)
         self.analyses = Analyses(self._another_register(), self.folder, self.submit, self.settings)
         daily = Daily(self.scorecards, self.past_scores, lambda: self.today)
         followers = (self.verification, self.watch, self.switching, self.webhooks, self.analyses, daily)
@@ -200,7 +203,7 @@ class Node:
         self.register = self._another_register()
         self.reader = Reader(self.register, self.vocabulary)
         self.saved_queries = SavedQueries(self.folder.queries, self.register, self.vocabulary, self.settings)
-        self.standings = Standings(self.register, self.clock)
+        self.standings = Standings(self.register, self.calendar)
         self.obey()
         self.scorecards = Scorecards(self.queries, self.settings, self.writer.want)
         self.past_scores = ScorecardFile(self.folder.scorecards, self.settings.scorecard_days)
@@ -210,7 +213,7 @@ class Node:
         self.jobs = Jobs(self.folder.jobs, self.settings, self.clock)
         self._open_consents()
         deliveries = Deliveries(self.folder.deliveries)
-        self.webhooks = Webhooks(self._another_register(), deliveries, self.vocabulary, self.submit, self.settings, self.clock, self.pulse)
+        self.webhooks = Webhooks(self._another_register(), deliveries, self.vocabulary, self.submit, self.settings, self.clock, self.calendar, self.pulse)
         self.level_at = self.register.size() - 1
         await self.queries.start()
 
@@ -222,7 +225,7 @@ class Node:
         base_url, settings = self.settings.base_url, self.settings
         keys, directory = RotatingKeys(self.folder.token_keys, settings, self.clock), Directory(self.register)
         replay = ReplayCache(settings, self.clock)
-        issuers = Issuers(settings, Organisations(self.register, self.clock))
+        issuers = Issuers(settings, Organisations(self.register, self.calendar))
         self.directory = directory
         self.keys, self.verifier_key = keys, self.folder.journal_key(base_url).verifier
         self.tokens = TokenService(base_url, keys, settings, self.clock, directory, replay, self.standings.mandate)
@@ -239,7 +242,7 @@ class Node:
         providers = [Provider(each, self.folder.secret(each.client_secret_file), settings, self.clock) for each in settings.identity_providers]
         self.sign_in = SignIn(settings.base_url, settings, self.clock, providers)
         self.sessions = Sessions(self.folder.sessions, settings, self.clock)
-        self.people = Accounts(self.register, self.submit, settings.base_url, self.clock)
+        self.people = Accounts(self.register, self.submit, settings.base_url, self.calendar)
 
     def _open_consents(self) -> None:
         """The consent solutions that are trusted, what they have notified, and the follower that asks them again."""
@@ -248,10 +251,10 @@ class Node:
             return
         self.receipts, self.inbox = ConsentReceipts(settings, self.clock), Inbox(folder.notifications)
         self.receipts.start()
-        askers = [SolutionAsker(each, settings, self.clock, folder.secret(each.key_file)) for each in settings.consent_solutions if each.url]
-        self.consents = Consents(self.receipts, askers, self.clock, new_salt, self.inbox.has_ended)
-        self.watch = ConsentWatch(self._another_register(), self.consents, self.inbox, self.submit, settings, self.clock)
-        self.switching = SwitchWatch(self._another_register(), self.consents, self.submit, settings, self.clock)
+        askers = [SolutionAsker(each, settings, self.calendar, folder.secret(each.key_file)) for each in settings.consent_solutions if each.url]
+        self.consents = Consents(self.receipts, askers, self.calendar, new_salt, self.inbox.has_ended)
+        self.watch = ConsentWatch(self._another_register(), self.consents, self.inbox, self.submit, settings, self.calendar)
+        self.switching = SwitchWatch(self._another_register(), self.consents, self.submit, settings, self.calendar)
 
     async def take(self, notification: Notification) -> None:
         """What a consent solution has notified, and signed."""
@@ -341,7 +344,7 @@ class Node:
 
     @property
     def today(self) -> date:
-        return today(self.clock)
+        return today(self.calendar)
 
     async def submit(self, submission: Submission, *, dry_run: bool = False) -> Outcome:
         """The write path (`fmar_node.submit`); once more where another release came into force in the middle of it."""

@@ -76,10 +76,9 @@ class Reader:
         version = self.register.current(kind, id_)
         if version is None:
             self._pretend(kind, id_, caller)
-        shown = self._seen(version, caller) if version else None
-        if shown is None:
-            raise not_here()
-        return shown
+        elif (shown := self._seen(version, caller)) is not None:
+            return shown
+        raise not_here()
 
     def _pretend(self, kind: str, id_: str, caller: Caller) -> None:
         """Takes the time that a look at a record takes which is there and hidden."""

@@ -157,6 +157,14 @@ class SecurityLog:
         self.trouble = error.strerror or type(error).__name__
 
 
+def note(folder: Path, settings: Settings, clock: Clock, event: str, said: Line) -> str:
+    """One line of a command that reads or writes a data folder itself, beside a node or without one; why it cannot be written, or nothing."""
+    log = SecurityLog(folder, settings, clock)
+    log.add(event, said)
+    log.close()
+    return log.trouble
+
+
 def _inode(file: Path) -> int:
     try:
         return file.stat().st_ino

@@ -120,6 +120,7 @@ class Settings(BaseModel):
     node_name: str = Field("FMAR node", description="shown to people on the start page")
     open_licence: str = Field("https://www.nationalarchives.gov.uk/doc/open-government-licence/version/3/", pattern=r"https?://[^\s<>\"]+", description="licence of what everybody may see, an IRI; told in the catalogue")
 
+    clock_may_be_set: bool = Field(False, description="let `fmar clock` put the register ahead of this machine's clock: for a demonstration or a test; refused where the base URL is not on this machine's loopback")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least grave lines of the log that are written")
 
     # the connection
@@ -365,6 +366,12 @@ class Settings(BaseModel):
         if any(one.startswith(other) for place, one in enumerate(asked) for other in asked[:place] + asked[place + 1 :]):
             raise ValueError("consent_solutions: the references of two begin alike; give each a reference_prefix of its own")
         return given
+
+    @model_validator(mode="after")
+    def _check_clock(self) -> Self:
+        if self.clock_may_be_set and not is_loopback(urlsplit(self.base_url).hostname or ""):
+            raise ValueError("clock_may_be_set: only of a node whose base_url is on loopback; what others rely on keeps the time")
+        return self
 
     @model_validator(mode="after")
     def _check_issuers(self) -> Self:

@@ -232,7 +232,7 @@ def _bring_about(batch: Batch, each: Consequence, submission: Submission, cause:
     """One consequence, and the notices that follow from it: the node's own doing in the name of who caused it, asked by no policy."""
     kind, register = KINDS[each.kind], batch.journal.register
     action, previous = kind.actions[each.action], register.current(each.kind, each.id)
-    if (previous.state if previous else None) not in (action.states or {None}):
+    if not action.is_open_in(previous.state if previous else None):
         raise Broken("internal-error", f"{each.kind} {each.action} cannot follow from {submission.kind} {submission.action}")
     body = json_bytes(each.note)
     own = replace(submission, kind=each.kind, action=each.action, id=each.id, media_type=LD_JSON, body=body, idempotency="", if_match=None)
@@ -276,7 +276,7 @@ def permitted(
             raise NotFound("not-found", "no such record for this caller")
     if previous is not None and action.takes_document and judgement is not None:
         _check_unseen(document, previous.document, caller, vocabulary)
-    if previous is not None and previous.state not in action.states:
+    if previous is not None and not action.is_open_in(previous.state):
         allowed = ", ".join(sorted(action.states))
         fault = Fault(action.state_rule, Severity.REJECT, f"the record is {previous.state}; {action.name} needs {allowed}")
         raise Conflict("conflict", fault.message, (fault,))

@@ -64,7 +64,7 @@ class WriterProcess:
 
     def __init__(self, sock: socket.socket, folder: Folder, settings: Settings) -> None:
         self.sock, self.folder, self.settings = sock, folder, settings
-        self.clock, self.vocabulary = SystemClock(), Vocabulary.load()
+        self.clock, self.vocabulary = folder.calendar(settings, SystemClock()), Vocabulary.load()
         self.house = house_of(settings, folder.queries)
         key = folder.journal_key(settings.base_url)
         terms, lookup_key = self.vocabulary.terms, folder.lookup_key()

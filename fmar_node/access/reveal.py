@@ -274,14 +274,15 @@ def unseen(document: Document, open_tiers: frozenset[Tier], vocabulary: Vocabula
 def _unseen(document: Document, open_tiers: frozenset[Tier], terms: Mapping[str, Term]) -> Document:
     hidden: Document = {}
     for name, value in document.items():
-        if name not in terms:
-            continue
-        parts = [_unseen(each, open_tiers, terms) for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
-        if terms[name].tier not in open_tiers:
+        if name in terms and terms[name].tier not in open_tiers:
             hidden[name] = value
-        elif any(parts):
+        elif name in terms and any(parts := [_unseen(each, open_tiers, terms) for each in _parts_of(value)]):
             hidden[name] = parts
     return hidden
+
+
+def _parts_of(value: Any) -> list[Document]:
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
 
 
 def _parts(value: Any, open_tiers: frozenset[Tier], terms: Mapping[str, Term]) -> Any:

@@ -6,6 +6,7 @@ two is MAJOR, as is a code that new documents may not have any more.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +50,10 @@ def _subjects(graph: Any) -> dict[Any, Told]:
     """Every named subject, with all that is said of it."""
     found: dict[Any, Told] = {}
     for subject in {each for each in graph.subjects() if isinstance(each, rdflib.URIRef)}:
-        found[subject] = {predicate: frozenset(_spelt(graph, each, ()) for each in graph.objects(subject, predicate)) for predicate in graph.predicates(subject)}
+        told: dict[Any, set[Any]] = defaultdict(set)
+        for predicate, each in graph.predicate_objects(subject):
+            told[predicate].add(_spelt(graph, each, ()))
+        found[subject] = {predicate: frozenset(values) for predicate, values in told.items()}
     return found
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +92,7 @@ class Shapes:
         """
         if kind not in self.prepared:
             own = read_shapes(self.folder / f"{kind}.ttl") if self.folder and self.has(kind) else None
-            self.prepared[kind] = prepare(own or turtle(self.vocabulary.text(f"shapes/{kind}.ttl")))
+            self.prepared[kind] = prepare(own) if own else prepared(self.vocabulary.text(f"shapes/{kind}.ttl"))
         return self.prepared[kind]
 
     def faults(self, triples: Iterable[ox.Triple], kind: str, place: Mapping[str, str] | Place) -> list[Fault]:
@@ -134,6 +134,12 @@ def _by_terms(pointers: Mapping[str, str]) -> Place:
 def read_shapes(file: Path) -> list[ox.Triple]:
     """The triples of a file of shapes. SyntaxError."""
     return [quad.triple for quad in ox.parse(path=str(file), base_iri=file.resolve().as_uri())]
+
+
+@lru_cache(maxsize=32)
+def prepared(text: str) -> Prepared:
+    """The shapes of a release's file; most releases have most of their files in common."""
+    return prepare(turtle(text))
 
 
 def prepare(triples: Iterable[ox.Triple]) -> Prepared:

@@ -6,6 +6,7 @@ import typer
 
 from fmar_node import __version__
 from fmar_node.cli import (
+    clock,
     demo,
     events,
     export,
@@ -56,4 +57,5 @@ notices.add_to(app)
 importing.add_to(app)
 maintain.add_to(app)
 subject.add_to(app)
+clock.add_to(app)
 demo.add_to(app)

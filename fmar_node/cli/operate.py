@@ -93,6 +93,7 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
     with lasting():
         from fmar_node.access.key import SigningKeys
         from fmar_node.node import Node
+        from fmar_node.settings import is_loopback
         from fmar_node.web.server import Server, tls_of
 
     folder = Folder(data)
@@ -112,6 +113,8 @@ def run_server(data: Path, host: str = "", port: int = 0, base_url: str | None =
     if address.scheme == "https" and tls is None and not (host or port):
         fail(f"{settings.base_url} is spoken over TLS, and no certificate is set", "set tls_certificate and tls_key; or, behind a proxy that speaks TLS, give --host and --port")
     logging.getLogger("uvicorn.error").addFilter(lambda _: node.refusal is None)  # told below, without a traceback
+    if settings.clock_may_be_set and host and not is_loopback(host):
+        fail(f"the clock of this node may be set, and {host} is not this machine alone", "take clock_may_be_set out of its settings, or listen on 127.0.0.1")
     where = (host or address.hostname or "127.0.0.1", port or address.port or (443 if tls else 8080))
     server = Server(node, *where, tls)
     told_to_end = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is done
@@ -173,6 +176,8 @@ def security_log(
     if as_json:
         print_json(lines)
         return
+    if not lines:
+        out.print("there are no such lines")
     for line in lines:
         who = " ".join(str(line[name]) for name in ("organisation", "application", "actor", "user") if name in line) or "anonymous"
         what = " ".join(str(line[name]) for name in ("action", "kind", "record", "code", "reason", "policy") if name in line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -20,6 +21,8 @@ DATA = typer.Option(Path("fmar-data"), "--data", help="The node's data folder.")
 JSON = typer.Option(False, "--json", help="Print JSON.")
 SUBJECT = typer.Argument(..., help="A record's IRI, assets/UUID, organisations/UUID, or SCHEME:VALUE as in MPAN:2000000000006.")
 LD_JSON = {"Content-Type": "application/ld+json"}
+MOST_NAMED = 50
+"""Organisations that one line of the security log names."""
 PATIENCE = 600.0
 """Seconds to wait for a running node to have scrubbed its files."""
 
@@ -44,7 +47,9 @@ def find(text: str = typer.Argument(..., help="A name, e-mail address, ... or SC
     folder = Folder(data)
     folder.check_made()
     with closing((register := open_register(folder)).connection):
-        found = [(version.iri, version.state) for version in mentioning(register, wanted)]
+        mentioned = list(mentioning(register, wanted))
+        found = [(version.iri, version.state) for version in mentioned]
+    _note(folder, "find", mentioned)
     if as_json:
         print_json([{"record": iri, "state": state} for iri, state in found])
         return
@@ -63,7 +68,9 @@ def export(subject: str = SUBJECT, to: Path | None = typer.Option(None, "--out",
     folder = Folder(data)
     folder.check_made()
     with closing((register := open_register(folder)).connection):
-        report = [held(register, version) for version in named(register, subject)]
+        subjects = named(register, subject)
+        report = [held(register, version) for version in subjects]
+    _note(folder, "export", subjects)
     whole = {"subject": subject, "records": report, "backups": [str(place) for place in remembered(folder)]}
     if to is None:
         print_json(whole)
@@ -71,6 +78,18 @@ def export(subject: str = SUBJECT, to: Path | None = typer.Option(None, "--out",
     to.touch(0o600)
     to.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", "utf-8")
     out.print(f"wrote what is held about {counted(len(report), 'record')} to {escaped(str(to))}", soft_wrap=True)
+
+
+def _note(folder: Folder, command: str, versions: list[Version]) -> None:
+    """A line of the security log: whoever has the folder has looked at what is personal in it."""
+    from fmar_node.access.reveal import parties
+    from fmar_node.clock import SystemClock
+    from fmar_node.security_log import note
+
+    holders = sorted({party for version in versions for party in parties(version.document)})
+    said = {"route": f"fmar subject {command}", "outcome": "granted", "user": f"uid {os.getuid()}", "records": len(versions), "holders": holders[:MOST_NAMED]}
+    if trouble := note(folder.log, folder.settings(), SystemClock(), "read", said):
+        fail(f"the security log cannot be written ({trouble}), and without a line in it nobody looks at what is personal")
 
 
 @told

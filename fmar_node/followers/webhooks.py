@@ -52,11 +52,11 @@ class Webhooks:
 
     def __init__(
         self, register: Register, deliveries: Deliveries, vocabulary: Vocabulary, submit: Callable[[Submission], Awaitable[object]],
-        settings: Settings, clock: Clock, pulse: Pulse,
+        settings: Settings, clock: Clock, calendar: Clock, pulse: Pulse,
     ) -> None:  # fmt: skip
         self.register, self.deliveries, self.pulse, self.settings = register, deliveries, pulse, settings
         self.thread = ThreadPoolExecutor(1, "webhooks")
-        self.desk = Desk(Feed(register, vocabulary), Standings(register, clock), deliveries, submit, self._do, settings, clock)
+        self.desk = Desk(Feed(register, vocabulary), Standings(register, calendar), deliveries, submit, self._do, settings, clock)
         self.couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
         self.newest = -1
         """The newest entry of a subscription that was looked at."""

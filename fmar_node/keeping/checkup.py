@@ -204,7 +204,7 @@ def _state(folder: Folder, settings: Settings, clock: Clock) -> Iterator[Finding
     """What is looked at once the journal holds."""
     register = open_register(folder)
     try:
-        yield from _clock(register, clock)
+        yield from _clock(register, folder.calendar(settings, clock))
         yield from _queries(folder, settings, register)
         try:
             yield from _erasures(folder, register)

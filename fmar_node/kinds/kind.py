@@ -251,6 +251,10 @@ class Action:
     consent: Callable[[Situation], ConsentQuestion | None] = no_question
     """What a proof of consent that comes with the action has to answer (`proof` is empty where none came); None where it takes none."""
 
+    def is_open_in(self, state: str | None) -> bool:
+        """Whether a record in that state takes the action; None where there is no record yet."""
+        return state in (self.states or {None})
+
     def verdict(self, situation: Situation) -> Verdict:
         """Whether the caller may take the action, and by which policy."""
         return decide(self, standing(situation))

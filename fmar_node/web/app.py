@@ -141,10 +141,11 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
 
 def _add_routes(app: FastAPI) -> None:
     def add(path: str, endpoint: Any, method: str) -> None:
-        """A route that answers, as plain as can be, and behind all of these one that is there to be described."""
+        """A route that answers, as plain as can be; FastAPI sees it when it is to be described."""
         app.router.routes.append(Plain(path, endpoint, methods=[method], include_in_schema=False))
-        app.add_api_route(path, endpoint, methods=[method], response_model=None, name=path)
+        app.state.ways.append((path, endpoint, method))
 
+    app.state.ways = list[Way]()
     for path, endpoint, method in FIRST:
         add(path, endpoint, method)
     running: set[tuple[str, str]] = set()
@@ -160,7 +161,6 @@ def _add_routes(app: FastAPI) -> None:
     for path, endpoint, method in (*app.state.jobs.routes, *signin.ROUTES, *OTHERS):
         add(path, endpoint, method)
     app.router.routes.append(Plain("/yasgui/{version}/{name}", workbench.file, include_in_schema=False))
-    app.router.routes.sort(key=lambda route: not isinstance(route, Plain))
 
 
 def _of_records(kind: Kind, room: records.Records) -> Iterator[Way]:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -43,7 +44,8 @@ def describe(app: FastAPI) -> None:
         release = node.vocabulary.release
         if not app.openapi_schema or app.state.described != release:
             app.state.described = release
-            found = get_openapi(title=app.title, version=app.version, routes=app.routes, description=DESCRIPTION)
+            routes = [APIRoute(path, endpoint, methods=[method], response_model=None, name=path) for path, endpoint, method in app.state.ways]
+            found = get_openapi(title=app.title, version=app.version, routes=routes, description=DESCRIPTION)
             app.openapi_schema = _completed(found, node)
         return app.openapi_schema
 

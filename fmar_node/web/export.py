@@ -109,7 +109,7 @@ def _told(export: Export, size: int, digest: str) -> dict[str, Any]:
         "journalIndex": export.index,
         "recordedAt": entry.recorded_at if entry else "",
         "checkpoint": node.register.checkpoint(),
-        "made": stamp(node.clock.now()),
+        "made": stamp(node.calendar.now()),
         "vocabulary": node.obey().release,
         "openLicence": node.settings.open_licence,
     }

@@ -30,6 +30,7 @@ def posted(endpoint: str, times: int = 1, **settings: Any) -> Reply:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.8", "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]", "[fe80::1]", "0.0.0.0", "224.0.0.1", "192.168.1.1", "100.64.0.1"])
 def test_nothing_is_posted_to_an_address_that_is_not_public(host: str) -> None:
+    """B19: by number, by name, mapped."""
     with pytest.raises(FetchError, match="not asked from here"):
         posted(f"https://{host}/")
 
@@ -41,7 +42,7 @@ def test_who_lets_endpoints_be_on_this_machine_lets_no_other_private_one(host: s
 
 
 def test_a_name_is_judged_by_what_it_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A public name that leads home, as attackers make them; the resolver of the machine is the one outside thing."""
+    """B19: a public name that leads home, as attackers make them; the resolver of the machine is the one outside thing."""
     real = socket.getaddrinfo
 
     def leads_home(host: Any, *given: Any, **named: Any) -> Any:

@@ -99,7 +99,7 @@ def by_pyshacl(kind: str, documents: int, seed: int) -> tuple[tuple[Document, fr
     return tuple((each, frozenset(failing[each["id"]])) for each in found)
 
 
-@pytest.mark.parametrize("documents", [40, pytest.param(2_000, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("documents", [12, pytest.param(2_000, marks=pytest.mark.campaign)])
 def test_rules_are_missed_where_pyshacl_finds_a_result(documents: int) -> None:
     broken: Counter[str] = Counter()
     for document, expected in by_pyshacl("quality/asset", documents, 1):
@@ -107,7 +107,7 @@ def test_rules_are_missed_where_pyshacl_finds_a_result(documents: int) -> None:
         assert found == expected
         broken.update(found)
 
-    assert len(broken) > 8
+    assert len(broken) > 4
 
 
 def test_every_rule_of_a_shape_has_its_severity_and_every_plain_one_its_function() -> None:

@@ -1,7 +1,7 @@
 """The faster judgement on real rows: rows of the published register, through the importer, as they are and with random changes.
 
 Every one of them has the faults that pyshacl alone finds on the shapes as written, and what is said to conform has none.
-Three hundred in the suite; by the ten thousand: make test ARGS="-m campaign tests/checks/test_real_rows.py"
+A hundred in the suite; by the ten thousand: make test ARGS="-m campaign tests/checks/test_real_rows.py"
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
@@ -34,6 +35,8 @@ from tests.market import SETTINGS
 PROJECT = Path(__file__).parents[2]
 SAMPLE = PROJECT / "examples" / "data" / "ukpn-ecr-sample.csv"
 RELEASES = PROJECT.parent / "shared" / "data" / "ukpn-ecr"
+MANY = 120
+"""Rows that the suite begins with; whole releases in the long form."""
 AT_ONCE = 100
 """Documents that pyshacl judges in one run."""
 BASE = "https://node.example/assets/"
@@ -46,7 +49,8 @@ def rows(*, with_releases: bool = False) -> list[Document]:
     files = [SAMPLE, *(sorted(RELEASES.glob("*.csv")) if with_releases and RELEASES.exists() else ())]
     read = (candidate.document for file in files for reading in read_register(read_rows(file)) for candidate in reading.candidates)
     judgements = (judged_by_node(document, f"{BASE}{UUID(int=1)}", shapes().vocabulary, shapes(), SETTINGS) for document in read)
-    return [judgement.document for judgement in judgements if judgement]
+    found = (judgement.document for judgement in judgements if judgement)
+    return list(found if with_releases else islice(found, MANY))
 
 
 def renamed(document: Document, number: int) -> Document:
@@ -96,7 +100,7 @@ def together(documents: Iterator[Triples]) -> Iterator[list[Triples]]:
 
 
 @pytest.mark.parametrize(
-    "count", [300, pytest.param(10_000, marks=[pytest.mark.campaign, pytest.mark.timeout(7_200)], id="ten thousand")]
+    "count", [100, pytest.param(10_000, marks=[pytest.mark.campaign, pytest.mark.timeout(7_200)], id="ten thousand")]
 )
 def test_real_rows_with_changes_have_the_faults_that_pyshacl_alone_finds(count: int) -> None:
     compiled = shapes().of("asset").compiled
@@ -117,6 +121,6 @@ def test_real_rows_with_changes_have_the_faults_that_pyshacl_alone_finds(count: 
 def test_the_rows_at_hand_are_many_and_their_parts_are_theirs() -> None:
     document = renamed(next(each for each in rows() if each.get("alias")), 7)
 
-    assert len(rows()) > 300
+    assert len(rows()) == MANY
     assert all(part["id"].startswith(f"{document['id']}#") for part in document["alias"])
     assert all(isinstance(each.subject, ox.NamedNode) for each in triples(document, shapes().vocabulary))

@@ -37,7 +37,7 @@ READY = "(Ctrl-C ends it)"
 TITLES = [
     "Register an asset", "Four mistakes in one document", "Justified, warned, filled", "Asked outside", "One query, many windows",
     "Credentials that do not hold", "Change, history, time travel", "Lookup and duplicates", "Leaving the register",
-    "On behalf of another", "Keys that come and go", "A person signs in", "A consumer consents", "Proof", "Any tool",
+    "On behalf of another", "Keys that come and go", "A person signs in", "A consumer consents", "Another provider", "Proof", "Any tool",
 ]  # fmt: skip
 
 
@@ -125,6 +125,27 @@ def test_the_companies_register_has_confirmed_the_participants(first: Demo) -> N
 def test_assets_are_verified_and_queried_in_the_tour(first: Demo) -> None:
     for shown in (r"METER_POINT +importMPAN +AGREES", r"OEM +serialNumber +AGREES", r"MCS +postcode +DIFFERS +SE1 4QP"):
         assert re.search(shown, first.output), shown
+
+
+def test_a_switch_is_told_of_takes_effect_on_its_day_and_is_seen_from_each_side(first: Demo) -> None:
+    step = first.output.partition("Another provider")[2].partition("\n──")[0]
+    day = re.search(r"fmar clock --to (\S+)", step)
+    assert day is not None
+
+    for shown in (
+        r"404 Not Found(.|\n)*POST /consents   as the person(.|\n)*POST /switches   as fsp-b(.|\n)*201 Created(.|\n)*IN_NOTICE",
+        r"fsp-a +\d+  org\.fmar\.switch\.appeared",
+        r"fsp-a +\d+  org\.fmar\.notice\.appeared",
+        r"dso-east +\d+  org\.fmar\.switch\.appeared",
+        rf'"switchStatus": "EFFECTIVE", "switchDate": "{day[1]}"',
+        r"status +200 +200 +404 +200 +200 +200",
+        r"managedBy +fsp-a +fsp-a +fsp-b +fsp-a +fsp-b",
+        rf"asOf +{day[1]}",
+        r"fsp-a +\d+  org\.fmar\.asset\.changed +\S+ +asOf",
+        r"dso-east +\d+  org\.fmar\.asset\.changed +\S+ +managedBy",
+        r"registrationStatus +VERIFIED +SUSPENDED_CONSENT_REVOKED",
+    ):
+        assert re.search(shown, step), shown
 
 
 def test_at_least_500_assets_are_registered(first: Demo) -> None:

@@ -7,10 +7,13 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from fmar_node.cim.projection import CIM
+from fmar_node.representation import FLAT, LD_JSON, serialise
 from fmar_node.vocabulary import CODES, CONTEXT, FMAR, RDF_TYPE, XSD, Term, TermKind
 from tests.market import BASE, battery, organisation, vocabulary
 
 IRI = f"{BASE}/assets/0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11"
+RECORD = {"id": IRI, **{name: value for name, value in battery().items() if name != "justification"}}
 ODD_TEXTS = (
     "", " ", "\x00", "\ud800", "\u202e", "\ufeff", "é", "\U0001f600", "a" * 5_000, "null", "NaN", "1e400", "-0", "٣", "@id", "@type", "@context", "@value", "@graph", "_:b", "_:", "#", "#a", "//", "http://[", "urn:x", "a b", "<>", "\\", '"', "'", "{}", "[]",
     "2024-02-30", "2024-02-29", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2024-W01-1", "24:00", "BESS", "bess", f"{CODES}AssetCategory#BESS", f"{CODES}AssetCategory#", f"{BASE}/organisations/x", f"{FMAR}Asset", CONTEXT, "2000000000006",
@@ -111,6 +114,25 @@ class Grower:
     def n_triples(self) -> bytes:
         good = (f"<{IRI}>", "_:r", f"<{IRI}#device-1>", f"<{IRI}x>", "_:p", "<urn:fmar:state>", f"<{FMAR}Asset>", f"<{CODES}AssetCategory#BESS>")
         return self.statements(("", f"<{FMAR}{{}}>", f"<{RDF_TYPE}>"), good, ("<>", "[]", "<a b>", "_:", '"x"', "<urn:a> <urn:b>"))
+
+    def rdf_xml(self) -> bytes:
+        """A record in RDF/XML, of ours or of CIM, with bytes exchanged and things of XML put in."""
+        text = serialise(RECORD, "application/rdf+xml", vocabulary(), self.dice.choice([FLAT, CIM]))
+        odd = [b'<!DOCTYPE x [<!ENTITY e "e">]>', b"&e;", b"&#0;", b"<![CDATA[x]]>", b"<?x y?>", b"<!-- -->", b' rdf:ID="x"', b' rdf:parseType="Collection"', b' xml:base="http://x/"', b"</rdf:RDF>"]
+        for _ in range(self.dice.randint(0, 2)):
+            at = self.dice.choice([place for place, byte in enumerate(text) if byte in b"<> "])
+            text = text[:at] + self.dice.choice(odd) + text[at:]
+        return self.damaged(text) if self.dice.random() < 0.7 else text
+
+    def cim(self) -> bytes:
+        """A document of CIM in JSON-LD, changed and damaged."""
+        document = json.loads(serialise(RECORD, LD_JSON, vocabulary(), CIM))
+        for _ in range(self.dice.randint(1, 4)):
+            node = self.dice.choice([document, *(each for each in document.get("@graph", ()) if isinstance(each, dict))])
+            key = self.dice.choice([*node, *ODD_KEYS, "cim:IdentifiedObject.name", "Names", "@type"])
+            node[key] = self.value(2)
+        text = written(document).encode("utf-8", "surrogatepass")
+        return self.damaged(text) if self.dice.random() < 0.2 else text
 
     def statements(self, syntax: tuple[str, str, str], good: tuple[str, ...], odd: tuple[str, ...]) -> bytes:
         head, term, a = syntax

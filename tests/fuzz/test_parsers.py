@@ -1,15 +1,17 @@
 """Every reader of what comes from outside, with generated input: it answers or refuses in its own words, and soon.
 
-The short form is the same with every run. The long one, a hundred times as much for each:
+The short form is the same with every run. The long one, two hundred times as much for each:
 make test ARGS="-n 0 -m campaign tests/fuzz/test_parsers.py"
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,13 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from starlette.datastructures import QueryParams
 
+from fmar_node.access import consent_receipt, id_token, status
 from fmar_node.access.authority import key_id_of, operator_key
+from fmar_node.access.id_token import Expected
 from fmar_node.access.jose import UnacceptableError, read_compact
 from fmar_node.access.key import public_key, public_members
 from fmar_node.access.proof import normal_url
+from fmar_node.checks import release
 from fmar_node.checks.saved_query import Parameter, sense
 from fmar_node.client import new_key, public_part
 from fmar_node.clock import parse_stamp, stamp
@@ -39,13 +44,17 @@ from fmar_node.journal.tree import ProofError
 from fmar_node.jsonld import elements, exact, read_json, read_value
 from fmar_node.read import _closed, _opened
 from fmar_node.saved_query import SavedQuery, parse
-from fmar_node.settings import Settings
+from fmar_node.settings import ConsentSolution, Settings
+from fmar_node.sources import notification
 from fmar_node.store.gate import TOKEN, admit
 from fmar_node.web import credentials, negotiation, operations, records, sparql
+from fmar_node.web.events import wish_in
+from fmar_node.web.sheet import Splitter, rows_of
+from fmar_node.web.template import header_in
 from tests.market import SETTINGS, vocabulary
 from tests.store.test_gate_fuzz import BEFORE, NOISE, PROLOGUE, SERVICES
 
-SHORT, LONG = 150, 15_000
+SHORT, LONG = 80, 15_000
 SECONDS = 1.0
 """No input takes longer than this."""
 MEASURES = [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=[pytest.mark.campaign, pytest.mark.timeout(3_600)])]
@@ -240,6 +249,99 @@ def test_ids_of_requests(count: int) -> None:
         assert given.isascii() and given.isprintable() and 16 <= len(given) <= 64
 
     each(count, st.lists(st.binary(max_size=80) | st.from_regex(rb"[0-9a-f-]{10,70}", fullmatch=True), max_size=2), named)
+
+
+# -- tables
+
+
+cell = joined(["BESS", "1.5", "1,5", "1.0E+12", "2000000000006", "'=1", '"', '""', "\n", "\r", "=", "[1]", '[{"scheme": "ECR"}]', "true", "\ufeff", "é", "\x00"], "", 4)
+row = st.lists(cell, max_size=6).flatmap(lambda cells: st.sampled_from([",", ";", "\t"]).map(lambda mark: mark.join(cells)))
+heading = joined(["assetName", "assetCategory", "importMPAN", "ratedCapacity", "alias.1.scheme", "alias.0.value", "alias", "id", "version", "#", "fmar-template", "", " "], ",", 6)
+
+
+@pytest.mark.parametrize("count", MEASURES)
+def test_tables_of_a_batch(count: int) -> None:
+    """However a table comes in pieces, its rows are the same."""
+    async def rows(table: bytes, size: int) -> list[Any]:
+        async def pieces() -> AsyncIterator[bytes]:
+            for place in range(0, len(table), size):
+                yield table[place : place + size]
+
+        splitter = Splitter(2_000)
+        sheet = rows_of(pieces(), splitter)
+        found = await header_in(sheet, vocabulary(), SETTINGS)
+        splitter.know(found.delimiter)
+        return [(read.number, read.body, str(read.refusal)) async for read in found.rows(sheet)]
+
+    def taken(table: tuple[str, list[str], int]) -> None:
+        head, below, size = table
+        body = "\n".join([head, *below]).encode("utf-8", "surrogatepass")
+        whole = asyncio.run(rows(body, len(body) + 1))
+        assert asyncio.run(rows(body, size)) == whole
+
+    each(count, st.tuples(heading, st.lists(row, max_size=4), st.integers(1, 40)), taken)
+
+
+# -- what others sign: claims as they are read once the signature has held, so that a broken issuer breaks nothing here
+
+
+claims = st.dictionaries(st.sampled_from([
+    "iss", "sub", "aud", "azp", "iat", "nbf", "exp", "ttl", "jti", "nonce", "email", "email_verified", "amr", "auth_time", "status", "status_list", "purposes", "subjects", "single_use",
+]), st.sampled_from([0, 1, True, 1e308, -1, 2**70, "x", "a@b.example", ["x"], {"status_list": {"idx": 1, "uri": "x"}}, {"bits": 1, "lst": "eNrbuRgAAhcBXQ"}, {"salt": "A" * 22, "names": ["x"]}]) | tree, max_size=19)  # fmt: skip
+
+
+@pytest.mark.parametrize("count", MEASURES)
+def test_claims_of_others(count: int) -> None:
+    solution = ConsentSolution(name="s", issuer="https://consent.example", jwks_uri="https://consent.example/keys")
+    expected = Expected("https://issuer.example", "client", "nonce", 0.0, 10.0, 5.0)
+
+    def read(said: dict[str, Any]) -> None:
+        for reader in (status.place_of, lambda told: status._statuses(told.get("status_list"), 1_000), lambda told: consent_receipt._consent(told, solution), lambda told: consent_receipt._names(told)("x"),
+                       lambda told: id_token._check_audience(told, "client"), lambda told: id_token._check_times(told, expected), id_token._verified_email, lambda told: id_token._methods(told.get("amr"))):  # fmt: skip
+            with suppress(UnacceptableError):
+                reader(said)
+
+    each(count, claims, read)
+    each(count, compact, id_token.read_id_token)
+    each(count, tree | st.lists(jwk, max_size=3).map(lambda keys: {"keys": keys}), id_token.provider_keys)
+
+
+@pytest.mark.parametrize("count", MEASURES)
+def test_notifications(count: int) -> None:
+    secret = b"k" * 32
+
+    def sent(given: tuple[str, str, str, bytes]) -> None:
+        id_, seconds, signature, body = given
+        headers = {"webhook-id": id_, "webhook-timestamp": seconds, "webhook-signature": signature}
+        with pytest.raises(notification.Unsigned):
+            notification.sender(headers, body, {"s": secret}, 0.0, 300.0)
+
+    each(count, st.tuples(header, header, joined(["v1,", "v1", "A" * 43 + "=", " ", "v1a,"]) | header, st.binary(max_size=50)), sent)
+    told = st.dictionaries(st.sampled_from(["type", "timestamp", "data"]), st.sampled_from(["consent.revoked", "2026-11-22T09:30:00Z", {"consent": "x"}, {"consent": 1}]) | tree, max_size=3)
+    each(count, told.map(lambda each: json.dumps(each).encode()) | json_text, lambda body: notification.notification_of("s", "id", body), ValueError)
+
+
+# -- releases, and what is wished of the feed
+
+
+turtle_text = joined(["@prefix sh: <http://www.w3.org/ns/shacl#> .", "@prefix : <x#> .", ":a", "a", "sh:NodeShape", "sh:property", "[", "]", "sh:path", "sh:minCount", "1", "'x'@en", '"""', ";", ".", "(", ")", "<", ">", "_:b"], " ", 25)
+FILES = ["codes/AssetCategory.ttl", "shapes/asset.ttl", "shapes/release.ttl", "../x", ""]
+
+
+@pytest.mark.parametrize("count", MEASURES)
+def test_files_of_a_release(count: int) -> None:
+    """What is sent for a release has its faults told, each with its place."""
+    def judged(given: list[tuple[str, str]]) -> None:
+        document = {"releaseFile": [{"fileName": name, "fileText": sent} for name, sent in given]}
+        assert all(fault.pointer.startswith("/releaseFile") for fault in release.faults(dict(given), document, vocabulary(), SETTINGS))
+
+    each(count // 5, st.lists(st.tuples(st.sampled_from(FILES), turtle_text | text), min_size=1, max_size=2), judged)
+
+
+@pytest.mark.parametrize("count", MEASURES)
+def test_wishes_of_the_feed(count: int) -> None:
+    words = st.sampled_from(["kind", "type", "category", "area", "action", "subject", "since", "cursor", "wait"])
+    each(count, form | st.lists(st.tuples(words, text | st.sampled_from(["assets", "BESS", "UKPN_EPN", "register", "now"])), max_size=4), lambda asked: wish_in(QueryParams(asked), vocabulary()))
 
 
 PARAMETERS = [Parameter("x", "text"), Parameter("s", "iri"), Parameter("area", "code", "DNOCode", True)]

@@ -20,6 +20,7 @@ from fmar_node.folder import Folder
 from fmar_node.keeping.checkup import check_node
 from fmar_node.keeping.maintenance import open_register, verify_journal
 from fmar_node.keeping.scrub import pending
+from fmar_node.security_log import Wish, read
 from tests.live import LD_JSON, Live
 from tests.market import mpan
 
@@ -164,6 +165,8 @@ def test_the_operator_is_told_what_is_held_and_then_that_it_is_gone(running: Liv
     assert seeing == {running.profiles[name].organisation for name in ("operator", "fsp-a", "dso-east")}
     assert (report.stat().st_mode & 0o777, record["keyedHashes"]["idempotencyKeys"]) == (0o600, 1)
     fmar("erase", asset["id"], "--yes", "--data", str(running.folder))
+    looked = [line for line in read(running.folder / "log", Wish(event="read")).lines if line["route"] == "fmar subject export"]
+    assert (looked[0]["records"], OWNER in str(looked)) == (1, False)
     assert "0 records" in fmar("subject", "find", LATER, "--data", str(running.folder))
     after = json.loads(fmar("subject", "export", asset["id"], "--data", str(running.folder)))["records"][0]
     assert [version["sections"]["personal"] for version in after["versions"]] == ["erased", "erased", None]

@@ -642,7 +642,7 @@ def check(market: Market, assets: list[str], windows: list[str]) -> None:
 
 
 @given(STEPS)
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_whatever_happens_responsibility_is_one_line_in_time(founded: Market, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int]]) -> None:
     market = founded.copied(tmp_path_factory.mktemp("walk"))
     walk(market, steps)

@@ -110,9 +110,7 @@ def test_one_graph_too_many_is_found(worlds: Worlds, viewer: str, tmp_path: Path
     caller, maker = worlds.caller(viewer), worlds.maker(viewer, viewer)
     plain, beside = Leaky(worlds.plain), Leaky(worlds.snapshots[viewer])
 
-    pairs = [(question, plain.ask(question, caller), beside.ask(question, caller)) for question in maker.questions(600)]
-
-    assert differing(pairs)
+    assert any(plain.ask(question, caller) != beside.ask(question, caller) for question in maker.questions(600))
 
 
 def test_a_window_with_a_record_too_many_is_found(worlds: Worlds, tmp_path: Path) -> None:

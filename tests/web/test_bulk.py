@@ -96,7 +96,7 @@ def resident(live: Live) -> dict[str, float]:
 
 
 LENGTHS = [
-    pytest.param(600, 300, id="600"),
+    pytest.param(200, 100, id="200"),
     pytest.param(100_000, 2_000, id="100000", marks=[pytest.mark.campaign, pytest.mark.timeout(7_200)]),
 ]
 

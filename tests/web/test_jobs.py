@@ -192,9 +192,9 @@ def test_the_security_log_tells_of_a_job_at_its_end(node: Live) -> None:
 
 def test_a_job_goes_on_after_the_node_was_killed(tmp_path: Path) -> None:
     with Live(tmp_path / "killed", {"fsp-a": {"roles": ["FSP"]}}) as live:
-        rows, before = list(islice(documents(live), 240)), size(live)
+        rows, before = list(islice(documents(live), 120)), size(live)
         job = send(live, "fsp-a", rows).headers["Location"]
-        for much in (30, 100):
+        for much in (20, 60):
             while progress(live, "fsp-a", job)["rows"] < much:
                 time.sleep(0.02)
             live.stop(signal.SIGKILL)
@@ -204,14 +204,14 @@ def test_a_job_goes_on_after_the_node_was_killed(tmp_path: Path) -> None:
 
         found, lines = ended(live, "fsp-a", job), results(live, "fsp-a", job)
 
-        assert [line["row"] for line in lines] == list(range(1, 241))
-        assert (found["state"], found["created"]) == ("FINISHED", 240)
-        assert len({line["id"] for line in lines}) == 240 == size(live) - before
+        assert [line["row"] for line in lines] == list(range(1, 121))
+        assert (found["state"], found["created"]) == ("FINISHED", 120)
+        assert len({line["id"] for line in lines}) == 120 == size(live) - before
 
 
 def test_rights_are_asked_anew_for_each_row(tmp_path: Path) -> None:
     with Live(tmp_path / "revoked", {"fsp-a": {"roles": ["FSP"]}, "fsp-b": {"roles": ["FSP"]}}) as live:
-        jobs = {name: send(live, name, list(islice(documents(live), 200))).headers["Location"] for name in ("fsp-a", "fsp-b")}
+        jobs = {name: send(live, name, list(islice(documents(live), 120))).headers["Location"] for name in ("fsp-a", "fsp-b")}
         while min(progress(live, name, job)["rows"] for name, job in jobs.items()) < 10:
             time.sleep(0.02)
         revoked = live.client("operator").post(f"{live.profiles['fsp-a'].organisation}/key-revocation", json={"clientId": "fsp-a"})
@@ -226,7 +226,7 @@ def test_rights_are_asked_anew_for_each_row(tmp_path: Path) -> None:
         lines = [json.loads(line) for line in file.read_text().splitlines()]
 
         assert found["state"] == "FINISHED" and found["created"] >= 10 and found["refused"] > 0
-        assert len(lines) == 200 and {line["problem"]["code"] for line in lines if line["outcome"] == "refused"} == {"invalid-token"}
+        assert len(lines) == 120 and {line["problem"]["code"] for line in lines if line["outcome"] == "refused"} == {"invalid-token"}
         assert {line["problem"]["code"] for line in results(live, "fsp-b", jobs["fsp-b"]) if line["outcome"] == "refused"} == {"not-permitted"}
 
 

@@ -1,4 +1,7 @@
-"""Releases over HTTP: the whole life on a live node with two judges, what others see of it, a flood over the activation, kills."""
+"""Releases over HTTP: the whole life on a live node with two judges, what others see of it, kills.
+
+The flood over the activation and the analysis that is killed: make test ARGS="-m campaign tests/web/test_releases_http.py"
+"""
 
 from __future__ import annotations
 
@@ -91,10 +94,11 @@ def test_a_release_from_its_proposal_to_the_records_that_obey_it(node: Live) -> 
     assert node.client("fsp-a").get(old.headers["Location"]).json()["shapesVersion"] == RELEASE
     assert "V2G_CHARGER" in json.dumps(node.client("").get("/openapi.json").json())
     assert "V2G charger" in node.client("fsp-a").get(made.headers["Location"], headers={"Accept": "text/html"}).text
+    obeyed_after_a_restart(node)
 
 
-def test_the_vocabulary_graphs_are_those_in_force_also_after_a_restart(node: Live) -> None:
-    in_force(node, v2g())
+def obeyed_after_a_restart(node: Live) -> None:
+    """The graphs of the vocabulary have followed, and stay."""
     asked = f'SELECT ?c {{ GRAPH <{node.url}/codes> {{ ?c <http://www.w3.org/2004/02/skos/core#notation> "V2G_CHARGER" }} }}'
 
     def seen() -> bool:
@@ -112,7 +116,15 @@ def test_the_vocabulary_graphs_are_those_in_force_also_after_a_restart(node: Liv
     assert node.register(**V2G).json()["shapesVersion"] == "2.0.0+2"
 
 
-def test_what_is_not_approved_is_the_operators_alone(node: Live) -> None:
+def test_what_is_wrong_is_not_proposed_and_what_is_not_approved_is_the_operators_alone(node: Live) -> None:
+    refused = node.client("operator").post("/releases", json=release({CATEGORIES: "nonsense", ASSETS: "more"}), headers=LD_JSON)
+    forbidden = node.client("fsp-a").post("/releases", json=release(v2g()), headers=LD_JSON)
+    alone = node.client("operator").post("/releases", json=release({CATEGORIES: v2g()[CATEGORIES]}), headers=LD_JSON)
+
+    assert (refused.status_code, {each["code"] for each in refused.json()["errors"]}) == (422, {"RELEASE-FILE-5"})
+    assert (forbidden.status_code, forbidden.json()["errors"][0]["code"]) == (403, "RELEASE-PROPOSE-1")
+    assert [each["code"] for each in alone.json()["errors"]] == ["RELEASE-CODES-5", "RELEASE-CODES-5"]
+
     iri = in_shadow(node, v2g())
 
     for path in (iri, f"{iri}/impact", f"{iri}/shadow", "/codes/AssetCategory?release=2", "/shapes?release=2", "/codes?release=9"):
@@ -144,16 +156,7 @@ def test_the_operator_reads_who_would_fail_and_what_the_shadow_counts(node: Live
     assert (shadow["judged"], shadow["refused"], [each["constraint"] for each in shadow["rows"]]) == (1, 1, ["NEW-cap"])
 
 
-def test_a_proposal_that_is_wrong_is_refused_with_its_codes(node: Live) -> None:
-    refused = node.client("operator").post("/releases", json=release({CATEGORIES: "nonsense", ASSETS: "more"}), headers=LD_JSON)
-    forbidden = node.client("fsp-a").post("/releases", json=release(v2g()), headers=LD_JSON)
-    alone = node.client("operator").post("/releases", json=release({CATEGORIES: v2g()[CATEGORIES]}), headers=LD_JSON)
-
-    assert (refused.status_code, {each["code"] for each in refused.json()["errors"]}) == (422, {"RELEASE-FILE-5"})
-    assert (forbidden.status_code, forbidden.json()["errors"][0]["code"]) == (403, "RELEASE-PROPOSE-1")
-    assert [each["code"] for each in alone.json()["errors"]] == ["RELEASE-CODES-5", "RELEASE-CODES-5"]
-
-
+@pytest.mark.campaign
 def test_a_flood_over_the_activation_has_no_record_of_the_wrong_release(node: Live) -> None:
     """Every record says which release it was judged by; that is the one in force at its entry, and no request notices the change."""
     iri, going, answers = in_shadow(node, capped()), threading.Event(), list[httpx.Response]()
@@ -215,6 +218,7 @@ def test_the_command_goes_from_a_folder_to_a_release_in_force(node: Live, tmp_pa
     assert run("withdraw", "2") == "withdrawn\n"
 
 
+@pytest.mark.campaign
 def test_an_analysis_that_is_killed_is_taken_up_again(node: Live) -> None:
     node.register()
     iri = propose(node, v2g())

@@ -7,11 +7,15 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fmar_node.client import connect
+from fmar_node.clock import AheadClock, SystemClock, parse_stamp, today
+from fmar_node.folder import Folder
 from tests.live import LD_JSON, PARTICIPANTS, Live
 
 A, B = "fsp-a", "fsp-b"
@@ -103,6 +107,18 @@ def test_a_switch_that_falls_due_while_the_node_is_away_takes_effect_at_its_star
     effective(node, made.json()["id"])
 
     assert node.client(B).get(iri).json()["managedBy"].endswith(node.profiles[B].organisation.rsplit("/", 1)[-1])
+
+
+def test_the_notice_passes_when_the_clock_of_the_register_is_put_forward(tmp_path: Path) -> None:
+    with Live(tmp_path, {name: PARTICIPANTS[name] for name in (A, B)}, FMAR_CLOCK_MAY_BE_SET="true") as node:
+        made = request(node, owned(node)).json()
+        assert date.fromisoformat(made["switchDate"]) == today(SystemClock()) + timedelta(days=14)
+
+        AheadClock(SystemClock(), Folder(node.folder).clock).go_to(parse_stamp(made["switchDate"]))
+
+        assert effective(node, made["id"])["recordedAt"].startswith(made["effectiveAt"][:13])
+        with connect(node.profiles[A]) as fresh:  # credentials go by the machine's clock
+            assert fresh.get("/assets?managed=former").json()["items"]
 
 
 def test_a_confirmed_window_over_http(node: Live, tmp_path: Path) -> None:

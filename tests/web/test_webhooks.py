@@ -86,6 +86,7 @@ def test_an_endpoint_answers_a_challenge_and_is_told_signed_events(hooked: Live,
 
 
 def test_nothing_is_sent_to_an_endpoint_that_does_not_answer_the_challenge(hooked: Live, receiver: Receiver) -> None:
+    """B19: whoever does not expect the node is left in peace."""
     for mode in ("deaf", "echo", "redirect"):
         receiver.mode = mode
         before = len(receiver.deliveries)

@@ -58,8 +58,13 @@ def stop(process: Process) -> None:
 
 def tool(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A plain tool run to its end; requests to this machine never go through a proxy."""
-    environment = surroundings(**LOOPBACK)
+    environment = surroundings(PYTHONPATH=str(PACKAGES), **LOOPBACK)
     return subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=60, env=environment)  # noqa: S603 - what the tour shows
+
+
+def fmar(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, as a person would type it, run to its end."""
+    return tool(sys.executable, "-P", "-m", "fmar_node.cli", *arguments)
 
 
 def last_lines(log: Path, count: int = 5) -> str:

@@ -1,4 +1,4 @@
-"""Step 14: receipts that anybody can check offline, and a journal that shows when it was altered.
+"""Step 15: receipts that anybody can check offline, and a journal that shows when it was altered.
 
 Rules kept here: what is tampered with is a copy, made through SQLite's backup; the keys beside it are the
 node's own by reference, so that no private key is copied anywhere.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from fmar_node.cli.tour import consent, credential, life, person, proof, registration, tool, trust, window
+from fmar_node.cli.tour import consent, credential, life, person, proof, registration, switch, tool, trust, window
 from fmar_node.cli.tour.visit import Unexpected, Visit
 from fmar_node.errors import FmarError
 from fmar_node.journal.tree import ProofError
@@ -36,6 +36,7 @@ STEPS = (
     Step("Keys that come and go", "Keys are changed while they are in use, and one that is lost is worth nothing a moment later.", trust.rotate),
     Step("A person signs in", "People have no keys. They sign in where they always do, and have the rights of their organisation and role.", person.sign_in),
     Step("A consumer consents", "What belongs to a person is registered with its consent alone, and for as long as that holds.", consent.consent),
+    Step("Another provider", "Who manages an asset is its owner's choice. Who loses it is told in time, and cannot prevent it.", switch.switch),
     Step("Proof", "Nobody has to believe the operator: receipts verify offline, and tampering shows.", proof.prove),
     Step("Any tool", "SPARQL and HTTP are standards. An agent adds the signatures for tools that know neither.", tool.plug_in),
 )

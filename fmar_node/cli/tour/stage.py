@@ -45,6 +45,8 @@ SETTINGS = f"""
 open_licence = "https://creativecommons.org/licenses/by/4.0/"
 node_name = "{NODE_NAME}"
 token_seconds = 10
+# Its register may be put forward, so that the tour need not wait for a fortnight: fmar clock --to
+clock_may_be_set = true
 """
 LEFT_OVER = "if the folder is left over from an interrupted demo, remove it and start again; or choose another with --data"
 READY_SECONDS = 60.0
@@ -98,6 +100,8 @@ def check_folder(folder: Folder, base_url: str) -> None:
     settings = folder.settings()
     if settings.node_name != NODE_NAME:
         fail(f"{folder.root} holds a node that is not a demo's", "choose another folder with --data")
+    if not settings.clock_may_be_set:
+        fail(f"{folder.root} was made by an earlier demo, whose clock cannot be set", "remove it and start again, or choose another with --data")
     if settings.base_url != base_url:
         made_for = settings.base_url.rsplit(":", 1)[-1]
         fail(
@@ -138,7 +142,7 @@ def node(folder: Folder, base_url: str, narrator: Narrator, solution: Any) -> It
         running(
             "serve", "--data", str(folder.root), log=log, FMAR_COMPANIES_REGISTER_URL=register, FMAR_IDENTITY_PROVIDERS=settings_for(issuer),
             FMAR_METER_POINT_URL=sources, FMAR_MCS_URL=sources, FMAR_OEM_URL=sources,
-            FMAR_CONSENT_SOLUTIONS=consents_of(solution.url),
+            FMAR_CONSENT_SOLUTIONS=consents_of(solution.url), FMAR_WEBHOOK_LOOPBACK="true",
         ) as process,
     ):
         seconds = _wait_until_ready(process, base_url, log)

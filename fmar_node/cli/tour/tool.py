@@ -1,4 +1,4 @@
-"""Step 15: any plain tool can use the node, through an agent on this machine that adds credential and proof."""
+"""Step 16: any plain tool can use the node, through an agent on this machine that adds credential and proof."""
 
 from __future__ import annotations
 

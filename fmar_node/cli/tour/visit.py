@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,12 @@ class Visit:
 
     def settled(self, who: str, path: str) -> httpx.Response:
         """A record, unprinted, once the sources that are asked about it have answered."""
+        return self.until(who, path, lambda record: record.get("validationStatus") != "PENDING_VALIDATION")
+
+    def until(self, who: str, path: str, is_so: Callable[[dict[str, Any]], bool]) -> httpx.Response:
+        """A record, unprinted, once something is so of it, or as it is when patience ends."""
         deadline = time.monotonic() + PATIENCE
-        while (response := self.client(who).get(path)).json().get("validationStatus") == "PENDING_VALIDATION" and time.monotonic() < deadline:
+        while not is_so((response := self.client(who).get(path)).json()) and time.monotonic() < deadline:
             time.sleep(0.05)
         return response
 
