@@ -47,7 +47,7 @@ PREFIXES = {
 
 
 @functools.lru_cache(4_096)
-def _node(iri: str) -> ox.NamedNode:
+def node(iri: str) -> ox.NamedNode:
     """A node of the vocabulary: predicates, classes, datatypes and codes come again and again, records do not."""
     return ox.NamedNode(iri)
 
@@ -55,7 +55,7 @@ def _node(iri: str) -> ox.NamedNode:
 def triples(document: Document, vocabulary: Vocabulary) -> Iterator[ox.Triple]:
     """The triples of a document and its parts."""
     subject = ox.NamedNode(document["id"])
-    yield ox.Triple(subject, _node(RDF_TYPE), _node(FMAR + document["type"]))
+    yield ox.Triple(subject, node(RDF_TYPE), node(FMAR + document["type"]))
     yield from facts(subject, document, vocabulary)
 
 
@@ -65,24 +65,25 @@ def facts(subject: ox.NamedNode, document: Document, vocabulary: Vocabulary) -> 
         if name in ("id", "type", "@context"):
             continue
         term = vocabulary.terms[name]
-        predicate = _node(term.iri)
+        predicate = node(term.iri)
         for each in value if isinstance(value, list) else (value,):
             if term.kind is TermKind.PART:
                 yield ox.Triple(subject, predicate, ox.NamedNode(each["id"]))
                 yield from triples(each, vocabulary)
             else:
-                yield ox.Triple(subject, predicate, _object(term, each))
+                yield ox.Triple(subject, predicate, object_of(term, each))
 
 
-def _object(term: Term, value: Any) -> ox.NamedNode | ox.Literal:
+def object_of(term: Term, value: Any) -> ox.NamedNode | ox.Literal:
+    """One value of a term that is no part."""
     if term.kind is TermKind.TEXT:
         return ox.Literal(value)
     if term.kind is TermKind.CODE:
-        return _node(value if ":" in value else f"{CODES}{term.scheme}#{value}")
+        return node(value if ":" in value else f"{CODES}{term.scheme}#{value}")
     if term.kind is TermKind.RECORD:
         return ox.NamedNode(value)
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return ox.Literal(text, datatype=_node(term.range))
+    return ox.Literal(text, datatype=node(term.range))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def labelled_triples(document: Document, vocabulary: Vocabulary) -> Iterator[ox.
     """The triples of a document, and the label of each term and code in it."""
     yield from triples(document, vocabulary)
     for iri, label in labels(document, vocabulary).items():
-        yield ox.Triple(_node(iri), _node(LABEL), ox.Literal(label))
+        yield ox.Triple(node(iri), node(LABEL), ox.Literal(label))
 
 
 def labelled_tree(document: Document, vocabulary: Vocabulary) -> Document:

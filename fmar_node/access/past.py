@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fmar_node.access.caller import Caller
-from fmar_node.access.reveal import Relation, Sight, lacks_consent, opened_by, relations, seen, sight_of
+from fmar_node.access.reveal import Relation, Sight, lacks_consent, opened_by, relations, seen, sight_of, sight_through
 from fmar_node.record import Version, uuid_of
 from fmar_node.vocabulary import Document, Vocabulary
 
@@ -66,8 +66,8 @@ def keepers(caller: Caller) -> frozenset[str]:
 
 def own_look(version: Version, caller: Caller, numbered: Numbered) -> Look | None:
     """How a record, whose newest version this is, looks to the caller beyond what everybody sees; None where that is nothing."""
-    if relations(version.document, caller) - {Relation.PUBLIC}:
-        return Look(version, sight_of(version.document, caller))
+    if (found := relations(version.document, caller)) - {Relation.PUBLIC}:
+        return Look(version, sight_through(found, version.document, caller))
     for past in pasts(version.document):
         then = numbered(version.kind, version.id, past.number) if past.organisation in keepers(caller) else None
         if then is not None and (kept := relations(then.document, caller) & OF_PROVIDER):

@@ -233,8 +233,12 @@ class Sight:
 
 
 def sight_of(document: Document, caller: Caller) -> Sight:
+    """What is open to a caller by its relations to a record."""
+    return sight_through(relations(document, caller), document, caller)
+
+
+def sight_through(found: frozenset[Relation], document: Document, caller: Caller) -> Sight:
     """The tiers, and where the tier of extension fields is not among them those fields that the caller has asked for itself; the public sees none."""
-    found = relations(document, caller)
     opened = opened_by(found)
     if Tier.COMMERCIAL in opened or not found - {Relation.PUBLIC}:
         return Sight(opened)

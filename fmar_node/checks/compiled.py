@@ -194,7 +194,14 @@ class _Compiler:
 
 
 def _at_node(checks: tuple[Check, ...]) -> Conforms:
-    return lambda facts, focus: all(check(facts, focus, (focus,)) for check in checks)
+    def conforms(facts: Facts, focus: Term) -> bool:
+        values = (focus,)
+        for check in checks:  # noqa: SIM110 - a generator takes twice as long
+            if not check(facts, focus, values):
+                return False
+        return True
+
+    return conforms
 
 
 def _at_path(path: str, checks: tuple[Check, ...]) -> Conforms:
@@ -217,7 +224,13 @@ def _of_each(holds: Callable[[Any], bool]) -> Check:
 
 
 def _of_each_in(holds: Callable[[Facts, Term], bool]) -> Check:
-    return lambda facts, _focus, values: all(holds(facts, value) for value in values)
+    def check(facts: Facts, _: Term, values: Collection[Term]) -> bool:
+        for value in values:  # noqa: SIM110 - as above
+            if not holds(facts, value):
+                return False
+        return True
+
+    return check
 
 
 def _of_text(holds: Callable[[str], Any]) -> Check:

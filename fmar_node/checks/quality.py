@@ -12,6 +12,7 @@ Rules kept here:
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,7 +21,8 @@ from typing import Any
 
 import pyoxigraph as ox
 
-from fmar_node.representation import triples
+from fmar_node.checks.facts import facts_in
+from fmar_node.representation import node
 from fmar_node.vocabulary import FMAR, RDF_TYPE, XSD, Document, Tier, Vocabulary, packaged
 
 DQV = "http://www.w3.org/ns/dqv#"
@@ -35,7 +37,7 @@ MEASURED = ("ACTIVE", "SHADOW")
 ENDED = frozenset({"DEREGISTERED", "WITHDRAWN"})
 EVERYTHING = frozenset(Tier)
 Holds = Callable[[Document, Any, ox.NamedNode, date], bool]
-"""Whether a record satisfies a rule: its document, an index of its triples, its node, the day."""
+"""Whether a record satisfies a rule: its document, the facts in it, its node, the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,23 @@ class Score:
 
 
 class QualityRules:
-    """The rules of a folder of shapes (`quality_file.py` reads them). `index` makes of triples what shapes look into."""
+    """The rules of a folder of shapes (`quality_file.py` reads them)."""
 
-    def __init__(self, rules: Iterable[QualityRule], digest: str, index: Callable[[Iterable[ox.Triple]], Any]) -> None:
-        self.rules, self.digest, self.index = tuple(sorted(rules, key=lambda rule: rule.key)), digest, index
+    def __init__(self, rules: Iterable[QualityRule], digest: str) -> None:
+        self.rules, self.digest = tuple(sorted(rules, key=lambda rule: rule.key)), digest
         self.by_key = {rule.key: rule for rule in self.rules}
+        self.key_of = {rule.iri: rule.key for rule in self.rules}
         self.chosen: dict[tuple[str, frozenset[Tier], date], tuple[QualityRule, ...]] = {}
 
     def state(self, day: date) -> str:
         """A text that is another one when a day may measure what another day, or other rules, did not."""
         in_force = [rule.key for rule in self.rules if rule.is_measured(day.isoformat())]
         return hashlib.sha256("\n".join([self.digest, *in_force]).encode()).hexdigest()
+
+    def text(self, day: date) -> str:
+        """The rules that measure on a day, as JSON that says all that a score is made of but how a rule is judged; `rules_of` reads it."""
+        in_force = [rule for rule in self.rules if rule.is_measured(day.isoformat())]
+        return json.dumps([[rule.key, rule.iri, rule.class_name, rule.dimension, rule.weight, rule.status, sorted(rule.tiers)] for rule in in_force])
 
     def measured(self, class_name: str, opened: frozenset[Tier], day: date) -> tuple[QualityRule, ...]:
         """The rules that records of a class are measured by on a day, for somebody to whom these tiers are open."""
@@ -97,14 +105,14 @@ class QualityRules:
     def missed(self, document: Document, day: date, vocabulary: Vocabulary) -> frozenset[str]:
         """The keys of all rules that a record misses on a day, whoever may be told of them."""
         rules = self.measured(document["type"], EVERYTHING, day)
-        facts, focus = self.index(triples(document, vocabulary)) if rules else {}, ox.NamedNode(document["id"])
+        facts, focus = facts_in(document, vocabulary) if rules else {}, ox.NamedNode(document["id"])
         return frozenset(rule.key for rule in rules if not rule.holds(document, facts, focus, day))
 
     def score(self, document: Document, missed: frozenset[str], opened: frozenset[Tier], day: date) -> Score | None:
         """The score of a record for somebody to whom these tiers are open; None where nothing that counts is measured."""
         rules = self.measured(document["type"], opened, day)
         counted = [rule for rule in rules if rule.status == "ACTIVE"]
-        if not counted or _has_ended(document, opened):
+        if not counted or has_ended(document, opened):
             return None
         shares = {each: _share(own, missed) for each in DIMENSIONS if (own := [rule for rule in counted if rule.dimension == each])}
         return Score(_share(counted, missed), shares, tuple(rule for rule in rules if rule.key in missed))
@@ -114,7 +122,7 @@ class QualityRules:
         return self.score(document, self.missed(document, day, vocabulary), opened, day)
 
 
-def _has_ended(document: Document, opened: frozenset[Tier]) -> bool:
+def has_ended(document: Document, opened: frozenset[Tier]) -> bool:
     """Whether a record has ended, or lost values to an erasure, for who is told of that."""
     is_erased = "erasedAt" in document and Tier.OPERATIONAL in opened
     return is_erased or document.get("registrationStatus") in ENDED or document.get("organisationStatus") in ENDED
@@ -132,23 +140,18 @@ def measurements(record: str, score: Score | None) -> Iterator[ox.Triple]:
         return
     for dimension, value in {"": score.total, **score.dimensions}.items():
         part = ox.NamedNode(f"{record}#{PARTS[dimension]}")
-        yield ox.Triple(part, _node(ON), ox.NamedNode(record))
-        yield ox.Triple(part, _node(RDF_TYPE), _node(MEASUREMENT))
-        yield ox.Triple(part, _node(OF), _node(METRICS[dimension]))
-        yield ox.Triple(part, _node(VALUE), ox.Literal(str(value), datatype=_node(XSD + "integer")))
+        yield ox.Triple(part, node(ON), ox.NamedNode(record))
+        yield ox.Triple(part, node(RDF_TYPE), node(MEASUREMENT))
+        yield ox.Triple(part, node(OF), node(METRICS[dimension]))
+        yield ox.Triple(part, node(VALUE), ox.Literal(str(value), datatype=node(XSD + "integer")))
     whole = ox.NamedNode(f"{record}#quality")
     for rule in score.missed:
-        yield ox.Triple(whole, _node(MISSED), _node(rule.iri))
+        yield ox.Triple(whole, node(MISSED), node(rule.iri))
 
 
 def is_measurement(triple: ox.Triple) -> bool:
     """Whether a triple is one of `measurements`."""
     return isinstance(triple.subject, ox.NamedNode) and "#quality" in triple.subject.value
-
-
-@cache
-def _node(iri: str) -> ox.NamedNode:
-    return ox.NamedNode(iri)
 
 
 def summary(score: Score | None) -> dict[str, Any]:
@@ -163,6 +166,19 @@ def _missed(rule: QualityRule) -> dict[str, Any]:
         "rule": rule.key, "label": rule.label, "message": rule.message, "field": rule.field, "dimension": rule.dimension,
         "weight": rule.weight, "status": rule.status, "id": rule.iri,
     }  # fmt: skip
+
+
+def rules_of(text: str) -> QualityRules:
+    """Rules of which only that is known: they score a record of which it is known what it misses, and judge none. ValueError where it is no such text."""
+    found = [
+        QualityRule(key, iri, class_name, "", "", dimension, weight, status, "", "", frozenset(map(Tier, tiers)), "", "", _unknown)
+        for key, iri, class_name, dimension, weight, status, tiers in json.loads(text)
+    ]
+    return QualityRules(found, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _unknown(document: Document, facts: Any, focus: ox.NamedNode, day: date) -> bool:
+    raise NotImplementedError("how this rule judged is not known any more")
 
 
 @cache

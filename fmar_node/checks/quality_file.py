@@ -15,7 +15,7 @@ import rdflib
 from rdflib.namespace import SH
 
 from fmar_node.checks import plausible
-from fmar_node.checks.compiled import certainly, compile_shapes, facts_of
+from fmar_node.checks.compiled import certainly, compile_shapes
 from fmar_node.checks.plausible import PLAIN
 from fmar_node.checks.quality import DIMENSIONS, Holds, QualityRule, QualityRules
 from fmar_node.checks.shape import ON_PROPERTY, graph_of, read_shapes
@@ -37,7 +37,7 @@ def read_rules(folder: Path, vocabulary: Vocabulary) -> QualityRules:
         raise ValueError(f"{', '.join(twice)}: a key is one rule's alone")
     sources = [*files, Path(plausible.__file__)]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
-    return QualityRules(found, digest, facts_of)
+    return QualityRules(found, digest)
 
 
 def _in_file(file: Path, vocabulary: Vocabulary) -> Iterator[QualityRule]:

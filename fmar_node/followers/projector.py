@@ -27,7 +27,7 @@ from fmar_node.read import window_of
 from fmar_node.record import Version
 from fmar_node.representation import triples
 from fmar_node.store.graph import Change, Graph, as_stored
-from fmar_node.vocabulary import Document, Vocabulary
+from fmar_node.vocabulary import Document, Tier, Vocabulary
 
 GROUP = 64
 """Entries that share one update of the graph."""
@@ -198,7 +198,10 @@ class Projector:
         for viewer in SHARED_VIEWS if only_shared else self.concerned(*documents):
             before = self._triples(previous, viewer, made) if previous else frozenset()
             after = self._triples(version, viewer, made)
-            if before != after:
+            if previous and self.measures.is_under_way:  # nobody knows whether it has been here: what was held goes, what is wanted comes
+                held = frozenset(self.measures.held_of(self.view_of(viewer), version.iri))
+                yield Change(self.view_of(viewer), (before | held) - after, after - {each for each in before if not is_measurement(each)})
+            elif before != after:
                 yield Change(self.view_of(viewer), before - after, after - before)
 
     def _replaced(self, version: Version) -> Iterator[Change]:
@@ -247,10 +250,16 @@ class Projector:
             return triples(document, self.vocabulary)
         return itertools.chain(triples(document, self.vocabulary), self.measures.of(look.version.document, look.sight.tiers))
 
+    def telling(self, version: Version) -> Iterator[tuple[str, frozenset[Tier]]]:
+        """The views that may tell of a record's quality, and the tiers of it that are open there; none where it is not shown, or as it was."""
+        for viewer in self.concerned(version.document):
+            look = self._look(version, viewer)
+            yield self.view_of(viewer), look.sight.tiers if look and not look.as_of else frozenset()
+
     def stood_at(self, record: tuple[str, str]) -> Iterator[Version]:
         """A record, by kind and id, as it stood where the graph is; none where it was not there yet."""
         current = self.register.current(*record)
-        return self._earlier([current] if current else [], self.applied)
+        return self.earlier([current] if current else [], self.applied)
 
     def _own_views(self) -> Iterable[Caller]:
         return (viewer for viewer in self.viewers.values() if not viewer.has(Role.OPERATOR))
@@ -276,11 +285,11 @@ class Projector:
         """The records of a window as they stood at a place of the journal, which may grow meanwhile; some of them twice."""
         after = ""
         while index >= 0 and (found := self.register.page(kind, window, after, PAGE, {})):
-            yield from self._earlier(found, index)
+            yield from self.earlier(found, index)
             after = found[-1].id
-        yield from self._earlier(self._kept(kind, window) if index >= 0 else (), index)
+        yield from self.earlier(self._kept(kind, window) if index >= 0 else (), index)
         if index >= 0 and not window.everything:  # what has changed since may have been in the window before
-            yield from self._earlier((version for version in self._since(index) if version.kind == kind), index)
+            yield from self.earlier((version for version in self._since(index) if version.kind == kind), index)
 
     def _kept(self, kind: str, window: Window) -> Iterator[Version]:
         """The records of which those of a window are former providers."""
@@ -289,7 +298,8 @@ class Projector:
             yield from (version for id_ in found if (version := self.register.current(kind, id_)))
             after = found[-1]
 
-    def _earlier(self, versions: Iterable[Version], index: int) -> Iterator[Version]:
+    def earlier(self, versions: Iterable[Version], index: int) -> Iterator[Version]:
+        """The same records as they stood at a place of the journal, as far as they were there."""
         for version in versions:
             stood: Version | None = version
             while stood and stood.index > index:

@@ -31,11 +31,14 @@ PATIENCE = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What leaves and what enters one view; `view` is its IRI. Give differences: they cost a tenth of a rewrite."""
+    """What leaves and what enters one view; `view` is its IRI. Give differences: they cost a tenth of a rewrite.
+
+    A text stands for the triples that it says in N-Triples, but for the dot behind the last one.
+    """
 
     view: str
-    delete: Iterable[Triple] = ()
-    insert: Iterable[Triple] = ()
+    delete: Iterable[Triple | str] = ()
+    insert: Iterable[Triple | str] = ()
 
 
 class Graph:
@@ -96,6 +99,11 @@ class Graph:
                 if isinstance(quad.object, ox.NamedNode) and quad.object.value.startswith(f"{record}#") and quad.object.value not in seen:
                     seen.add(quad.object.value)
                     waiting.append(quad.object.value)
+
+    def values(self, view: str, subject: str, predicate: str) -> Iterator[str]:
+        """The IRIs and texts that a view holds as values of a property."""
+        for quad in self.store.quads_for_pattern(ox.NamedNode(subject), ox.NamedNode(predicate), None, ox.NamedNode(view)):
+            yield quad.object.value  # type: ignore[union-attr]
 
     def views(self) -> list[str]:
         """The IRIs of all views, sorted."""

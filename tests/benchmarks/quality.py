@@ -6,15 +6,18 @@ Rules kept here: rounds take turns and medians are compared; one process and one
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
-from fmar_node.checks.quality import QualityRules, packaged_rules
+from fmar_node.checks.quality import VALUE, QualityRules, packaged_rules
 from fmar_node.checks.shape import Shapes
 from fmar_node.followers.measures import Measures
 from fmar_node.followers.projector import Projector
+from fmar_node.journal.register import Register, Window
 from fmar_node.keeping.maintenance import open_register
 from fmar_node.representation import triples
 from fmar_node.store.graph import Graph
@@ -26,6 +29,10 @@ from tests.benchmarks.trust import Finding
 QUALITY_ROWS = ("conformance", "scores", "remeasure")
 EVERYTHING = frozenset(Tier)
 ROUNDS = 9
+SWITCH_SECONDS = 0.0005
+"""As in the writer."""
+MEASURED_ON = DAY.date() + timedelta(30)
+"""All rules of the package are in force by then."""
 
 
 class Quality:
@@ -48,11 +55,10 @@ class Quality:
     def scores(self) -> Iterator[Finding]:
         """The scores of a document, beside the triples that it is measured by."""
         rules, found = packaged_rules(), [each.judged for each in assets(Plan(200), "https://node.example")]
-        day = DAY.date()
 
         def score() -> None:
             for each in found:
-                rules.score_of(each, EVERYTHING, day, self.vocabulary)
+                rules.score_of(each, EVERYTHING, MEASURED_ON, self.vocabulary)
 
         def told() -> None:
             for each in found:
@@ -63,29 +69,70 @@ class Quality:
 
     def remeasure(self) -> Iterator[Finding]:
         """Every record of a register again, in all views, because the rules have changed; the graph is that of the writer."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         population = self.shelf.register(Plan(self.size))
         register, graph = open_register(population.folder), Graph(population.folder.graph)
+        base_url = population.folder.settings().base_url
         try:
-            projector = Projector(register, graph, self.vocabulary, population.folder.settings().base_url)
-            for what, rules in (("measured for the first time", packaged_rules()), ("measured again by other rules", _other(packaged_rules()))):
-                projector.measures = Measures(graph, self.vocabulary, population.folder.settings().base_url, rules)
-                seconds = _measured(projector, DAY.date() + timedelta(30))
-                yield Finding(f"{self.size:,} assets {what}", f"{seconds:.1f} s", f"{self.size / seconds:,.0f} assets/s; 100,000 in {100_000 * seconds / self.size:.0f} s")
+            projector, rules = Projector(register, graph, self.vocabulary, base_url), packaged_rules()
+
+            def restart(now: QualityRules) -> Measures:
+                projector.measures = Measures(graph, self.vocabulary, base_url, now)
+                return projector.measures
+
+            restart(rules)
+            _measured(projector)  # the graph was made on the day of the clock
+            alone = self._judged(register, rules)
+            for what, now in (("one rule less", _without(rules, "is-verified")), ("the rule again", rules), ("all weights other ones", _turned(rules))):
+                before = restart(now).before
+                assert before is not None
+                yield self._finding(f"assets measured again: {what}", projector, alone)
+            restart(rules).before = None
+            yield self._finding("assets measured again, what is held is read", projector, alone)
         finally:
             register.connection.close()
             graph.close()
 
+    def _finding(self, what: str, projector: Projector, alone: float) -> Finding:
+        """How long it takes; RuntimeError where no score became another one."""
+        before = _total(projector)
+        wall, processor = _measured(projector)
+        if _total(projector) == before:
+            raise RuntimeError(f"{what}: nothing was measured")
+        rate = f"{wall:.1f} s, {self.size / wall:,.0f}/s ({processor:.1f} s of both cores)"
+        return Finding(f"{self.size:,} {what}", rate, f"read from the journal and judged alone, one core: {alone:.1f} s", alone / wall)
 
-def _measured(projector: Projector, day: date) -> float:
-    started = time.perf_counter()
-    while projector.measures.go_on(projector, day):
+    def _judged(self, register: Register, rules: QualityRules) -> float:
+        """Seconds for reading every asset and finding what it misses, and nothing else."""
+        started, after = time.perf_counter(), ""
+        while found := register.page("assets", Window(everything=True), after, 500, {}):
+            after = found[-1].id
+            for version in found:
+                rules.missed(version.document, MEASURED_ON, self.vocabulary)
+        return time.perf_counter() - started
+
+
+def _measured(projector: Projector) -> tuple[float, float]:
+    """Seconds by the clock and of the processor until all is measured."""
+    started, spent = time.perf_counter(), time.process_time()
+    while projector.measures.go_on(projector, MEASURED_ON):
         pass
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - spent
 
 
-def _other(rules: QualityRules) -> QualityRules:
-    """The same rules with one less, so that every score of its dimension is another one."""
-    return QualityRules([rule for rule in rules.rules if rule.key != "is-verified"], f"{rules.digest} without one", rules.index)
+def _total(projector: Projector) -> str:
+    """The sum of everything that the operator's view has as scores."""
+    found = projector.graph.store.query(f"SELECT (SUM(?value) AS ?sum) {{ GRAPH <{projector.base_url}/views/operator> {{ ?part <{VALUE}> ?value }} }}")
+    return str(next(iter(found))["sum"])  # type: ignore[union-attr,arg-type,index]
+
+
+def _without(rules: QualityRules, key: str) -> QualityRules:
+    return QualityRules([rule for rule in rules.rules if rule.key != key], f"{rules.digest} without {key}")
+
+
+def _turned(rules: QualityRules) -> QualityRules:
+    """The same rules, the heavy ones light and the light ones heavy: nearly every score is another one."""
+    return QualityRules([replace(rule, weight=5 - rule.weight) for rule in rules.rules], f"{rules.digest} turned")
 
 
 def _valid(document: dict[str, object]) -> dict[str, object]:

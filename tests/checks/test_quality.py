@@ -16,7 +16,7 @@ from rdflib.namespace import SH
 
 from fmar_node.access.reveal import SEES, filtered
 from fmar_node.checks.plausible import PLAIN
-from fmar_node.checks.quality import DIMENSIONS, QualityRules, packaged_rules
+from fmar_node.checks.quality import DIMENSIONS, QualityRules, measurements, packaged_rules, rules_of
 from fmar_node.checks.quality_file import read_rules
 from fmar_node.checks.shape_file import mistakes
 from fmar_node.representation import triples
@@ -28,6 +28,7 @@ from tests.market import battery, mpan
 DAY = date(2026, 11, 22)
 IRI = "https://node.example/assets/0190f2a4-7c1e-7b3a-9a55-3f1f6f0f2b11"
 EVERYTHING = frozenset(Tier)
+OPENED = sorted({*SEES.values()}, key=sorted)
 VOCABULARY = Vocabulary.load()
 HEAD = """@prefix asset: <https://w3id.org/fmar/shapes/quality/asset#> .
 @prefix dimension: <https://w3id.org/fmar/codes/QualityDimension#> .
@@ -103,9 +104,12 @@ def by_pyshacl(kind: str, documents: int, seed: int) -> tuple[tuple[Document, fr
 def test_rules_are_missed_where_pyshacl_finds_a_result(documents: int) -> None:
     broken: Counter[str] = Counter()
     for document, expected in by_pyshacl("quality/asset", documents, 1):
-        found = packaged_rules().missed(document, DAY, VOCABULARY) - PLAIN.keys()
-        assert found == expected
-        broken.update(found)
+        found = packaged_rules().missed(document, DAY, VOCABULARY)
+        assert found - PLAIN.keys() == expected
+        for opened in OPENED:
+            judged = packaged_rules().score(document, expected | (found & PLAIN.keys()), opened, DAY)
+            assert packaged_rules().score_of(document, opened, DAY, VOCABULARY) == judged
+        broken.update(expected)
 
     assert len(broken) > 4
 
@@ -122,10 +126,22 @@ def test_every_rule_of_a_shape_has_its_severity_and_every_plain_one_its_function
 # -- scores
 
 
+def test_what_is_kept_of_rules_scores_as_they_did() -> None:
+    kept = rules_of(packaged_rules().text(DAY))
+    for document in real_documents(30, 5):
+        missed = packaged_rules().missed(document, DAY, VOCABULARY)
+        for opened in OPENED:
+            then, now = (rules.score(document, missed, opened, DAY) for rules in (packaged_rules(), kept))
+
+            assert list(measurements(document["id"], then)) == list(measurements(document["id"], now))
+    with pytest.raises(NotImplementedError):
+        kept.missed(recorded(), DAY, VOCABULARY)
+
+
 def test_a_score_is_the_share_of_the_weights() -> None:
     rules = [replace(rule, weight=weight, dimension="VALIDITY", status="ACTIVE") for rule, weight in zip(packaged_rules().rules[:3], (1, 2, 4), strict=True)]
     rules = [replace(rule, class_name="Asset", tiers=frozenset({Tier.OPEN}), begins="", ends="") for rule in rules]
-    bench = QualityRules(rules, "", packaged_rules().index)
+    bench = QualityRules(rules, "")
 
     score = bench.score(recorded(), frozenset({rules[1].key}), EVERYTHING, DAY)
 
@@ -135,7 +151,7 @@ def test_a_score_is_the_share_of_the_weights() -> None:
 
 def changed(key: str, **how: Any) -> QualityRules:
     rules = packaged_rules()
-    return QualityRules([replace(rule, **how) if rule.key == key else rule for rule in rules.rules], rules.digest, rules.index)
+    return QualityRules([replace(rule, **how) if rule.key == key else rule for rule in rules.rules], rules.digest)
 
 
 @pytest.mark.parametrize(("status", "is_told", "is_counted"), [("DRAFT", False, False), ("SHADOW", True, False), ("ACTIVE", True, True), ("RETIRED", False, False)])
@@ -164,9 +180,6 @@ def test_what_has_ended_has_no_score(ended: dict[str, str]) -> None:
 
 
 # -- what is seen
-
-
-OPENED = sorted({*SEES.values()}, key=sorted)
 
 
 @pytest.mark.parametrize("seed", range(4))

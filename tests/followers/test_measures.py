@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import pyoxigraph as ox
 import pytest
 
-from fmar_node.checks.quality import METRICS, MISSED, ON, QualityRules, is_measurement, packaged_rules
+from fmar_node.checks.quality import METRICS, MISSED, ON, VALUE, QualityRules, is_measurement, packaged_rules
 from fmar_node.followers import measures as measuring
 from fmar_node.followers.measures import Measures
 from fmar_node.followers.projector import Projector
 from fmar_node.store.graph import Graph
-from fmar_node.vocabulary import FMAR, SHAPES
+from fmar_node.vocabulary import FMAR, SHAPES, Tier
 from tests.followers.test_projector import busy
 from tests.market import BASE, START, Market, battery, vocabulary
 
@@ -175,9 +176,9 @@ def test_a_day_measures_those_alone_whose_time_runs_out(market: Market, monkeypa
 # -- rules that change
 
 
-def changed(key: str, **how: str) -> QualityRules:
+def changed(key: str, **how: Any) -> QualityRules:
     rules = packaged_rules()
-    return QualityRules([replace(rule, **how) if rule.key == key else rule for rule in rules.rules], f"{rules.digest}{key}{how}", rules.index)
+    return QualityRules([replace(rule, **how) if rule.key == key else rule for rule in rules.rules], f"{rules.digest}{key}{how}")
 
 
 def restarted(market: Market, projector: Projector, rules: QualityRules) -> Projector:
@@ -203,6 +204,7 @@ def test_a_measuring_that_is_cut_off_begins_anew_and_entries_go_on_meanwhile(mar
     busy(market)
     made = market.submit(market.callers["fsp-b"], "assets", battery("Q-1"))
     monkeypatch.setattr(measuring, "TOGETHER", 1)
+    monkeypatch.setattr(measuring, "UPDATES", 1)
     rules, before = changed("has-voltage", status="ACTIVE"), measured(market)
     cut = restarted(market, before, rules)
     for _ in range(3):
@@ -217,6 +219,102 @@ def test_a_measuring_that_is_cut_off_begins_anew_and_entries_go_on_meanwhile(mar
 
     assert after.measures.held == DAY
     assert after.deviations() == []
+
+
+def underway(market: Market, rules: QualityRules, monkeypatch: pytest.MonkeyPatch, pages: int = 3) -> Projector:
+    """A measuring by these rules that has been through some records, and through others not."""
+    monkeypatch.setattr(measuring, "TOGETHER", 1)
+    monkeypatch.setattr(measuring, "UPDATES", 1)
+    busy(market)
+    found = restarted(market, measured(market), rules)
+    for _ in range(pages):
+        assert found.measures.go_on(found, DAY)
+    return found
+
+
+def test_what_is_held_is_not_read_where_it_follows_from_the_rules_before(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy(market)
+    after = restarted(market, measured(market), changed("has-voltage", status="ACTIVE", weight=7))
+    monkeypatch.setattr(after.measures, "held_of", lambda view, record: pytest.fail(f"{view} was read for {record}"))
+
+    follow(after)
+
+    assert after.measures.held == DAY
+    assert after.deviations() == []
+
+
+@pytest.mark.parametrize("way", ["followed", "read"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"status": "RETIRED"}, {"status": "SHADOW"}, {"weight": 9}, {"dimension": "TIMELINESS"}, {"tiers": frozenset({Tier.PERSONAL})}, {"ends": DAY.isoformat()},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_both_ways_of_measuring_again_come_to_what_the_journal_says(market: Market, how: dict[str, Any], way: str) -> None:
+    busy(market)
+    after = restarted(market, measured(market), changed("is-verified", **how))
+    assert after.measures.before is not None
+    if way == "read":
+        after.measures.before = None
+
+    follow(after)
+
+    assert after.measures.held == DAY
+    assert after.deviations() == []
+
+
+def test_what_was_cut_off_ends_as_of_its_day_and_goes_on_to_the_present_one(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = changed("has-voltage", status="ACTIVE")
+    cut = underway(market, rules, monkeypatch)
+
+    after = restarted(market, cut, rules)
+    assert after.measures.begun == DAY
+    assert after.measures.before is not None
+    follow(after, DAY + timedelta(800))
+
+    assert after.measures.held == DAY + timedelta(800)
+    assert after.deviations() == []
+
+
+def test_other_rules_in_the_midst_of_a_measuring_read_what_is_held(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = underway(market, changed("has-voltage", status="ACTIVE"), monkeypatch)
+
+    after = restarted(market, cut, changed("has-friendly-code", weight=9))
+    assert after.measures.begun is None
+    assert after.measures.before is None
+    follow(after)
+
+    assert after.measures.held == DAY
+    assert after.deviations() == []
+
+
+def test_rules_that_nobody_can_read_any_more_are_read_from_what_is_held(market: Market) -> None:
+    busy(market)
+    before = measured(market)
+    subject = ox.NamedNode(f"{BASE}/quality")
+    before.graph.store.update(f"DELETE {{ GRAPH {subject} {{ ?s {measuring.RULES} ?o }} }} INSERT {{ GRAPH {subject} {{ ?s {measuring.RULES} '[[1]]' }} }} WHERE {{ GRAPH {subject} {{ ?s {measuring.RULES} ?o }} }}")
+
+    after = restarted(market, before, changed("has-voltage", status="ACTIVE"))
+    assert after.measures.before is None
+    follow(after)
+
+    assert after.deviations() == []
+
+
+def test_an_entry_in_the_midst_of_a_measuring_leaves_one_value_of_each_score(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = market.submit(market.callers["fsp-b"], "assets", battery("Q-1"))
+    projector = underway(market, changed("has-voltage", status="ACTIVE", weight=9), monkeypatch, pages=1)
+    for voltage in ("33", "11"):  # two entries in one update
+        market.update(market.callers["fsp-b"], "assets", made.id, assetName=f"At {voltage} kV", connectionVoltage=voltage)
+
+    projector.catch_up()
+
+    assert projector.measures.is_under_way
+    values = [each for each in projector.graph.triples(f"{BASE}/views/operator") if each.predicate.value == VALUE and made.id in each.subject.value]
+    assert len(values) == len({each.subject for each in values}) == len(METRICS)
+    follow(projector)
+    assert projector.deviations() == []
 
 
 def test_a_rule_of_a_later_day_measures_from_that_day_on(market: Market) -> None:

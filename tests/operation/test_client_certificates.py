@@ -186,7 +186,7 @@ def test_the_agent_works_through_a_profile_that_is_bound_to_its_certificate(plac
     async def ask() -> httpx.Response:
         profile = profile_of(place, door, "fsp-a", binding="certificate")
         async with AsyncClient(**client_options(profile)) as client:
-            agent = httpx.ASGITransport(Agent(profile, client))
+            agent = httpx.ASGITransport(Agent(profile, client, lambda: profile))
             async with httpx.AsyncClient(transport=agent, base_url="http://127.0.0.1:8090") as tool:
                 return await tool.get("/assets", params={"managed": "me"})
 
