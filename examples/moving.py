@@ -1,12 +1,13 @@
 """Moves an export to another node: python examples/moving.py leaving/assets.ndjson fmar-data/participants/fsp-a
 
 What the new node sets is left out, and so are the ids of the old one: assets go by their friendly codes, which they keep; one without a
-code gets its old id as one. Where you were the owner, you are again. Sent again, it changes nothing.
+code gets its old id as one. Where you were the owner, you are again. What has been de-registered stays behind. Sent again, it changes nothing.
 """
 
 import csv
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -40,15 +41,27 @@ def parts(value: Any) -> Any:
     return {name: each for name, each in value.items() if name not in ("id", "type")} if isinstance(value, dict) else value
 
 
+def living(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The assets that have not ended; how many had is told."""
+    ended = 0
+    for document in map(json.loads, lines):
+        if document["registrationStatus"] == "DEREGISTERED":
+            ended += 1
+        else:
+            yield document
+    if ended:
+        print(f"{ended} de-registered, left out", file=sys.stderr)
+
+
 def main(file: Path, profile: Profile) -> int:
     refused = 0
     with connect(profile) as client, file.open(encoding="utf-8") as lines:
-        terms = own_terms(client)
-        while piece := list(islice(lines, ROWS)):
-            body = "".join(json.dumps(moved(json.loads(line), terms, profile.organisation)) + "\n" for line in piece)
+        terms, assets = own_terms(client), living(lines)
+        while piece := list(islice(assets, ROWS)):
+            body = "".join(json.dumps(moved(each, terms, profile.organisation)) + "\n" for each in piece)
             answer = client.post("/assets/batch", params={"upsert": "friendlyCode"}, content=body, headers={"Content-Type": "application/x-ndjson"})
             for old, result in zip(piece, map(json.loads, answer.raise_for_status().text.splitlines()), strict=True):
-                print(json.loads(old)["id"], result.get("id") or result["problem"]["detail"], result["outcome"])
+                print(old["id"], result.get("id") or result["problem"]["detail"], result["outcome"])
                 refused += result["outcome"] == "refused"
     return min(refused, 1)
 

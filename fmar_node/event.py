@@ -1,8 +1,8 @@
 """What a journal entry means to whoever is told of it: at most one event (CloudEvents 1.0), and no value of any record.
 
 Rules kept here:
-- an event is made of what the receiver sees of the record before and after the entry: where both are the same there is none,
-  so that what it may not see leaves no trace;
+- an event is made of what the receiver sees of the record before and after the entry, of the past as it sees that now: where both are
+  the same there is none, so that what it may not see leaves no trace;
 - a record that was not there for the receiver and now is has `appeared`, one that no longer is has `disappeared`; between these
   it has `changed`, and the terms that did are named;
 - the action, and the entry that brought it about, are told to those who see the whole record, as in its history;
@@ -19,10 +19,10 @@ from enum import StrEnum
 from typing import Any
 
 from fmar_node.access.caller import Caller, Role
-from fmar_node.access.reveal import PUBLISHED_REGISTERS, parties, tiers
+from fmar_node.access.reveal import PUBLISHED_REGISTERS, parties
 from fmar_node.kinds import KINDS
 from fmar_node.record import Version, state_in, uuid_of
-from fmar_node.vocabulary import Document, Tier
+from fmar_node.vocabulary import Document
 
 SPECIFICATION = "1.0"
 NAMESPACE = "org.fmar"
@@ -108,15 +108,14 @@ def types() -> list[str]:
 
 def event_of(
     version: Version, before: Document | None, after: Document | None, number: int, caller: Caller, cause: int | None = None,
-    grantors: Iterable[str] = (),
+    grantors: Iterable[str] = (), *, is_whole: bool = False,
 ) -> Event | None:
     """What an entry means to a caller, who saw `before` of the record and now sees `after`; None where that is the same.
 
-    `grantors` are the organisations that have granted it something, whether or not they are active now.
+    `is_whole` says that nothing of the record is hidden from the caller, so that it is told who did what. `grantors` are the organisations that have granted it something, whether or not they are active now.
     """
     if before == after:
         return None
-    is_whole = after is not None and sees_everything(version.document, caller)
     return Event(
         kind=version.kind,
         subject=version.iri,
@@ -142,11 +141,6 @@ def changed(before: Document | None, after: Document) -> list[str]:
     if before is None:
         return sorted(after)
     return [name for name in after | before if after.get(name) != before.get(name)]
-
-
-def sees_everything(document: Document, caller: Caller) -> bool:
-    """Whether nothing of a record is hidden from the caller, so that it is told who did what."""
-    return tiers(document, caller) == frozenset(Tier)
 
 
 def moves_view(kind: str, before: Document, after: Document, receiver: str, grantors: Iterable[str]) -> bool:

@@ -19,12 +19,12 @@ from functools import partial
 from typing import TypeVar
 
 from fmar_node.access.caller import Caller
-from fmar_node.access.past import look_of
+from fmar_node.access.past import Look, earlier_look, look_of
 from fmar_node.errors import Malformed
 from fmar_node.event import EVERYTHING, NAMING, Event, Wish, event_of, marks_of
 from fmar_node.journal.register import Register
 from fmar_node.record import Version, uuid_of
-from fmar_node.vocabulary import Document, Vocabulary
+from fmar_node.vocabulary import Document, Tier, Vocabulary
 
 T = TypeVar("T")
 STEP_ENTRIES, STEP_RECORDS = 5_000, 200
@@ -55,9 +55,10 @@ class Count:
 
 
 @dataclass(slots=True)
-class Look:
-    """What one look remembers: how far it has counted each record's versions, and who has granted its receiver something."""
+class Memory:
+    """What one look into the journal remembers: how records look now, how far it has counted their versions, and who has granted its receiver something."""
 
+    presents: dict[str, Look] = field(default_factory=dict)
     counts: dict[str, Count] = field(default_factory=dict)
     grantors: frozenset[str] | None = None
 
@@ -71,10 +72,10 @@ class Feed:
     def page(self, caller: Caller, after: int, limit: int, wish: Wish = EVERYTHING, most: int = STEP_ENTRIES) -> Page:
         """Up to `limit` events after an entry, of the next `most` entries."""
         events: list[Event] = []
-        look, newest = Look(), self.register.size() - 1
+        memory, newest = Memory(), self.register.size() - 1
         last = min(newest, after + most)
         for read, (index, cause) in enumerate(self.register.naming(after, last, marks_of(caller), NAMING, sorted(wish.kinds)), start=1):
-            if (event := self._told(index, cause, caller, wish, look)) is not None:
+            if (event := self._told(index, cause, caller, wish, memory)) is not None:
                 events.append(event)
             if len(events) == limit or read == STEP_RECORDS:
                 return Page(events, index, newest - index)
@@ -82,43 +83,50 @@ class Feed:
 
     def event(self, index: int, caller: Caller, wish: Wish = EVERYTHING) -> Event | None:
         """What an entry means to a caller now; None where it means nothing."""
-        return self._told(index, self.register.cause_of(index), caller, wish, Look())
+        return self._told(index, self.register.cause_of(index), caller, wish, Memory())
 
-    def _told(self, index: int, cause: int | None, caller: Caller, wish: Wish, look: Look) -> Event | None:
+    def _told(self, index: int, cause: int | None, caller: Caller, wish: Wish, memory: Memory) -> Event | None:
         version = self.register.version_at(index)
         if version is None:
             return None
         previous = self.register.previous(version)
-        before = self._face(previous, caller) if previous else None
-        after = self._face(version, caller)
+        then, now = look_of(version, caller, self.register.version), self._look(version, caller, memory)
+        has_gone = not then.sight.tiers
+        earlier = previous and (look_of(previous, caller, self.register.version) if has_gone else self._look(previous, caller, memory))
+        before, after = earlier.document(self.vocabulary) if earlier else None, now.document(self.vocabulary)
         if before == after:
             return None
-        number = self._number(version, caller, look)
-        event = event_of(version, before, after, number, caller, cause, self._grantors(version.kind, caller, look))
+        number, grantors = self._number(version, caller, memory), self._grantors(version.kind, caller, memory)
+        is_whole = not now.as_of and now.sight.tiers == frozenset(Tier)
+        event = event_of(version, before, after, number, caller, cause, grantors, is_whole=is_whole)
         return event if event and wish.grants(event, [face for face in (before, after) if face is not None]) else None
 
-    def _face(self, version: Version, caller: Caller) -> Document | None:
-        return look_of(version, caller, self.register.version).document(self.vocabulary)
+    def _look(self, version: Version, caller: Caller, memory: Memory) -> Look:
+        """How the record looks to the caller with a version, as `read.Reader.revealed` has it."""
+        if (present := memory.presents.get(version.id)) is None:
+            newest = self.register.current(version.kind, version.id) or version
+            present = memory.presents[version.id] = look_of(newest, caller, self.register.version)
+        return earlier_look(version, present, caller, self.register.version)
 
-    def _number(self, version: Version, caller: Caller, look: Look) -> int:
+    def _number(self, version: Version, caller: Caller, memory: Memory) -> int:
         """The version as the caller counts it: see `read.Reader.versions`."""
-        count = look.counts.setdefault(version.id, Count())
+        count = memory.counts.setdefault(version.id, Count())
         for earlier in self.register.versions(version.kind, version.id, count.number):
             if earlier.number > version.number:
                 break
-            face = self._face(earlier, caller)
+            face = self._look(earlier, caller, memory).document(self.vocabulary)
             if face is not None and face != count.face:
                 count.told, count.face = count.told + 1, face
             count.number = earlier.number
         return count.told
 
-    def _grantors(self, kind: str, caller: Caller, look: Look) -> frozenset[str]:
+    def _grantors(self, kind: str, caller: Caller, memory: Memory) -> frozenset[str]:
         if kind != "organisations" or not caller.organisation:
             return frozenset()
-        if look.grantors is None:
+        if memory.grantors is None:
             held = self.register.belonging("delegations", caller.organisation, ("ACTIVE",))
-            look.grantors = frozenset(uuid_of(each.document["grantor"]) for each in held)
-        return look.grantors
+            memory.grantors = frozenset(uuid_of(each.document["grantor"]) for each in held)
+        return memory.grantors
 
 
 class Pulse:

@@ -98,11 +98,15 @@ def read_json(body: bytes, settings: Settings) -> dict[str, Any]:
 def elements(body: bytes, settings: Settings) -> Iterator[bytes]:
     """The elements of a JSON array one after another, none of them read yet, so that a large one holds nobody up.
 
-    Malformed where it is no array, TooLarge for an element that is longer than a document may be.
+    Malformed at once where it is no array, TooLarge for an element that is longer than a document may be.
     """
     text = body.removeprefix(BYTE_ORDER_MARK).strip(BLANK)
     if len(text) < 2 or (text[:1], text[-1:]) != (b"[", b"]"):
         raise Malformed("malformed-json", "expected a JSON array of documents")
+    return _elements(text, settings)
+
+
+def _elements(text: bytes, settings: Settings) -> Iterator[bytes]:
     begin, end, depth = 1, len(text) - 1, 0
     if not text[begin:end].strip(BLANK):
         return

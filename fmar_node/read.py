@@ -28,9 +28,10 @@ from fmar_node.journal.receipt import build_receipt
 from fmar_node.journal.register import Register, Window
 from fmar_node.journal.tree import inclusion_proof
 from fmar_node.kinds import KINDS, Kind
-from fmar_node.kinds.installation import AWAITING_NEW_FSP, code_hash
+from fmar_node.kinds.installation import code_hash
 from fmar_node.kinds.naming import as_called_on
 from fmar_node.kinds.provenance import provenance
+from fmar_node.kinds.responsibility import AWAITING_NEW_FSP
 from fmar_node.record import Version, by_tier, uuid_of
 from fmar_node.representation import fingerprint
 from fmar_node.vocabulary import Document, Tier, Vocabulary
@@ -241,14 +242,14 @@ class Reader:
     ) -> Iterator[Document]:
         """Everything that the caller managed at a place of the journal (the newest unless one is named), or had kept by then, by id, streamed.
 
-        At one place it is always the same, but for what has been erased since.
+        At one place it is always the same, but for what has been erased since, and for what a consent that has ended since no longer opens.
         """
         place = self.register.size() - 1 if index is None else index
         after = ""
         while True:
             found, after = self.register.page_as_of(kind.plural, caller.organisation, place, after, 100, is_former=managed == FORMER)
             for version in found:
-                look = look_of(version, caller, self.register.version) if bool(managed == FORMER) != _manages(caller, version) else None
+                look = self._earlier(version, caller) if bool(managed == FORMER) != _manages(caller, version) else None
                 document = look.document(self.vocabulary) if look and bool(look.as_of) == (managed == FORMER) else None
                 if document is not None and _matches(document, equal):
                     yield document

@@ -407,6 +407,12 @@ def test_a_friendly_code_is_looked_up_among_ones_own(market: Market, known: str)
     assert found == {"fsp-a": [known], "fsp-b": [other], "operator": sorted([known, other])}
 
 
+def test_nobody_called_an_asset_anything_here_before_it_was_registered(market: Market, known: str) -> None:
+    found = [market.reader.lookup("FRIENDLY_CODE", "BESS-1", market.callers["fsp-a"], day) for day in ("2026-11-21", "2026-11-22")]
+
+    assert [len(each) for each in found] == [0, 1]
+
+
 def test_a_shared_meter_point_finds_what_the_caller_sees(market: Market, known: str) -> None:
     reason = [{"rule": rule, "text": "x"} for rule in ("A03", "A20", "DUPLICATE_PROBABLE")]
     other = asset(market, "GP-2", "fsp-b", importMPAN=mpan(1), justification=reason)

@@ -75,7 +75,7 @@ RELATIONS = {
     "grantor": "the caller has granted the delegation (`grantor`)",
     "delegate": "the caller was granted the delegation (`delegate`)",
     "grantee": "the consent is for the caller (`grantee`)",
-    "without consent": "the caller manages the asset (`managedBy`), or acts for who does, and the consent that it rests on holds no longer (`consentEndedAt`)",
+    "without consent": "the caller manages the asset (`managedBy`), acts for who does, or has registered it and it waits for a provider (`registeredBy`), and the consent that it rests on holds no longer (`consentEndedAt`)",
     "gaining": "the caller has requested the switch (`gainingProvider`)",
     "losing": "the caller was the asset's provider when the switch was requested (`losingProvider`)",
     "committing": "the caller has declared the service window (`windowProvider`)",
@@ -185,7 +185,7 @@ ROUTES = {
     ("post", "/key-revocation"): "Revokes one key, or all keys of an application.",
     ("post", "/acknowledgement"): "Says that who has to act has seen the notice.",
     ("post", "/resolution"): "Resolves a notice: what became of it, and why.",
-    ("post", "/claim"): "Claims an asset that waits for a provider, with the authority of its owner: the claim code, or an appointment.",
+    ("post", "/claim"): "Claims an asset that waits for a provider, with the authority of its owner: the claim code, or an appointment; what a consumer owns with its consent (`consentReference`) besides.",
     ("post", "/appointment"): "Appoints the provider that may claim the asset; without one takes the appointment back. For its owner.",
     ("post", "/claim-code"): "Has a new claim code made; the one before is void. The code is in the header Fmar-Claim-Code.",
 }

@@ -139,8 +139,10 @@ def _consent(claims: dict[str, Any], solution: ConsentSolution) -> Consent:
         valid_from, valid_to = instant_of(begins), instant_of(ends)
     except ValueError as error:
         raise UnacceptableError("has a time that is none") from error
+    if not isinstance(is_single_use := claims.get("single_use", False), bool):
+        raise UnacceptableError("has a single_use that is neither true nor false")
     named = tuple(each for each in purposes if isinstance(each, str))
-    return Consent(ConsentVerdict.VALID, solution.name, reference, "", named, valid_from, valid_to, claims.get("single_use") is True)
+    return Consent(ConsentVerdict.VALID, solution.name, reference, "", named, valid_from, valid_to, is_single_use)
 
 
 def _names(claims: dict[str, Any]) -> Callable[[str], bool]:

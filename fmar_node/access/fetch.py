@@ -47,13 +47,14 @@ def checked(url: str) -> httpx.URL:
     """The URL, where it is one that may be fetched at all. FetchError otherwise."""
     try:
         target = httpx.URL(url)
+        host = target.host  # read here: a name that is no IDNA name cannot be
     except (httpx.InvalidURL, ValueError) as error:
         raise FetchError("it is not a URL") from error
-    if target.scheme != "https" and not (target.scheme == "http" and is_loopback(target.host)):
+    if target.scheme != "https" and not (target.scheme == "http" and is_loopback(host)):
         raise FetchError("it is not an https URL")
     if target.port is not None and not 0 < target.port < 65_536:
         raise FetchError("it has a port that there is not")
-    if not target.host or target.userinfo or target.fragment or "@" in url or "\\" in url:
+    if not host or target.userinfo or target.fragment or "@" in url or "\\" in url:
         raise FetchError("it has a user or a fragment, or no host")
     return target
 

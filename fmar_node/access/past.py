@@ -2,7 +2,9 @@
 
 Rules kept here: who stands in a relation to a record as it is now sees it as it is now; otherwise, whoever was its provider, or acts on what
 that one has granted, sees it as of the end of that time, marked with `asOf`; of several such times the newest. That a time ended, and
-with which version, stands in the record itself, so that every reader and every graph comes to the same.
+with which version, stands in the record itself, so that every reader and every graph comes to the same. An earlier version is judged by the
+relations of its time; but where a consent was taken back no more is seen of the past than of the present, and whoever registered an
+asset that has a provider now sees nothing of its past either.
 """
 
 from __future__ import annotations
@@ -79,8 +81,14 @@ def look_of(version: Version, caller: Caller, numbered: Numbered) -> Look:
 
 
 def earlier_look(version: Version, present: Look, caller: Caller, numbered: Numbered) -> Look:
-    """How a record looked with an earlier version; where a consent was taken back, no more of the past is seen than of the present."""
-    then = look_of(version, caller, numbered)
+    """How a record looked with an earlier version; `present` is how it looks now."""
+    judged = _without_registrant(version) if "managedBy" in present.version.document else version
+    then = look_of(judged, caller, numbered)
+    then = replace(then, version=version) if then.version is judged else then
     if not lacks_consent(present.version.document):
         return then
     return replace(then, sight=replace(then.sight, tiers=then.sight.tiers & present.sight.tiers))
+
+
+def _without_registrant(version: Version) -> Version:
+    return replace(version, document={term: value for term, value in version.document.items() if term != "registeredBy"})

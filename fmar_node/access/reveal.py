@@ -108,7 +108,7 @@ def standings(document: Document, caller: Caller) -> Iterable[Relation]:
         yield Relation.OPERATOR
     for term, relation in _named(document).items():
         if uuid_of(document[term]) == caller.organisation:
-            yield Relation.WITHOUT_CONSENT if relation is Relation.MANAGER and lacks_consent(document) else relation
+            yield Relation.WITHOUT_CONSENT if relation in CONSENTED and lacks_consent(document) else relation
     if caller.applicant and document.get("applicant") == caller.applicant.identity and document.get("organisationStatus") == "PENDING_APPROVAL":
         yield Relation.APPLICANT
     if document["type"] in ("Asset", "Switch"):
@@ -133,6 +133,8 @@ STANDING_OF: Mapping[str, Mapping[str, Relation]] = {
     "ServiceWindow": {"windowProvider": Relation.COMMITTING, "windowOperator": Relation.COMMITTED_TO},
 }
 """The terms by which a record names the organisations that it belongs to, the first of them first."""
+CONSENTED = frozenset({Relation.MANAGER, Relation.REGISTRANT})
+"""Those that see an asset on the word of its owner, as long as that holds."""
 
 
 def _named(document: Document) -> Mapping[str, Relation]:
@@ -142,7 +144,7 @@ def _named(document: Document) -> Mapping[str, Relation]:
 
 
 def lacks_consent(document: Document) -> bool:
-    """Whether the consent that an asset's provider had holds no longer: it sees then that the asset is there, and in which state."""
+    """Whether the consent that an asset's provider, or who registered it, had holds no longer: it sees then that the asset is there, and in which state."""
     return "consentEndedAt" in document and document.get("standing") != "LIVE"
 
 
@@ -164,12 +166,12 @@ def _granted(document: Document, caller: Caller) -> Iterable[Relation]:
     """What a grant opens: of an asset by who manages it, of an organisation its own passport."""
     if not caller.grants or document["type"] not in OPENED_BY:
         return
-    if lacks_consent(document):
-        if caller.actor and caller.granted(caller.organisation, uuid_of(document["id"])):
-            yield Relation.WITHOUT_CONSENT
-        return
     grantor = uuid_of(document.get(GRANTED_BY[document["type"]], ""))
     permissions = caller.granted(grantor, uuid_of(next(document[term] for term in ABOUT if term in document)))
+    if lacks_consent(document):
+        if caller.actor and permissions:
+            yield Relation.WITHOUT_CONSENT
+        return
     for permission, relation in OPENED_BY[document["type"]].items():
         if permission in permissions:
             yield relation
@@ -208,12 +210,6 @@ def is_public(document: Document) -> bool:
 def tiers(document: Document, caller: Caller) -> frozenset[Tier]:
     """The tiers of this record that are open to the caller; empty when it sees nothing of it."""
     return opened_by(relations(document, caller))
-
-
-def past_tiers(document: Document, current: Document, caller: Caller) -> frozenset[Tier]:
-    """The tiers of an earlier version that are open: where a consent was taken back, no more of the past than of the present."""
-    opened = tiers(document, caller)
-    return opened & tiers(current, caller) if lacks_consent(current) else opened
 
 
 @functools.cache

@@ -142,6 +142,7 @@ def _linked(readings: list[RowReading], as_: str, data: Path | None, limit: int,
 def _run(
     readings: list[RowReading], registers: Callable[[httpx.Client, dict[str, str]], Register], as_: str, data: Path | None, limit: int, dry_run: bool, as_json: bool
 ) -> None:
+    from fmar_node.imports.report import Verdict
     from fmar_node.imports.run import run_import
 
     chosen = readings[: limit or None]
@@ -149,6 +150,8 @@ def _run(
         bar = progress.add_task("rows", total=len(chosen))
         report = run_import(chosen, registers(client, JUDGED_ONLY if dry_run else {}), on_row=lambda _: progress.advance(bar))
     show(report, as_json)
+    if report.count(Verdict.REFUSED):
+        raise typer.Exit(1)
 
 
 def show(report: Report, as_json: bool = False) -> None:

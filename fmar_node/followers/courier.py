@@ -122,7 +122,7 @@ class Courier:
                 plan = await self._planned()
                 if plan is None:
                     return
-                await self._follow(plan)
+                await self._followed(plan)
         finally:
             for task in self.flying:
                 task.cancel()
@@ -139,6 +139,14 @@ class Courier:
             except Exception:
                 log.exception("a subscription's deliveries could not be looked at; it is tried again")
                 await asyncio.sleep(1.0)
+
+    async def _followed(self, plan: Plan) -> None:
+        """Whatever goes wrong with it, the next plan has its turn."""
+        try:
+            await self._follow(plan)
+        except Exception:
+            log.exception("a subscription's plan could not be followed; it is tried again")
+            await asyncio.sleep(1.0)
 
     async def _follow(self, plan: Plan) -> None:
         if plan.enters:
@@ -313,6 +321,9 @@ class Courier:
                 return await (await self._outlet(plan.version.document["endpoint"])).post(body, headers)
         except FetchError as refusal:
             return refusal
+        except Exception:
+            log.exception("a subscription's endpoint could not be asked")
+            return FetchError("it could not be asked; the node's log says why")
 
     async def _outlet(self, endpoint: str) -> Outlet:
         if self.outlet is None or self.outlet.endpoint != endpoint:

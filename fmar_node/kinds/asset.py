@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
 
-from fmar_node.access.caller import Permission, UserRole
+from fmar_node.access.caller import Permission, Role, UserRole
 from fmar_node.access.reveal import Relation
 from fmar_node.checks import mpan
 from fmar_node.errors import Fault, Severity
@@ -20,6 +20,7 @@ from fmar_node.kinds.commitment import is_committed_to_nothing
 from fmar_node.kinds.consented import (
     CONSENT_ACTIONS,
     CONSENT_RULES,
+    SUSPENDED,
     consent_ended,
     consent_kept,
     consented,
@@ -28,7 +29,6 @@ from fmar_node.kinds.consented import (
 )
 from fmar_node.kinds.erasure import ERASURE, erasure
 from fmar_node.kinds.installation import (
-    AWAITING_NEW_FSP,
     INSTALLATION_ACTIONS,
     OWNERS_OWN,
     PROVIDER,
@@ -51,14 +51,14 @@ from fmar_node.kinds.naming import (
 )
 from fmar_node.kinds.proof import resting
 from fmar_node.kinds.provenance import PRECEDENCE, keeps_what_is_better_known
-from fmar_node.kinds.responsibility import begun, handed_over, over
+from fmar_node.kinds.responsibility import AWAITING_NEW_FSP, begun, handed_over, over
 from fmar_node.kinds.validation import INQUIRY, MAKERS_WORD, UNTIMED, VALIDATION_ACTIONS, timed, validated_anew
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
 LIVE = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY"})
-NOT_FINAL = LIVE | {"SUSPENDED_CONSENT_REVOKED", "SUSPENDED_ADMIN", "AWAITING_NEW_FSP"}
-TO_HAND_OVER = LIVE | {"SUSPENDED_CONSENT_REVOKED", "AWAITING_NEW_FSP"}
+NOT_FINAL = LIVE | {SUSPENDED, "SUSPENDED_ADMIN", AWAITING_NEW_FSP}
+TO_HAND_OVER = LIVE | {SUSPENDED, AWAITING_NEW_FSP}
 """The states in which another provider may become responsible (domain 5.3)."""
 NEAR = 5
 """Per cent of capacity within which an asset of the same MPAN and category is probably the same one (domain 5.1)."""
@@ -239,7 +239,8 @@ def _manager(asset: Document | str, situation: Situation | None = None) -> str:
 def _already(situation: Situation, holder: str) -> str:
     if _manager(holder, situation) == situation.caller.organisation:
         return "you have registered this asset already" + ("" if situation.caller.actor else f": assets/{holder}")
-    return "this asset is already registered; where its owner wants you to manage it, request a switch of provider (POST /switches)"
+    advice = "; where its owner wants you to manage it, request a switch of provider (POST /switches)"
+    return "this asset is already registered" + (advice if situation.caller.has(Role.FSP) else "")
 
 
 # -- identifiers
@@ -347,8 +348,8 @@ def orphaned(situation: Situation) -> Document:
 def taken_over(situation: Situation) -> Document:
     """Another provider is responsible from a day on; what the last one called the asset stays with the last one."""
     note, asset = situation.note, left_behind(situation.document)
-    stays = {"consent", *(() if "registeredBy" in asset else ("externalId",))}
-    asset = {term: value for term, value in asset.items() if term not in stays}
+    if "registeredBy" not in asset:
+        asset.pop("externalId", None)
     whole = handed_over(asset, note["provider"], note["validFrom"], situation.now)
     return live_again({**whole, **({"consent": note["consent"]} if "consent" in note else {})})
 
@@ -441,7 +442,7 @@ ASSET = Kind(
                 Policy("ASSET-UPDATE-1", "only the provider that manages the asset changes it", PROVIDER, MANAGING),
             ),
             rules=(*DOCUMENT_RULES, MAKERS_WORD, BETTER_KNOWN),
-            states=NOT_FINAL,
+            states=NOT_FINAL - {SUSPENDED},
             state_rule="ASSET-UPDATE-2",
             apply=updated,
             consequences=consent_kept,
@@ -454,7 +455,7 @@ ASSET = Kind(
             name="deregistration",
             use_cases=("UC-02.03",),
             policies=(
-                Policy("ASSET-DEREGISTER-2", "whoever registered the asset takes it back as long as it has no provider", relations=REGISTRANT),
+                Policy("ASSET-DEREGISTER-2", "whoever registered the asset takes it back as long as it has no provider", REGISTRANTS, REGISTRANT | {Relation.WITHOUT_CONSENT}),
                 Policy("ASSET-DEREGISTER-1", "only the provider that manages the asset de-registers it", PROVIDER, MANAGING | {Relation.WITHOUT_CONSENT}),
             ),
             rules=(

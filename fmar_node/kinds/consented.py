@@ -2,7 +2,9 @@
 
 Rules kept here: an individual's asset is registered with a valid consent for the provider, about this asset or all of its meter points, and needs
 another one when what was consented to changes; an organisation's needs its authorisation where the node is set so, unless it is the provider;
-a consent that no longer holds suspends the asset, validation unchanged, and a new one makes it live again.
+a consent that no longer holds suspends the asset, validation unchanged, and a new one makes it live again; one that waits for a provider goes
+on waiting, and whoever registered it sees no more of it than a provider does that has lost the consent. A consent is one provider's: who claims
+the asset brings its own.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ from fmar_node.access.reveal import Relation
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds import proof
 from fmar_node.kinds.kind import Action, Consequence, Policy, Rule, Situation, by_node
+from fmar_node.kinds.responsibility import AWAITING_NEW_FSP
 from fmar_node.record import uuid_of
 from fmar_node.sources.consent import ConsentPurpose, ConsentQuestion
 from fmar_node.vocabulary import Document
 
 SUSPENDED = "SUSPENDED_CONSENT_REVOKED"
 LOSS, RENEWAL = "consent-loss", "consent-renewal"
-HOLDING = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY"})
+HOLDING = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY", AWAITING_NEW_FSP})
+"""The states in which an asset rests on a consent that holds."""
 
 
 def question_of(situation: Situation) -> ConsentQuestion | None:
@@ -71,6 +75,14 @@ def is_consented_to(situation: Situation) -> Iterable[Fault]:
         yield Fault("consent-required", Severity.REJECT, "this needs its owner's authorisation", f"/{proof.PROOF}", proof.PROOF)
 
 
+def is_claimed_with_consent(situation: Situation) -> Iterable[Fault]:
+    """Who claims what rests on a consent brings its own, unless the owner has appointed it: the one that the asset has is somebody else's."""
+    question, asset = question_of(situation), situation.document
+    is_appointed = uuid_of(asset.get("appointedProvider", "")) == situation.caller.organisation
+    if question is not None:
+        yield from proof.faults(situation, question, is_needed=_rests_on_consent(asset, situation) and not is_appointed)
+
+
 def is_renewed(situation: Situation) -> Iterable[Fault]:
     """Whoever renews a consent brings one."""
     question = question_of(situation)
@@ -78,10 +90,9 @@ def is_renewed(situation: Situation) -> Iterable[Fault]:
         yield from proof.faults(situation, question, is_needed=True)
 
 
-CONSENT_RULES = (
-    Rule(consent_can_be_verified, ("consent-not-available",)),
-    Rule(is_consented_to, ("consent-required", *proof.CODES)),
-)
+VERIFIABLE, PROOF_CODES = Rule(consent_can_be_verified, ("consent-not-available",)), ("consent-required", *proof.CODES)
+CONSENT_RULES = (VERIFIABLE, Rule(is_consented_to, PROOF_CODES))
+CLAIM_RULES = (VERIFIABLE, Rule(is_claimed_with_consent, PROOF_CODES))
 
 
 # -- what the node sets
@@ -93,18 +104,24 @@ def consented(situation: Situation, document: Document) -> Document:
 
 
 def lost(situation: Situation) -> Document:
-    """The consent holds no longer: the asset waits for another one."""
-    return {**situation.document, "registrationStatus": SUSPENDED, "standing": SUSPENDED, "consentEndedAt": situation.now}
+    """The consent holds no longer: the asset waits for another one, or as it did for a provider, which brings it."""
+    is_waiting = situation.document["standing"] == AWAITING_NEW_FSP
+    suspended = {} if is_waiting else {"registrationStatus": SUSPENDED, "standing": SUSPENDED}
+    return {**situation.document, **suspended, "consentEndedAt": situation.now}
 
 
 def live_again(document: Document) -> Document:
     """An asset whose standing is mended: live, its validation as it was."""
-    rest = {term: value for term, value in document.items() if term != "consentEndedAt"}
-    return {**rest, "standing": "LIVE", "registrationStatus": document["validationStatus"]}
+    return {**_allowed_again(document), "standing": "LIVE", "registrationStatus": document["validationStatus"]}
+
+
+def _allowed_again(document: Document) -> Document:
+    return {term: value for term, value in document.items() if term != "consentEndedAt"}
 
 
 def renewed(situation: Situation) -> Document:
-    return consented(situation, live_again(situation.document))
+    mended = _allowed_again if situation.document["standing"] == AWAITING_NEW_FSP else live_again
+    return consented(situation, mended(situation.document))
 
 
 def consent_kept(situation: Situation) -> Iterable[Consequence]:
@@ -116,6 +133,11 @@ def consent_kept(situation: Situation) -> Iterable[Consequence]:
     owner = document.get("owner", "") if document.get("ownerKind") == "ORGANISATION" else ""
     yield proof.kept(situation, question, document["id"], owner)
     yield from proof.ended(situation, was.get("consent", ""))
+
+
+def consent_replaced(situation: Situation) -> Iterable[Consequence]:
+    """Who has claimed the asset has its own consent, or needs none: the one before it ends."""
+    yield from consent_kept(situation) if situation.consent else consent_ended(situation)
 
 
 def consent_ended(situation: Situation) -> Iterable[Consequence]:
@@ -138,13 +160,19 @@ CONSENT_ACTIONS = {
         ("UC-05.05",),
         (
             Policy(
+                "ASSET-CONSENT-RENEW-3",
+                "whoever registered the asset offers a new consent for it as long as it has no provider",
+                frozenset({Role.INSTALLER, Role.OEM}),
+                frozenset({Relation.REGISTRANT, Relation.WITHOUT_CONSENT}),
+            ),
+            Policy(
                 "ASSET-CONSENT-RENEW-1",
                 "only the provider that manages the asset offers a new consent for it",
                 frozenset({Role.FSP}),
                 frozenset({Relation.MANAGER, Relation.WITHOUT_CONSENT}),
             ),
         ),
-        (Rule(consent_can_be_verified, ("consent-not-available",)), Rule(is_renewed, ("consent-required", *proof.CODES))),
+        (VERIFIABLE, Rule(is_renewed, PROOF_CODES)),
         states=HOLDING | {SUSPENDED},
         state_rule="ASSET-CONSENT-RENEW-2",
         apply=renewed,

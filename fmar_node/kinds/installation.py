@@ -3,7 +3,7 @@
 Rules kept here: an installer or a maker registers on behalf of an owner that the document names, an owner what is its own; such an asset
 waits for a provider (AWAITING_NEW_FSP), and whoever registered it corrects it until it has one, and has nothing to do with it afterwards.
 A provider claims it with the authority of its owner: the claim code that was handed to the owner at the installation, or the owner's
-appointment of that provider; who owns the asset itself needs neither. Who claims without authority is told the same whether the asset is
+appointment of that provider; who owns the asset itself needs neither. An individual's asset it claims with a consent of its own besides. Who claims without authority is told the same whether the asset is
 there or not. A code is drawn outside, told once, kept as a hash, and gone with the claim.
 """
 
@@ -16,18 +16,19 @@ from collections.abc import Iterable
 from fmar_node.access.caller import Role, UserRole
 from fmar_node.access.reveal import Relation
 from fmar_node.errors import Fault, Severity
+from fmar_node.kinds import proof
+from fmar_node.kinds.consented import CLAIM_RULES, consent_replaced, consented, live_again, question_of
 from fmar_node.kinds.kind import Action, Policy, Rule, Situation
-from fmar_node.kinds.responsibility import begun, handed_over
+from fmar_node.kinds.responsibility import AWAITING_NEW_FSP, begun, handed_over
 from fmar_node.record import uuid_of
 from fmar_node.vocabulary import Document
 
-AWAITING_NEW_FSP = "AWAITING_NEW_FSP"
 CLAIM, APPOINTMENT, CLAIM_CODE = "claim", "appointment", "claim-code"
 PROVIDER = frozenset({Role.FSP})
 INSTALLING = frozenset({Role.INSTALLER, Role.OEM})
 REGISTRANTS, REGISTRANT = INSTALLING | {Role.OWNER}, frozenset({Relation.REGISTRANT})
-LEFT_BEHIND = ("claimCodeHash", "appointedProvider", "friendlyCode", "formerCode")
-"""What does not go with an asset to its next provider: what let it claim the asset, and what another organisation calls it."""
+LEFT_BEHIND = ("claimCodeHash", "appointedProvider", "friendlyCode", "formerCode", "consent")
+"""What does not go with an asset to its next provider: what let it claim the asset, what another organisation calls it, and the consent which that one had."""
 SPELT = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
 """How claim codes are misread, and how they are grouped."""
 
@@ -103,7 +104,7 @@ def claimed(situation: Situation) -> Document:
     provider = f"{asset['id'].rsplit('/assets/', 1)[0]}/organisations/{situation.caller.organisation}"
     follow = handed_over if asset.get("managedBy", provider) != provider else begun
     whole = follow(asset, provider, day, now)
-    return {**whole, "registrationStatus": asset["validationStatus"], "standing": "LIVE", "managedBy": provider}
+    return consented(situation, live_again({**whole, "managedBy": provider}))
 
 
 def left_behind(asset: Document) -> Document:
@@ -129,10 +130,13 @@ INSTALLATION_ACTIONS = {
         CLAIM,
         ("UC-02.02",),
         (Policy("ASSET-CLAIM-1", "an active flexibility service provider claims an asset that waits for one, with the authority of its owner", PROVIDER),),
+        CLAIM_RULES,
         states=WAITING,
         state_rule="ASSET-CLAIM-2",
         apply=claimed,
-        note_terms=frozenset({"claimCode"}),
+        consequences=consent_replaced,
+        consent=question_of,
+        note_terms=frozenset({"claimCode", proof.PROOF}),
         note_class="AssetClaim",
         user_role=UserRole.EDITOR,
         authority=has_authority,

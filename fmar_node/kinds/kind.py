@@ -9,12 +9,12 @@ is a pure function of the `Situation`, which reads the journal's own tables insi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Protocol
 
 from fmar_node.access.caller import Caller, Permission, Role, UserRole
-from fmar_node.access.reveal import Relation, parties, standings
+from fmar_node.access.reveal import CONSENTED, Relation, parties, standings
 from fmar_node.errors import Fault
 from fmar_node.kinds.inquiry import Inquiry
 from fmar_node.record import Version
@@ -153,12 +153,14 @@ NEVER_DELEGATED, NOT_GRANTED = "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2"
 APPLICANT = "APPLICANT-1"
 FORMER_PROVIDER = "FORMER-PROVIDER-1"
 UNSEEN = "UNSEEN-1"
+CONSENT_ENDED = "CONSENT-ENDED-1"
 FORBIDDING: Mapping[str, str] = {
     NODE_ONLY: "only the node itself does this, when the time or another's answer has come",
     USER_ROLE: "your role in your organisation does not allow this; its administrators can do it",
     NEVER_DELEGATED: "this cannot be done on behalf of another organisation",
     APPLICANT: "who applies for an organisation does nothing else until it has been approved",
     FORMER_PROVIDER: "your time with this record has ended; you keep it as it was then, and whoever is responsible for it now changes it",
+    CONSENT_ENDED: "the consent that you had for this asset has ended; offer a new one first (POST .../consent-renewal)",
     UNSEEN: "what you do not see of a record you do not change: leave those terms as they are",
     NOT_GRANTED: "the organisation on whose behalf this was sent has not granted this",
 }
@@ -276,7 +278,7 @@ def standing(situation: Situation) -> Standing:
 
 
 def decide(action: Action, standing: Standing) -> Verdict:
-    """The policy matrix: what forbids first, then the first policy that permits, otherwise the refusal of the last one."""
+    """The policy matrix: what forbids first, then the first policy that permits, otherwise the refusal of the last one, or the want of a consent."""
     if action.is_nodes_own or standing.is_node:
         both = action.is_nodes_own and standing.is_node
         return Verdict(both, NODE_ONLY, "" if both else FORBIDDING[NODE_ONLY])
@@ -285,8 +287,15 @@ def decide(action: Action, standing: Standing) -> Verdict:
     for policy in action.policies if standing.is_active else ():
         if _permits(policy, standing):
             return Verdict(True, policy.code)
+    if Relation.WITHOUT_CONSENT in standing.relations and any(_permits(policy, _consented(standing)) for policy in action.policies):
+        return Verdict(False, CONSENT_ENDED, FORBIDDING[CONSENT_ENDED])
     refused = action.policies[-1]
     return Verdict(False, refused.code, refused.reason)
+
+
+def _consented(standing: Standing) -> Standing:
+    """How who has lost a consent would stand to the record with another one."""
+    return replace(standing, relations=standing.relations - {Relation.WITHOUT_CONSENT} | CONSENTED)
 
 
 def _forbidden(action: Action, standing: Standing) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fmar_node.clock import day_of
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.installation import steward
 from fmar_node.kinds.kind import Claim, Situation
@@ -31,20 +32,27 @@ def as_called_on(document: Document, day: str) -> Document:
         called[term] = [part for part in document.get(term, ()) if is_valid_on(part, day)]
     if day < _coded_since(document):
         called.pop("friendlyCode", None)
+    if day < _registered_on(document):
+        called.pop("externalId", None)
     return called
 
 
 def _coded_since(document: Document) -> str:
     """The first day of the friendly code that an asset has now."""
     former = document.get("formerCode", ())
-    return str(former[-1]["validTo"]) if former else ""
+    return str(former[-1]["validTo"]) if former else _registered_on(document)
+
+
+def _registered_on(document: Document) -> str:
+    """The day of registration, before which nobody called the asset anything here; nothing before it is registered."""
+    return day_of(document["registeredAt"]) if "registeredAt" in document else ""
 
 
 def renamed(situation: Situation, document: Document) -> Document:
     """An update, with the friendly code that it takes away among the former ones. One that lasted no whole day is in the versions alone."""
     assert situation.previous is not None
     was, today = situation.previous.document, situation.today.isoformat()
-    since = _coded_since(was) or str(was.get("registeredAt", today))[:10]
+    since = _coded_since(was) or today
     if "friendlyCode" not in was or was["friendlyCode"] == document.get("friendlyCode") or since >= today:
         return document
     former = {"type": "FormerCode", "formerCodeText": was["friendlyCode"], "validFrom": since, "validTo": today}

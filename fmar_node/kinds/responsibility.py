@@ -9,6 +9,9 @@ from __future__ import annotations
 from fmar_node.clock import day_of
 from fmar_node.vocabulary import Document
 
+AWAITING_NEW_FSP = "AWAITING_NEW_FSP"
+"""The standing of an asset that nobody is responsible for: installed and not claimed yet, or its provider has left the register."""
+
 
 def begun(document: Document, provider: str, day: str, now: str) -> Document:
     """The asset with a time of this provider, from a day on; the times before it have ended."""

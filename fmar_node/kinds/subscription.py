@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from fmar_node.access.address import may_ask
 from fmar_node.access.caller import Role
+from fmar_node.access.fetch import FetchError, checked
 from fmar_node.access.reveal import Relation
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import ERASURE, erasure
@@ -34,7 +35,7 @@ def endpoint_may_be_asked(document: Document, _: Vocabulary, settings: Settings)
     endpoint = document.get("endpoint")
     if not isinstance(endpoint, str):
         return []
-    if not is_safe_url(endpoint, may_be_loopback=settings.webhook_loopback):
+    if not is_safe_url(endpoint, may_be_loopback=settings.webhook_loopback) or not _is_whole(endpoint):
         return [_wrong("SUBSCRIPTION-ENDPOINT-1", "endpoint is not an https URL without user and fragment")]
     parts = urlsplit(endpoint)
     if is_loopback(parts.hostname or "") and settings.webhook_loopback:
@@ -45,6 +46,14 @@ def endpoint_may_be_asked(document: Document, _: Vocabulary, settings: Settings)
     if not _is_public(parts.hostname or ""):
         return [_wrong("SUBSCRIPTION-ENDPOINT-3", "endpoint has an address that is not asked from here; it has to be a public one")]
     return []
+
+
+def _is_whole(endpoint: str) -> bool:
+    """Whether whoever is to ask it will take it for a URL: the name of its host may be none."""
+    try:
+        return bool(checked(endpoint))
+    except FetchError:
+        return False
 
 
 def _is_public(host: str) -> bool:

@@ -21,17 +21,21 @@ from fmar_node.kinds import proof
 from fmar_node.kinds.commitment import LAPSE, NOT_ACTIVE, PENDING, confirmed_windows, free_from, pending_claim
 from fmar_node.kinds.erasure import ERASURE, erasure
 from fmar_node.kinds.kind import Action, Claim, Consequence, Kind, Matter, Policy, Rule, Situation, becomes, by_node
+from fmar_node.kinds.responsibility import AWAITING_NEW_FSP
 from fmar_node.record import Version, uuid_of
+from fmar_node.settings import Settings
 from fmar_node.sources.consent import ConsentPurpose, ConsentQuestion
-from fmar_node.vocabulary import Document
+from fmar_node.vocabulary import Document, Vocabulary
 
 IN_NOTICE, HELD, EFFECTIVE, CANCELLED = "IN_NOTICE", "HELD", "EFFECTIVE", "CANCELLED"
 WITHDRAWN, CONSENT_ENDED, NOT_ELIGIBLE, BY_OPERATOR = "WITHDRAWN", "CONSENT_ENDED", "NOT_ELIGIBLE_STATE", "OPERATOR"
 EFFECT = "effect"
-AWAITING = "AWAITING_NEW_FSP"
-ELIGIBLE = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY", "SUSPENDED_CONSENT_REVOKED", AWAITING})
+ELIGIBLE = frozenset({"PENDING_VALIDATION", "VERIFIED", "QUERY", "SUSPENDED_CONSENT_REVOKED", AWAITING_NEW_FSP})
 SOUGHT = ("assetScheme", "assetValue")
 """By which an asset is meant whose id is not known: used, and not kept."""
+METER_POINT = "MPAN"
+PHYSICAL = frozenset({METER_POINT, "SERIAL"})
+"""The schemes by which an asset is meant, beside those of aliases: none of what an organisation calls it for itself."""
 MOST_AMBIGUOUS = 20
 PROVIDER, OPERATOR, GAINING = frozenset({Role.FSP}), frozenset({Role.OPERATOR}), frozenset({Relation.GAINING})
 
@@ -45,14 +49,21 @@ def meant(situation: Situation) -> list[Version]:
     if iri := document.get("switchAsset"):
         found = [register.current("assets", uuid_of(iri))]
         return [each for each in found if each is not None and each.iri == iri and each.state != "DEREGISTERED"]
+    scheme, value = _sought(document)
+    ids = sorted(register.found(scheme, _normal(scheme, value))) if scheme and value else []
+    living = [each for id_ in ids if (each := register.current("assets", id_)) is not None and each.state != "DEREGISTERED"]
+    return [each for each in living if scheme in PHYSICAL or any(alias.get("scheme") == scheme for alias in each.document.get("alias", ()))]
+
+
+def _sought(document: Document) -> tuple[str, str]:
+    """Scheme and value of the identifier by which an asset is meant."""
     scheme, value = (str(document.get(term, "")) for term in SOUGHT)
-    ids = sorted(register.found(scheme.upper(), _normal(scheme.upper(), value))) if scheme and value else []
-    return [each for id_ in ids if (each := register.current("assets", id_)) is not None and each.state != "DEREGISTERED"]
+    return scheme.upper(), value
 
 
 def _normal(scheme: str, value: str) -> str:
     """An identifier as handles keep it."""
-    if scheme == "MPAN":
+    if scheme == METER_POINT:
         return mpan.core(value.strip())
     text = value.strip().casefold()
     return text.replace("*", "") if scheme == "EVSE" else text
@@ -66,7 +77,7 @@ def _asset(situation: Situation) -> Version | None:
 
 def provider_of(asset: Document) -> str:
     """The IRI of the provider that is responsible now; empty where the asset waits for one."""
-    return "" if asset.get("standing") == AWAITING else str(asset.get("managedBy", ""))
+    return "" if asset.get("standing") == AWAITING_NEW_FSP else str(asset.get("managedBy", ""))
 
 
 def question_of(situation: Situation) -> ConsentQuestion | None:
@@ -80,17 +91,26 @@ def question_of(situation: Situation) -> ConsentQuestion | None:
 
 
 def _subjects(situation: Situation) -> tuple[str, ...]:
-    """What the consent has to be about: the asset and its meter points; of several assets at one meter point, and of none, that alone."""
-    asset, document = _asset(situation), situation.document
-    if asset is not None:
-        return proof.points(asset.document)
-    if iri := document.get("switchAsset"):
+    """What the consent has to be about: the asset and its meter points, or one of several; where several, or none, stand at one meter point, that alone."""
+    found, document = meant(situation), situation.document
+    scheme, value = _sought(document)
+    if scheme == METER_POINT and len(found) != 1:
+        return (f"mpan:{_normal(scheme, value)}",)
+    if not found and (iri := document.get("switchAsset")):
         return (f"asset:{uuid_of(iri)}",)
-    scheme, value = (str(document.get(term, "")) for term in SOUGHT)
-    return (f"mpan:{_normal('MPAN', value)}",) if scheme.upper() == "MPAN" else ()
+    return tuple(subject for each in found[:MOST_AMBIGUOUS] for subject in proof.points(each.document))
 
 
 # -- rules
+
+
+def plain_checks(document: Document, vocabulary: Vocabulary, _: Settings) -> list[Fault]:
+    """An asset is meant by what it is called in the world; what one organisation calls it is nobody else's to try."""
+    scheme, known = _sought(document)[0], PHYSICAL | set(vocabulary.schemes["IdentifierScheme"].codes)
+    if not scheme or scheme in known:
+        return []
+    message = f"assetScheme is one of {', '.join(sorted(known))}"
+    return [Fault("SWITCH-REQUEST-2", Severity.REJECT, message, "/assetScheme", "assetScheme", constraint="assetScheme")]
 
 
 def names_one_asset(situation: Situation) -> Iterable[Fault]:
@@ -131,9 +151,12 @@ def asset_is_there(situation: Situation) -> Iterable[Fault]:
     if not found:
         message = "no such asset is registered: register it (POST /assets) with the owner's consent, no switch is needed"
         yield Fault("ASSET_UNKNOWN", Severity.REJECT, message, "/switchAsset", "switchAsset")
-    elif len(found) > 1:
+    elif len(found) > 1 and _sought(situation.document)[0] == METER_POINT:
         named = ", ".join(f"assets/{each.id}" for each in found[:MOST_AMBIGUOUS])
         message = f"{len(found)} assets have this identifier: request a switch of each that is to move, by switchAsset: {named}"
+        yield Fault("ASSET_AMBIGUOUS", Severity.REJECT, message, "/assetValue", "assetValue")
+    elif len(found) > 1:
+        message = "several assets have this identifier: name the one that is meant by its meter point, or a serial number as manufacturer|serial number"
         yield Fault("ASSET_AMBIGUOUS", Severity.REJECT, message, "/assetValue", "assetValue")
 
 
@@ -308,6 +331,7 @@ SWITCH = Kind(
     name="switch",
     plural="switches",
     class_name="Switch",
+    plain_checks=plain_checks,
     claims=claims,
     handles=handles,
     awaits=awaits,

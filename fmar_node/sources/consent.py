@@ -57,7 +57,8 @@ ENDED = frozenset({ConsentVerdict.REVOKED, ConsentVerdict.EXPIRED})
 class ConsentQuestion:
     """Whether a proof lets a provider (`grantee`, an IRI) do something about an asset at an instant.
 
-    `subjects` are canonical identifiers (`asset:UUID`, `mpan:CORE`): the consent names the asset, or every one of its meter points.
+    `subjects` are canonical identifiers (`asset:UUID`, `mpan:CORE`): the consent names the asset, or every one of its meter points, which stand
+    behind it. Where there are several assets, it is about one of them.
     """
 
     proof: str = field(repr=False)
@@ -73,10 +74,14 @@ class ConsentQuestion:
 
     def is_bound(self, is_named: Callable[[str], bool]) -> bool:
         """Whether a consent that names some identifiers is about the asset."""
-        assets, points = (
-            [subject for subject in self.subjects if subject.startswith(prefix)] for prefix in ("asset:", "mpan:")
-        )
-        return any(map(is_named, assets)) or (bool(points) and all(map(is_named, points)))
+        starts = [place for place, subject in enumerate(self.subjects) if place == 0 or subject.startswith("asset:")]
+        assets = (self.subjects[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True))
+        return any(_is_named(asset, is_named) for asset in assets)
+
+
+def _is_named(asset: tuple[str, ...], is_named: Callable[[str], bool]) -> bool:
+    points = [subject for subject in asset if subject.startswith("mpan:")]
+    return any(map(is_named, set(asset) - set(points))) or (bool(points) and all(map(is_named, points)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +179,7 @@ def answered(answer: Mapping[str, Any], question: ConsentQuestion, names: Mappin
     purposes, named = (_texts(answer, member) for member in ("purposes", "subjects"))
     consent = Consent(
         verdict, reference=reference, purposes=purposes, valid_from=_instant(answer, "validFrom"), valid_to=_instant(answer, "validTo"),
-        is_single_use=answer.get("singleUse") is True,
+        is_single_use=_flag(answer, "singleUse"),
     )  # fmt: skip
     return replace(consent, verdict=judged(consent, question, answer.get("grantee"), lambda subject: names[subject] in named))
 
@@ -209,6 +214,13 @@ def _verdict(value: object) -> ConsentVerdict:
 def _texts(answer: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = answer.get(name)
     return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
+def _flag(answer: Mapping[str, Any], name: str) -> bool:
+    """False where it is absent: what restricts a consent is never guessed."""
+    if not isinstance(value := answer.get(name, False), bool):
+        raise SourceUnavailable(f"the answer has a {name} that is neither true nor false")
+    return value
 
 
 def _instant(answer: Mapping[str, Any], name: str) -> str:

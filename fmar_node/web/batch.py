@@ -1,7 +1,7 @@
 """POST /assets/batch: many documents in one request, one result line per row, in order, streamed both ways.
 
 Rules kept here: rows are independent, each is a submission of its own; a row that has the id of one of the caller's
-assets is the asset's next version, so that an export sent back unchanged changes nothing; with an Idempotency-Key a row's key is the
+assets is the asset's next version, so that an export sent back unchanged changes nothing, and is told so even where nothing may be changed; with an Idempotency-Key a row's key is the
 request's with the row number, so that a broken batch is sent again and goes on where it stopped; no more than a few
 rows are read at once; a JSON array is received whole, under a cap, and taken apart as its rows are judged; rows of one asset
 are judged one after the other, in their order; a fault of a row of a table points to its column. Whoever goes away ends the batch:
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Container, Mapping
+from collections.abc import AsyncIterator, Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -28,7 +28,7 @@ from fmar_node import jsonld
 from fmar_node.access.caller import Caller, Role
 from fmar_node.composition import moved
 from fmar_node.drafting import Submission, digest_of
-from fmar_node.errors import Fault, FmarError, Malformed, NotAcceptable, TooLarge, Unavailable
+from fmar_node.errors import Conflict, Fault, FmarError, Forbidden, Malformed, NotAcceptable, TooLarge, Unavailable
 from fmar_node.identity import is_uuid, new_claim_code, new_record_id
 from fmar_node.representation import FLAT, JSON, LD_JSON, Profile
 from fmar_node.submit import Outcome
@@ -39,7 +39,7 @@ from fmar_node.web.problems import problem
 from fmar_node.web.profile import meant, profile_of
 from fmar_node.web.records import KEY_CHARS, Records, encoded, exchange_of, handed_out
 from fmar_node.web.template import CSV, Row, rows_in
-from fmar_node.web.upsert import check_whole, code_in, upsert_term, upserted
+from fmar_node.web.upsert import check_whole, code_in, is_as_seen, upsert_term, upserted
 
 NDJSON = "application/x-ndjson"
 TAKEN = (NDJSON, CSV, LD_JSON, JSON)
@@ -88,7 +88,8 @@ class Batch:
         except FmarError as error:
             for each in started:
                 yield await each.task
-            yield {"row": number + 1, **self._refused(error)}
+            error.members.setdefault("row", number + 1)
+            yield {"row": error.members["row"], **self._refused(error)}
         finally:
             for each in started:
                 each.task.cancel()
@@ -122,9 +123,15 @@ class Batch:
     async def _outcome(self, row: Row, aim: Aim) -> dict[str, Any]:
         """One row: a new asset, or with the id or the code of one of the caller's, that asset as it is to be from now on."""
         self.exchange.node.check_key(self.caller)
-        submission, outcome = await self._submitted(row, aim)
+        submission = self._submission(row, aim)
+        try:
+            submission, outcome = await self._submitted(submission, aim)
+        except (Conflict, Forbidden):
+            if not aim.id or not await is_as_seen(self.exchange, submission, self.exchange.node.reader.current("assets", aim.id, self.caller)):
+                raise
+            return {"row": row.number, "status": 200, "outcome": "unchanged", "id": submission.iri}
         if outcome.receipt is None:
-            return {"row": row.number, "status": 200, "errors": [fault.as_json() for fault in _placed(outcome.faults, row.places)]}
+            return {"row": row.number, "status": 200, "outcome": "accepted", "errors": [fault.as_json() for fault in _placed(outcome.faults, row.places)]}
         receipt, is_known = outcome.receipt, submission.action == "update"
         word = "unchanged" if receipt.is_repeat else "updated" if is_known else "created"
         if receipt.is_repeat and row.number in self.again and receipt.index >= self.since:
@@ -135,15 +142,17 @@ class Batch:
         told = {"row": row.number, "status": 200 if is_known else 201, "outcome": word, "id": iri, "journalIndex": receipt.index}
         return {**told, "claimCode": code} if code else told
 
-    async def _submitted(self, row: Row, aim: Aim) -> tuple[Submission, Outcome]:
+    def _submission(self, row: Row, aim: Aim) -> Submission:
         known, key = aim.id, f"{self.key}/{row.number}" if self.key else ""
-        submission = Submission(
+        return Submission(
             self.caller, "assets", "update" if known else "register", known or new_record_id(),
             self.exchange.node.settings.base_url, self.media_type, row.body, ("*",) if known else None, key,
             digest_of("POST", "/assets/batch", self.media_type, row.body), "" if known or self.caller.has(Role.FSP) else new_claim_code(),
         )  # fmt: skip
-        if known:
-            check_whole(self.exchange.node.reader.current("assets", known, self.caller))
+
+    async def _submitted(self, submission: Submission, aim: Aim) -> tuple[Submission, Outcome]:
+        if aim.id:
+            check_whole(self.exchange, submission, self.exchange.node.reader.current("assets", aim.id, self.caller))
         elif self.upserts_by:
             return await upserted(self.room, self.exchange, submission, self.upserts_by, aim.code)
         return submission, await self.room.run(self.exchange, submission)
@@ -239,7 +248,8 @@ async def rows_sent(exchange: Exchange, media_type: str, profile: Profile) -> As
         if profile is not FLAT:
             raise NotAcceptable("profile-not-offered", f"a table has the terms of records as they are, profile={FLAT.name}")
         return await rows_in(exchange)
-    found = _lines(exchange) if media_type == NDJSON else _elements(await exchange.body(exchange.node.settings.batch_bytes), exchange)
+    settings = exchange.node.settings
+    found = _lines(exchange) if media_type == NDJSON else _elements(jsonld.elements(await exchange.body(settings.batch_bytes), settings), exchange)
     return _numbered(found)
 
 
@@ -264,18 +274,17 @@ async def _lines(exchange: Exchange) -> AsyncIterator[bytes]:
         yield waiting
 
 
-async def _elements(body: bytes, exchange: Exchange) -> AsyncIterator[bytes]:
+async def _elements(elements: Iterator[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
     """The elements of a JSON array, numbers as they were written; what is no JSON as it is, to be refused in its row.
 
     Nobody is waited for who has gone: otherwise one request would keep the node at work for as many rows as it had.
     """
-    settings = exchange.node.settings
-    for element in jsonld.elements(body, settings):
+    for element in elements:
         if await exchange.request.is_disconnected():
             return
         row = element
         with suppress(Malformed):
-            row = encoded(jsonld.read_value(element, settings)).encode()
+            row = encoded(jsonld.read_value(element, exchange.node.settings)).encode()
         yield row
 
 

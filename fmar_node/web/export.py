@@ -2,7 +2,7 @@
 
 Rules kept here: a cell that a spreadsheet would run as a formula is defused, and can be read back; MPANs are text; the register is
 unchanged by it; an export is of one place of the journal, and there its bytes are always the same, so that a manifest can be had in
-another request than the file (but for what has been erased since); no more than a page of records is held.
+another request than the file (but for what has been erased since, or is closed to who has lost a consent); no more than a page of records is held.
 """
 
 from __future__ import annotations

@@ -103,6 +103,8 @@ async def card(request: Request) -> Response:
     exchange, asked = exchange_of(request), request.query_params
     caller, media_type = await exchange.caller(), exchange.wanted(CARD_FORMATS)
     _check(asked, CARD_PARAMETERS)
+    if "organisation" in asked and asked.get("by") != "day":
+        raise Malformed("malformed-request", "organisation is of by=day alone; by=organisation has each that you see")
     await exchange.give_way()
     told = await _card(exchange, caller, asked.get("kind", "assets"), asked.get("by", "dimension"))
     if media_type == JSON:
@@ -140,9 +142,10 @@ def _days(exchange: Exchange, caller: Caller, kind: str) -> dict[str, Any]:
         raise Forbidden("not-permitted", "QUALITY-DAYS-1: the scores of past days are told to the organisation that they are of")
     if kind != "assets":
         raise Malformed("malformed-request", "by=day is of assets alone")
-    wanted = exchange.request.query_params.get("organisation", caller.organisation)
+    named = exchange.request.query_params.get("organisation", caller.organisation)
+    wanted = named.removeprefix(f"{exchange.node.settings.base_url}/organisations/")
     if not is_uuid(wanted) or (wanted != caller.organisation and not caller.has(Role.OPERATOR)):
-        raise Forbidden("not-permitted", "QUALITY-DAYS-1: the scores of past days are told to the organisation that they are of, by its UUID")
+        raise Forbidden("not-permitted", "QUALITY-DAYS-1: the scores of past days are told to the organisation that they are of, by its IRI or UUID")
     rows = exchange.node.past_scores.days(wanted)
     items = [{"key": day, "records": records, "score": scores.get(""), **{name.lower(): value for name, value in scores.items() if name}} for day, (records, scores) in rows]
     return {"by": "day", "kind": kind, "measuredOn": rows[-1][0] if rows else None, "items": items}

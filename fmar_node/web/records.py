@@ -211,8 +211,6 @@ class Records:
             raise Malformed("malformed-request", f"an Idempotency-Key has at most {KEY_CHARS} characters")
         digest = digest_of(request.method, request.url.path, media_type, body)
         if_match = entity_tags(exchange.header("if-match"))
-        if request.method == "PUT":
-            check_whole(node.reader.current(self.kind.plural, id_, caller))
         if media_type == MERGE_PATCH:
             shown = node.reader.current(self.kind.plural, id_, caller)
             body, media_type = encoded(merge(shown.version.document, jsonld.read_json(body, node.settings))).encode(), LD_JSON
@@ -221,6 +219,8 @@ class Records:
             caller, self.kind.plural, action, id_, node.settings.base_url, media_type, body,
             if_match, key, digest, new_claim_code() if self.kind.actions[action].draws_code else "",
         )  # fmt: skip
+        if request.method == "PUT":
+            check_whole(exchange, submission, node.reader.current(self.kind.plural, id_, caller))
         term = upsert_term(request.query_params) if action == "register" and self.kind.upserts_by else ""
         if term:
             submission, outcome = await upserted(self, exchange, submission, term, _code(body, media_type, term, node.settings))

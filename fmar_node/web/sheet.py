@@ -2,7 +2,7 @@
 
 Rules kept here: a row ends with a line outside quotation marks (RFC 4180), and no more than one is held, so that a body of any length
 needs the memory of its longest row; a row has the number that a spreadsheet shows, the first is 1; a row that cannot be read
-is refused, and those after it go on; nothing is guessed of letters: the text is UTF-8.
+is refused, and those after it go on; one whose end cannot be found, since it is too long or a quotation mark is left open, ends the table; nothing is guessed of letters: the text is UTF-8.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ class Splitter:
             self.lines.append(self.waiting)
             yield self._row()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether what has come ends inside quotation marks."""
+        return self._ends_quoted(self.waiting)
+
     def _line(self, line: bytes) -> Iterator[tuple[int, bytes]]:
         self.is_quoted = self._ends_quoted(line)
         self.lines.append(line)
@@ -73,7 +78,7 @@ class Splitter:
     def _check(self, size: int) -> None:
         if size > self.most:
             detail = f"row {self.number + 1} has more than {self.most} bytes; was a quotation mark opened in it and not closed?"
-            raise TooLarge("body-too-large", detail)
+            raise TooLarge("body-too-large", detail, members={"row": self.number + 1})
 
 
 async def rows_of(chunks: AsyncIterator[bytes], splitter: Splitter) -> AsyncIterator[tuple[int, bytes]]:
@@ -81,6 +86,9 @@ async def rows_of(chunks: AsyncIterator[bytes], splitter: Splitter) -> AsyncIter
     async for chunk in chunks:
         for row in splitter.feed(chunk):
             yield row
+    if splitter.is_open:
+        detail = f"a quotation mark is opened in row {splitter.number + 1} and not closed: where that row ends, and what follows it, nobody can tell"
+        raise Malformed("malformed-request", detail, members={"row": splitter.number + 1})
     for row in splitter.end():
         yield row
 

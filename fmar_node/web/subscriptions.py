@@ -15,7 +15,7 @@ from fmar_node import jsonld
 from fmar_node.access.caller import Caller
 from fmar_node.clock import stamp_of
 from fmar_node.drafting import Submission
-from fmar_node.errors import Fault, FmarError, Forbidden, Malformed, Severity, Unavailable
+from fmar_node.errors import Fault, FmarError, Forbidden, Malformed, NotFound, Severity, Unavailable
 from fmar_node.feed import cursor_of, index_of
 from fmar_node.followers.deliveries import Delivery
 from fmar_node.kinds import Situation
@@ -87,7 +87,10 @@ class Subscriptions(Records):
         shown, caller = await self._found(exchange)
         self._check_own(shown, caller, exchange)
         entries = _entries(await exchange.body(exchange.node.settings.body_bytes), exchange)
-        return json_response({"replayed": await exchange.node.webhooks.replay(shown.version.id, entries)})
+        replayed = await exchange.node.webhooks.replay(shown.version.id, entries)
+        if entries and not replayed:
+            raise NotFound("not-found", "none of these events is a dead letter of this subscription; GET .../deliveries?status=dead lists them")
+        return json_response({"replayed": replayed})
 
     async def _found(self, exchange: Exchange) -> tuple[Shown, Caller]:
         caller = await exchange.caller()
@@ -112,7 +115,7 @@ def _entries(body: bytes, exchange: Exchange) -> list[int] | None:
     events = said.get("events")
     if events is None:
         return None
-    if not isinstance(events, list) or len(events) > MOST_EVENTS or not all(isinstance(each, str) and each.isascii() and each.isdigit() and len(each) < 16 for each in events):
+    if not isinstance(events, list) or len(events) > MOST_EVENTS or not all(isinstance(each, str) and not isinstance(each, jsonld.Number) and each.isascii() and each.isdigit() and len(each) < 16 for each in events):
         raise Malformed("malformed-request", f"events are the ids of at most {MOST_EVENTS} events, as text")
     return [int(each) for each in events]
 

@@ -15,10 +15,12 @@ from starlette.datastructures import QueryParams
 from fmar_node import jsonld
 from fmar_node.drafting import Submission
 from fmar_node.errors import Conflict, Fault, Forbidden, Invalid, Malformed, NotFound, Severity
+from fmar_node.judge import Paper
 from fmar_node.kinds.asset import ASSET, friendly_claim
+from fmar_node.kinds.kind import UNSEEN
 from fmar_node.kinds.naming import external_claim
 from fmar_node.read import Shown
-from fmar_node.submit import Outcome
+from fmar_node.submit import Outcome, permitted
 from fmar_node.vocabulary import FMAR
 from fmar_node.web.exchange import Exchange
 
@@ -70,11 +72,27 @@ def _aimed(exchange: Exchange, registering: Submission, term: str, code: str) ->
         shown = None
     if shown is None:
         return registering
-    check_whole(shown)
-    return replace(registering, action="update", id=shown.version.id, if_match=("*",))
+    updating = replace(registering, action="update", id=shown.version.id, if_match=("*",))
+    check_whole(exchange, updating, shown)
+    return updating
 
 
-def check_whole(shown: Shown) -> None:
-    """Forbidden where somebody would replace what it sees only part of: what it does not see would be gone."""
-    if shown.document != shown.version.document:
-        raise Forbidden("not-permitted", "you see only part of this record: change it with PATCH (application/merge-patch+json)")
+def check_whole(exchange: Exchange, updating: Submission, shown: Shown) -> None:
+    """Forbidden where somebody would replace what it sees only part of: what it does not see would be gone. Who may not change it at all is told that."""
+    if shown.document == shown.version.document:
+        return
+    node = exchange.node
+    permitted(replace(updating, if_match=("*",)), node.register, node.vocabulary, None, node.today, house=node.house)
+    fault = Fault(UNSEEN, Severity.REJECT, "you see only part of this record: change it with PATCH (application/merge-patch+json)")
+    raise Forbidden("not-permitted", fault.message, (fault,))
+
+
+async def is_as_seen(exchange: Exchange, updating: Submission, shown: Shown) -> bool:
+    """Whether a document that may not be entered is what its sender sees of the record, letter for letter: of what it does not see nothing is compared."""
+    node, seen = exchange.node, shown.document
+    paper = Paper("assets", "update", updating.iri, updating.media_type, updating.body, node.today, seen, node.vocabulary.release)
+    judgement = await node.judges.judge(paper, updating.caller.party)
+    filled = {fault.field for fault in judgement.faults if fault.severity is Severity.FILLED and fault.field not in seen}
+    given = {term: value for term, value in judgement.document.items() if term not in filled}
+    terms, is_nodes_own = node.vocabulary.terms, any(fault.constraint == "server-set" for fault in judgement.faults)
+    return not is_nodes_own and given == {term: value for term, value in seen.items() if term not in terms or not terms[term].server_set}

@@ -52,7 +52,7 @@ def test_what_is_published_is_fetched(server: Elsewhere) -> None:
 @pytest.mark.parametrize("url", [
     "http://example.org/keys", "http://10.0.0.1/", "ftp://example.org/", "file:///etc/passwd", "//example.org/", "/keys", "", "https://", "x",
     "https://user@example.org/", "https://user:secret@example.org/", "https://example.org/#x", "https://example.org\\@127.0.0.1/", "https://[::1",
-    "https://example.org:99999/", "http://localhost.example.org/", "http://127.0.0.1.example.org/", "gopher://127.0.0.1/", "https://exa mple.org/\r\nX: y",
+    "https://example.org:99999/", "http://localhost.example.org/", "http://127.0.0.1.example.org/", "gopher://127.0.0.1/", "https://exa mple.org/\r\nX: y", "https://xn--.example/",
 ])  # fmt: skip
 def test_b2_another_kind_of_url_is_refused_before_anything_is_looked_up(url: str) -> None:
     with pytest.raises(FetchError):

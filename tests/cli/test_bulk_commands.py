@@ -79,7 +79,9 @@ def test_an_organisation_moves_to_another_node_with_all_its_assets(live: Live, t
     first = live.register("fsp-b", friendlyCode=f"MOVE-{next(live.serials)}", owner=live.profiles["fsp-b"].organisation, alias=[{"scheme": "ECR", "value": "E-7"}]).json()
     succeeded(here("export", "--out", str(tmp_path / "leaving"), "--filter", "assetCategory=BESS", *as_(live, "fsp-b")))
     file = tmp_path / "leaving" / "assets.ndjson"
-    file.write_text("".join(f"{line}\n" for line in file.read_text("utf-8").splitlines() if first["id"] in line), "utf-8")
+    (own,) = [json.loads(line) for line in file.read_text("utf-8").splitlines() if first["id"] in line]
+    ended = {**own, "id": f"{own['id'][:-4]}0000", "friendlyCode": "GONE", "registrationStatus": "DEREGISTERED"}
+    file.write_text("".join(json.dumps(each) + "\n" for each in (ended, own)), "utf-8")
 
     with Live(tmp_path / "elsewhere", {"fsp-b": {"roles": ["FSP"]}}) as elsewhere:
         outcomes = []
@@ -87,10 +89,11 @@ def test_an_organisation_moves_to_another_node_with_all_its_assets(live: Live, t
             command = [sys.executable, str(ROOT / "examples" / "moving.py"), str(file), str(elsewhere.folder / "participants" / "fsp-b")]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
-            outcomes.append(done.stdout.split()[-1])
+            outcomes.append([line.split()[-1] for line in done.stdout.splitlines()])
+            assert done.stderr.strip() == "1 de-registered, left out"
         (there,) = [json.loads(line) for line in elsewhere.client("fsp-b").get("/assets/export").text.splitlines()]
 
-    assert outcomes == ["created", "unchanged"]
+    assert outcomes == [["created"], ["unchanged"]]
     assert there["owner"] == elsewhere.profiles["fsp-b"].organisation
     same = ("friendlyCode", "assetName", "ratedCapacity", "importMPAN", "serialNumber", "commissioningDate")
     assert {term: there[term] for term in same} == {term: first[term] for term in same}

@@ -891,6 +891,13 @@ def test_import_prints_a_report_for_people(running: Live) -> None:
     assert said.startswith("2 rows, 2 documents") and "Reasons" in said
 
 
+def test_import_of_a_row_that_is_refused_ends_with_1(running: Live) -> None:
+    done = here("import", "ecr", SAMPLE, "--limit", 64, "--dry-run", "--json", *as_(running))
+
+    outcomes = json.loads(done.stdout.splitlines()[-1])["summary"]["outcomes"]
+    assert (done.returncode, outcomes["refused"] > 0) == (1, True)
+
+
 def test_import_refuses_a_file_of_something_else(running: Live) -> None:
     done = here("import", "ecr", BATTERY, *as_(running))
 

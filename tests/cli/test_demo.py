@@ -20,15 +20,17 @@ from typing import Any
 
 import httpx
 import pytest
+import typer
 
 from fmar_node.cli.tour.narrator import Narrator, flowing, short
 from fmar_node.cli.tour.route import STEPS, walk
+from fmar_node.cli.tour.stage import check_answers
 from fmar_node.cli.tour.visit import Visit, example
 from fmar_node.client import Profile, connect, new_key
-from fmar_node.folder import Folder
+from fmar_node.folder import Folder, write_private
 from fmar_node.keeping.maintenance import open_register
 from fmar_node.settings import surroundings
-from tests.live import LD_JSON, free_port
+from tests.live import LD_JSON, Live, free_port
 
 pytestmark = pytest.mark.timeout(300)
 READY = "(Ctrl-C ends it)"
@@ -256,6 +258,16 @@ def test_a_port_in_use_is_refused_with_a_hint(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"port {port}" in done.stderr and "hint:" in done.stderr and "--port" in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_another_node_that_answers_is_not_taken_for_the_demos(tmp_path: Path, live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Folder(tmp_path)
+    folder.journal_key_file.parent.mkdir(parents=True)
+    write_private(folder.journal_key_file, b"k" * 32)
+
+    with pytest.raises(typer.Exit):
+        check_answers(folder, live.url)
+    assert "address already in use" in capsys.readouterr().err
 
 
 def test_a_folder_of_another_port_is_refused_with_a_hint(first: Demo) -> None:

@@ -212,7 +212,7 @@ def test_every_dependency_has_its_reason() -> None:
     assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", reasons)] == []
 
 
-@pytest.mark.parametrize("name", ["fsp-developer", "dso-analyst", "acting-for-others", "people"])
+@pytest.mark.parametrize("name", ["fsp-developer", "dso-analyst", "acting-for-others", "people", "events"])
 def test_examples_that_are_marked_for_it_run(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     text = (PROJECT / "docs" / "guides" / f"{name}.md").read_text("utf-8")
     examples = [code for mark, kind, code in FENCE.findall(text) if mark and kind == "python"]

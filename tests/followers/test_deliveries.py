@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from fmar_node.errors import Broken
+from fmar_node.followers.courier import Courier
 from fmar_node.followers.deliveries import Deliveries
 
 S = "a-subscription"
@@ -114,3 +118,14 @@ def test_a_damaged_file_is_not_taken_for_an_empty_one(kept: Deliveries, damage: 
 
     with pytest.raises(Broken, match="move it away"):
         Deliveries(kept.file)
+
+
+def test_a_courier_goes_on_whatever_has_become_of_a_plan() -> None:
+    plans: list[Any] = ["what nobody can follow", None]
+
+    async def do(_: object) -> Any:
+        return plans.pop(0)
+
+    asyncio.run(Courier(S, cast("Any", SimpleNamespace(do=do))).run())
+
+    assert plans == []

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fmar_node.cim.table import MEANT
 from fmar_node.clock import SetClock, today
+from fmar_node.drafting import Submission
 from fmar_node.errors import Conflict, Fault, Forbidden, Invalid, NotFound
+from fmar_node.identity import new_record_id
 from fmar_node.kinds.asset import LIVE, NOT_FINAL
 from fmar_node.record import Receipt
 from tests.market import BASE, Market, battery, mpan, organisation, refused
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "documents"
 OTHERS = ("operator", "dso-east", "dso-south", "neso", "regulator", "platform")
 REASONS = ("DECOMMISSIONED", "END_OF_CONTRACT", "NO_LONGER_FLEXIBLE", "ERROR")
-SUSPENDED = sorted(NOT_FINAL - LIVE)
+NOT_LIVE = sorted(NOT_FINAL - LIVE - {"SUSPENDED_CONSENT_REVOKED"})
 UNREGISTERED_OWNER = {"rule": "A03", "text": "owner not registered yet"}
 
 
@@ -569,10 +574,10 @@ def test_what_the_node_sets_may_be_left_out_or_echoed(market: Market) -> None:
     assert market.current("assets", receipt.id).document["assetId"] == receipt.id
 
 
-@pytest.mark.parametrize("state", ["VERIFIED", "QUERY", *SUSPENDED])
+@pytest.mark.parametrize("state", ["VERIFIED", "QUERY", *NOT_LIVE])
 def test_an_asset_that_is_not_final_is_changed_and_deregistered(market: Market, state: str) -> None:
     receipt = register(market)
-    market.record("assets", receipt.id, registrationStatus=state, **({"standing": state} if state in SUSPENDED else {"validationStatus": state}))
+    market.record("assets", receipt.id, registrationStatus=state, **({"standing": state} if state in NOT_LIVE else {"validationStatus": state}))
 
     assert market.update(market.callers["fsp-a"], "assets", receipt.id, assetName="Renamed").number == 3
     assert leave(market, receipt.id).number == 4
@@ -613,7 +618,7 @@ def test_the_same_document_again_answers_a_query(market: Market) -> None:
     assert market.current("assets", receipt.id).state == "PENDING_VALIDATION"
 
 
-@pytest.mark.parametrize("standing", SUSPENDED)
+@pytest.mark.parametrize("standing", NOT_LIVE)
 def test_validation_does_not_lift_a_suspension(market: Market, standing: str) -> None:
     receipt = register(market)
     market.record("assets", receipt.id, validationStatus="VERIFIED", standing=standing, registrationStatus=standing)
@@ -697,3 +702,19 @@ def test_a_survivor_is_another_live_asset_of_the_same_provider(market: Market, r
         leave(market, ids["gone"], deregistrationReason=reason, **note)
 
     assert market.current("assets", ids["gone"]).number == 1
+
+
+# -- the examples
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.iterdir()), ids=lambda file: file.name)
+def test_an_example_is_accepted_unless_it_is_there_to_be_refused(market: Market, file: Path) -> None:
+    kind, by = ("organisations", "operator") if file.stem == "organisation" else ("assets", "fsp-a")
+    media_type = {".xml": "application/rdf+xml", ".json": f"application/ld+json{MEANT if 'cim' in file.stem else ''}"}[file.suffix]
+    sent = Submission(market.callers[by], kind, "register", new_record_id(), BASE, media_type, file.read_bytes())
+
+    if file.stem == "broken":
+        with refused("A12-pattern", "A13-future", "A20-check-digit", "unknown-term", as_=Invalid):
+            market.run(sent)
+    else:
+        assert market.run(sent).number == 1

@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from examples.servers.consent_solution import Solution
+from examples.servers.consent_solution import Given, Solution
 from fmar_node.access.reveal import reveal
-from fmar_node.errors import Conflict, Invalid, NotFound, Unavailable
+from fmar_node.drafting import Submission
+from fmar_node.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from fmar_node.feed import Feed
+from fmar_node.identity import new_record_id
 from fmar_node.kinds import KINDS
 from fmar_node.kinds.consented import CONSENT_ACTIONS
+from fmar_node.record import Receipt
+from fmar_node.representation import json_bytes
 from fmar_node.sources.notification import Notification
 from tests.consenting import OWN, Consenting, home
-from tests.market import Market, battery, mpan, refused, vocabulary
+from tests.market import BASE, Market, battery, mpan, refused, vocabulary
 
 DAY = 86_400
 SMALL = {"ratedCapacity": "3.00", "installedCapacity": "3.00", "genCapacity": "3.00", "demandCapacity": "3.00"}
@@ -173,6 +179,18 @@ def test_a_consent_of_a_single_use_is_used_once_whatever_its_proof_is(room: Cons
             room.market.submit(room.market.callers["fsp-a"], "assets", home("HOME-2", consentReference=proof, **SMALL))
 
 
+@pytest.mark.parametrize("said", ["true", 1, None])
+def test_whether_a_consent_is_of_a_single_use_is_never_guessed(room: Consenting, solution: Solution, said: Any) -> None:
+    fsp = room.market.callers["fsp-a"]
+    garbled: Any = {"single_use": said}
+
+    with refused("CONSENT_SERVICE_UNAVAILABLE", as_=Unavailable):
+        room.registered(room.consent(**garbled))
+    if said is not None:
+        with refused("CONSENT_INVALID", as_=Invalid):
+            room.market.submit(fsp, "assets", home(consentReference=solution.receipt(room.consent(), **garbled)))
+
+
 def test_a_consent_of_more_uses_is_used_for_all_that_stands_at_the_meter_point(room: Consenting) -> None:
     given = room.consent()
 
@@ -190,10 +208,6 @@ def test_a_proof_that_is_given_without_need_has_to_hold(room: Consenting) -> Non
 def test_a_proof_in_escapes_is_refused(room: Consenting) -> None:
     given = room.consent()
     document = home(consentReference=given.reference)
-    from fmar_node.drafting import Submission
-    from fmar_node.identity import new_record_id
-    from tests.market import BASE
-
     body = json.dumps(document).replace("ck_", "\\u0063k_").encode()
     with refused("CONSENT_INVALID", as_=Invalid):
         room.run(Submission(room.market.callers["fsp-a"], "assets", "register", new_record_id(), BASE, "application/ld+json", body))
@@ -274,6 +288,35 @@ def test_who_has_lost_the_consent_reads_no_more_than_that_it_is_so(room: Consent
     assert OWN not in str([each.document for each in past])
     with pytest.raises(NotFound):
         market.reader.current("consents", room.kept(receipt).id, market.callers["fsp-b"])
+
+
+def test_no_export_of_an_earlier_place_opens_what_a_consent_has_opened(room: Consenting) -> None:
+    given = room.consent()
+    receipt, market = room.registered(given), room.market
+    place, fsp = market.register.size() - 1, market.callers["fsp-a"]
+    room.notify(given.id)
+    market.act(fsp, "assets", receipt.id, "deregistration", deregistrationReason="END_OF_CONTRACT")
+    market.grant("fsp-a", "platform", "READ_PERSONAL")
+
+    for caller in (fsp, market.acting("platform", "fsp-a")):
+        exported = list(market.reader.export(KINDS["assets"], caller, place))
+        assert [each["id"] for each in exported] == [room.asset(receipt).iri]
+        assert OWN not in str(exported) and "assetName" not in exported[0]
+
+
+def test_no_event_of_the_past_names_what_a_consent_has_opened(room: Consenting) -> None:
+    given = room.consent()
+    receipt, market = room.registered(given), room.market
+    market.update(market.callers["fsp-a"], "assets", receipt.id, assetName="Home battery 2")
+    market.grant("fsp-a", "platform", "READ_PERSONAL")
+    room.notify(given.id)
+
+    events = {name: [each for each in Feed(market.register, vocabulary()).page(market.callers[name], -1, 50).events if each.kind == "assets"] for name in ("fsp-a", "platform", "dso-east")}
+
+    assert [(each.happening, each.action) for each in events["fsp-a"]] == [("appeared", ""), ("changed", "")]
+    assert not {"assetName", "importMPAN", "serialNumber"} & {name for each in events["fsp-a"] for name in each.changed}
+    assert [each.happening for each in events["platform"]] == ["disappeared"]
+    assert "importMPAN" in events["dso-east"][0].changed
 
 
 def test_the_graph_follows(room: Consenting) -> None:
@@ -369,6 +412,93 @@ def test_a_consent_ends_by_the_clock(room: Consenting) -> None:
     assert room.market.tick() == 0
 
 
+# -- while it waits for a provider
+
+CODE = "K7D2M-9QX4R-00011-ZZZZZ"
+
+
+def installed(room: Consenting, given: Given | None = None) -> Receipt:
+    """A consumer's battery that an installer has registered, with a consent for the installer."""
+    given = given or room.consent("installer")
+    body = json_bytes(home(consentReference=given.reference))
+    return room.market.run(Submission(room.market.callers["installer"], "assets", "register", new_record_id(), BASE, "application/ld+json", body, offer=CODE))
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_a_consent_that_ends_closes_what_waits_for_a_provider(room: Consenting, end: str) -> None:
+    given = room.consent("installer", **({"ends": room.solution.clock() + DAY} if end == "expired" else {}))
+    receipt, market = installed(room, given), room.market
+
+    if end == "revoked":
+        room.notify(given.id)
+    else:
+        room.wait(days=1)
+        market.tick()
+
+    installer, asset = market.callers["installer"], room.asset(receipt)
+    assert (asset.state, "consentEndedAt" in asset.document) == ("AWAITING_NEW_FSP", True)
+    assert all(OWN not in str(each.document) for each in market.reader.versions("assets", receipt.id, installer))
+    for action in ("update", "claim-code"):
+        with refused("CONSENT-ENDED-1", as_=Forbidden):
+            market.submit(installer, "assets", {}, action, receipt.id, if_match=("*",))
+    assert OWN in str(market.reader.current("assets", receipt.id, market.callers["dso-east"]).document)
+
+
+def test_whoever_registered_it_renews_the_consent_or_takes_the_asset_back(room: Consenting) -> None:
+    given = room.consent("installer")
+    receipt, market = installed(room, given), room.market
+    room.notify(given.id)
+    assert market.verdict(market.callers["installer"], "assets", "consent-renewal", receipt.id).policy == "ASSET-CONSENT-RENEW-3"
+    assert market.verdict(market.callers["installer"], "assets", "deregistration", receipt.id).policy == "ASSET-DEREGISTER-2"
+
+    market.act(market.callers["installer"], "assets", receipt.id, "consent-renewal", consentReference=room.consent("installer").reference)
+
+    asset = room.asset(receipt)
+    assert (asset.state, asset.document["standing"], "consentEndedAt" in asset.document) == ("AWAITING_NEW_FSP", "AWAITING_NEW_FSP", False)
+    assert OWN in str(market.reader.current("assets", receipt.id, market.callers["installer"]).document)
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+def test_who_claims_what_a_consumer_owns_brings_a_consent_of_its_own(room: Consenting, revoked: bool) -> None:
+    first = room.consent("installer")
+    receipt, market = installed(room, first), room.market
+    before, fsp = room.kept(receipt), market.callers["fsp-a"]
+    if revoked:
+        room.notify(first.id)
+
+    with refused("consent-required", as_=Invalid):
+        market.act(fsp, "assets", receipt.id, "claim", claimCode=CODE)
+    with refused("CONSENT_INVALID", as_=Invalid):
+        market.act(fsp, "assets", receipt.id, "claim", claimCode=CODE, consentReference=room.consent("installer").reference)
+    own = room.consent()
+    with pytest.raises(NotFound):
+        market.act(fsp, "assets", receipt.id, "claim", claimCode="00000", consentReference=own.reference)
+    market.act(fsp, "assets", receipt.id, "claim", claimCode=CODE, consentReference=own.reference)
+
+    asset = room.asset(receipt)
+    assert (asset.state, asset.document["standing"], "consentEndedAt" in asset.document) == ("PENDING_VALIDATION", "LIVE", False)
+    assert room.kept(receipt).document["grantee"] == market.iri("fsp-a")
+    assert market.current("consents", before.id).state == ("REVOKED" if revoked else "ENDED")
+    room.notify(own.id, name="msg_own")
+    assert room.asset(receipt).state == "SUSPENDED_CONSENT_REVOKED"
+
+
+def test_an_organisations_appointment_is_its_authorisation(market: Market, solution: Solution) -> None:
+    room = Consenting(market, solution, owner_authorisation=True)
+    document = battery(owner=market.iri("fsp-c"), ownerName=None, justification=None, importMPAN=OWN, exportMPAN=None)
+    body = json_bytes({**document, "consentReference": room.consent("installer").reference})
+    receipt = market.run(Submission(market.callers["installer"], "assets", "register", new_record_id(), BASE, "application/ld+json", body, offer=CODE))
+    consent = room.kept(receipt)
+    with refused("consent-required", as_=Invalid):
+        market.act(market.callers["fsp-a"], "assets", receipt.id, "claim", claimCode=CODE)
+    market.act(market.callers["fsp-c"], "assets", receipt.id, "appointment", appointedProvider=market.iri("fsp-a"))
+
+    market.act(market.callers["fsp-a"], "assets", receipt.id, "claim")
+
+    assert "consent" not in room.asset(receipt).document
+    assert market.current("consents", consent.id).state == "ENDED"
+
+
 # -- and back
 
 
@@ -382,7 +512,7 @@ def test_a_new_consent_makes_it_live_again(room: Consenting) -> None:
         room.market.act(fsp, "assets", receipt.id, "consent-renewal")
     with refused("CONSENT_INVALID", as_=Invalid):
         room.market.act(fsp, "assets", receipt.id, "consent-renewal", consentReference=given.reference)
-    with refused("ASSET-UPDATE-1"):
+    with refused("CONSENT-ENDED-1"):
         room.market.update(fsp, "assets", receipt.id, assetName="still mine")
     with refused("ASSET-CONSENT-RENEW-1"):
         room.market.act(room.market.callers["dso-east"], "assets", receipt.id, "consent-renewal", consentReference=given.reference)

@@ -309,7 +309,7 @@ def test_a_delegate_is_not_told_of_assets_that_were_not_granted(market: Market) 
     market.grant("fsp-a", "platform", "READ", "UPDATE", assets=[one])
 
     for change in ({"friendlyCode": "S-2"}, {"serialNumber": "S-2"}):
-        with pytest.raises((Conflict, Invalid)) as refusal:
+        with pytest.raises((Conflict, Forbidden)) as refusal:
             market.update(market.acting("platform", "fsp-a"), "assets", one, **change)
         assert other not in str(refusal.value) + repr(refusal.value.faults)
 

@@ -9,11 +9,12 @@ import pytest
 from fmar_node.access.caller import Caller
 from fmar_node.drafting import Submission
 from fmar_node.errors import Conflict, Forbidden, Invalid, NotFound
+from fmar_node.feed import Feed
 from fmar_node.identity import new_claim_code, new_record_id
 from fmar_node.kinds.installation import code_hash
 from fmar_node.record import Receipt
 from fmar_node.representation import json_bytes
-from tests.market import BASE, Market, battery, refused
+from tests.market import BASE, Market, battery, refused, vocabulary
 
 CODE = "K7D2M-9QX4R-00011-ZZZZZ"
 
@@ -191,10 +192,17 @@ def test_a_code_is_good_for_one_claim(market: Market) -> None:
 
 
 def test_after_the_claim_the_installer_has_nothing_to_do_with_it(market: Market) -> None:
-    made = install(market)
+    made, before = install(market), market.clock.now()
+    market.clock.forward(minutes=1)
     claim(market, made.id, claimCode=CODE)
 
     assert shown(market, made, "installer") is None
+    with pytest.raises(NotFound):
+        market.reader.versions("assets", made.id, market.callers["installer"])
+    with pytest.raises(NotFound):
+        market.reader.at("assets", made.id, market.callers["installer"], before)
+    events = Feed(market.register, vocabulary()).page(market.callers["installer"], -1, 50).events
+    assert [(each.happening, each.changed) for each in events if each.kind == "assets"] == [("disappeared", ())]
     with pytest.raises(NotFound):
         market.act(market.callers["installer"], "assets", made.id, "deregistration", deregistrationReason="ERROR")
     with pytest.raises(NotFound):
@@ -323,6 +331,9 @@ def test_an_external_id_stays_its_registrants_after_the_claim(market: Market) ->
     market.update(market.callers["fsp-a"], "assets", made.id, assetName="Renamed")
 
     assert "it has a provider now" in refusal.value.detail
+    with refused("A20-shared", "A21-shared", "DUPLICATE_EXACT", "EXTERNAL_ID_TAKEN", as_=Invalid) as again:
+        install(market, externalId="fleet/1")
+    assert not any("switch" in fault.message for fault in again.value.faults)
 
 
 # -- extension fields

@@ -34,7 +34,7 @@ ALLOWED = {
     # action: ({(roles, relations)}, what has to be granted, least role of a person)
     ("assets", "register"): ({(FSP, ANY), (REGISTRANTS, ANY)}, Permission.REGISTER, EDITOR),
     ("assets", "update"): ({(FSP, MANAGER), (EVERYBODY, REGISTRANT)}, Permission.UPDATE, EDITOR),
-    ("assets", "deregistration"): ({(FSP, MANAGER | UNCONSENTED), (EVERYBODY, REGISTRANT)}, Permission.DEREGISTER, EDITOR),
+    ("assets", "deregistration"): ({(FSP, MANAGER | UNCONSENTED), (REGISTRANTS, REGISTRANT | UNCONSENTED)}, Permission.DEREGISTER, EDITOR),
     ("assets", "acceptance"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
     ("assets", "verification"): (NODE, None, ADMINISTRATOR),
     ("assets", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
@@ -101,7 +101,7 @@ ALLOWED = {
     ("notices", "resolution"): ({(OPERATOR, ANY), (EVERYBODY, ADDRESSEE)}, None, EDITOR),
     ("notices", "erasure"): ({(OPERATOR, ANY)}, None, ADMINISTRATOR),
     ("assets", "consent-loss"): (NODE, None, ADMINISTRATOR),
-    ("assets", "consent-renewal"): ({(FSP, MANAGER | UNCONSENTED)}, Permission.UPDATE, EDITOR),
+    ("assets", "consent-renewal"): ({(FSP, MANAGER | UNCONSENTED), (REGISTRANTS - {Role.OWNER}, REGISTRANT | UNCONSENTED)}, Permission.UPDATE, EDITOR),
     ("consents", "register"): (NODE, None, ADMINISTRATOR),
     ("consents", "revocation"): (NODE, None, ADMINISTRATOR),
     ("consents", "expiry"): (NODE, None, ADMINISTRATOR),
@@ -125,7 +125,7 @@ ALLOWED = {
 STATES = {
     # the states in which a record takes an action; what registers has no record yet
     ("assets", "register"): "",
-    ("assets", "update"): "AWAITING_NEW_FSP PENDING_VALIDATION QUERY SUSPENDED_ADMIN SUSPENDED_CONSENT_REVOKED VERIFIED",
+    ("assets", "update"): "AWAITING_NEW_FSP PENDING_VALIDATION QUERY SUSPENDED_ADMIN VERIFIED",
     ("assets", "deregistration"): "AWAITING_NEW_FSP PENDING_VALIDATION QUERY SUSPENDED_ADMIN SUSPENDED_CONSENT_REVOKED VERIFIED",
     ("assets", "orphaning"): "PENDING_VALIDATION QUERY SUSPENDED_ADMIN SUSPENDED_CONSENT_REVOKED VERIFIED",
     ("assets", "handover"): "AWAITING_NEW_FSP PENDING_VALIDATION QUERY SUSPENDED_CONSENT_REVOKED VERIFIED",
@@ -135,8 +135,8 @@ STATES = {
     ("assets", "claim"): "AWAITING_NEW_FSP",
     ("assets", "appointment"): "AWAITING_NEW_FSP",
     ("assets", "claim-code"): "AWAITING_NEW_FSP",
-    ("assets", "consent-loss"): "PENDING_VALIDATION QUERY VERIFIED",
-    ("assets", "consent-renewal"): "PENDING_VALIDATION QUERY SUSPENDED_CONSENT_REVOKED VERIFIED",
+    ("assets", "consent-loss"): "AWAITING_NEW_FSP PENDING_VALIDATION QUERY VERIFIED",
+    ("assets", "consent-renewal"): "AWAITING_NEW_FSP PENDING_VALIDATION QUERY SUSPENDED_CONSENT_REVOKED VERIFIED",
     ("assets", "erasure"): "AWAITING_NEW_FSP DEREGISTERED PENDING_VALIDATION QUERY SUSPENDED_ADMIN SUSPENDED_CONSENT_REVOKED VERIFIED",
     ("organisations", "register"): "",
     ("organisations", "update"): "ACTIVE PENDING_APPROVAL SUSPENDED",
@@ -263,7 +263,8 @@ def test_an_organisation_may_what_the_table_says_and_nothing_else(cell: tuple[st
     for roles, relations in roles_and_relations():
         verdict = decide(action, Standing(roles, relations))
         assert verdict.permitted == is_allowed(cell, roles, relations), (roles, relations)
-        assert verdict.policy in {policy.code for policy in action.policies} | {"NODE-1"}
+        wants_consent = {"CONSENT-ENDED-1"} if relations == UNCONSENTED else set[str]()
+        assert verdict.policy in {policy.code for policy in action.policies} | {"NODE-1"} | wants_consent
 
 
 @pytest.mark.parametrize("cell", ACTIONS)
@@ -330,7 +331,7 @@ def test_a_record_takes_an_action_in_the_states_of_the_table_and_in_no_other(cel
 
 
 def test_every_forbidding_policy_says_why() -> None:
-    assert set(FORBIDDING) == {"NODE-1", "USER-ROLE-1", "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2", "APPLICANT-1", "FORMER-PROVIDER-1", "UNSEEN-1"}
+    assert set(FORBIDDING) == {"NODE-1", "USER-ROLE-1", "DELEGATION-SCOPE-1", "DELEGATION-SCOPE-2", "APPLICANT-1", "FORMER-PROVIDER-1", "UNSEEN-1", "CONSENT-ENDED-1"}
     assert all(len(reason) > 20 for reason in FORBIDDING.values())
 
 

@@ -71,6 +71,7 @@ def test_nobody_but_its_organisation_and_the_operator_sees_it(subscribing: Marke
         ("https://somebody@hooks.example/", "SUBSCRIPTION-ENDPOINT-1"),
         ("https://hooks.example/#part", "SUBSCRIPTION-ENDPOINT-1"),
         ("nowhere", "SUBSCRIPTION-ENDPOINT-1"),
+        ("https://xn--.example/", "SUBSCRIPTION-ENDPOINT-1"),
         ("https://hooks.example:22/", "SUBSCRIPTION-ENDPOINT-2"),
         ("https://localhost/", "SUBSCRIPTION-ENDPOINT-3"),
         ("https://127.0.0.1/", "SUBSCRIPTION-ENDPOINT-3"),

@@ -473,6 +473,31 @@ def test_of_several_assets_at_a_meter_point_one_is_named(room: Consenting) -> No
     assert all(f"assets/{each}" in refusal.value.faults[0].message for each in room.market.register.found("MPAN", OWN))
 
 
+def test_of_two_makers_with_one_serial_number_each_is_switched_by_its_own(room: Consenting) -> None:
+    other, market = mpan(4_712), room.market
+    room.registered(room.consent(C, f"mpan:{other}"), by=C, importMPAN=other, manufacturer="Another Maker")
+    proof = word(room)
+
+    with refused("ASSET_AMBIGUOUS", as_=Conflict) as refusal:
+        asked(room, proof, assetScheme="SERIAL", assetValue="HOME-1")
+    with refused("CONSENT_SCOPE", as_=Invalid):
+        asked(room, room.consent(B, f"mpan:{mpan(6_666)}", purposes=["SWITCH"]), assetScheme="SERIAL", assetValue="HOME-1")
+    request = asked(room, proof, assetScheme="SERIAL", assetValue="Acme Storage|HOME-1")
+
+    assert "assets/" not in refusal.value.faults[0].message
+    assert uuid_of(market.current("switches", request).document["switchAsset"]) == asset_in(room)
+
+
+@pytest.mark.parametrize("scheme", ["EXTERNAL_ID", "FRIENDLY_CODE", "CLAIM_CODE", "NOSUCH"])
+def test_nobody_tries_out_what_others_call_their_assets(room: Consenting, scheme: str) -> None:
+    market = room.market
+    market.update(market.callers[A], "assets", asset_in(room), friendlyCode="home-1", externalId="home-1")
+
+    with refused("assetScheme", as_=Invalid) as refusal:
+        asked(room, word(room), assetScheme=scheme, assetValue="home-1")
+    assert "EVSE" in refusal.value.detail + refusal.value.faults[0].message
+
+
 @pytest.mark.parametrize(("more", "code"), [
     ({"purposes": ["REGISTER"]}, "CONSENT_SCOPE"), ({"to": C}, "CONSENT_INVALID"), ({"ends": 1_000.0}, "CONSENT_EXPIRED"), ({"begins": 9e9}, "CONSENT_INVALID"),
 ])  # fmt: skip

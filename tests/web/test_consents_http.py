@@ -65,6 +65,14 @@ def becomes(found: Callable[[], object], wanted: object, seconds: float = 20) ->
     assert was == wanted
 
 
+IF_ANY = {"If-Match": "*"}
+
+
+def provider_row(node: Live, iri: str) -> dict[str, Any]:
+    """An asset as its provider has it in an export."""
+    return next(row for row in map(json.loads, node.client("fsp-a").get("/assets/export").text.splitlines()) if row["id"] == iri)
+
+
 def told(node: Live) -> str:
     """Everything that the node has written down for people: its log, and its security log."""
     return "".join(file.read_text("utf-8", "replace") for file in [node.log, *(node.folder / "log").rglob("*")] if file.is_file())
@@ -90,6 +98,14 @@ def test_a_consumers_asset_from_registration_to_revocation_and_back(node: Live, 
     assert node.client("fsp-a").post("/assets/lookup", json={"scheme": "MPAN", "value": point}).status_code == 404
     index = node.client("operator").get(f"{iri}/history").json()["items"][-1]["journalIndex"]
     assert node.rows("fsp-a", f"SELECT ?point {{ <{iri}> <https://w3id.org/fmar/ns#importMPAN> ?point }}", after=index) == []
+
+    provider, row = node.client("fsp-a"), provider_row(node, iri)
+    sent = [provider.put(iri, json=row, headers=IF_ANY), provider.patch(iri, json={"assetName": "x"}, headers={**IF_ANY, "Content-Type": "application/merge-patch+json"})]
+    assert [(each.status_code, each.json()["errors"][0]["code"]) for each in sent] == [(403, "CONSENT-ENDED-1")] * 2
+    assert "consent-renewal" in sent[0].json()["detail"]
+    same, other, hidden = provider.post("/assets/batch", json=[row, {**row, "assetCategory": "SOLAR_PV"}, {**row, "importMPAN": point}]).text.splitlines()
+    assert json.loads(same) == {"row": 1, "status": 200, "outcome": "unchanged", "id": iri}
+    assert [json.loads(each)["problem"]["errors"][0]["code"] for each in (other, hidden)] == ["CONSENT-ENDED-1"] * 2
 
     again = solution.consent(given.grantee, given.subjects)
     renewed = node.client("fsp-a").post(f"{iri}/consent-renewal", json={"consentReference": again.reference}, headers=LD_JSON)

@@ -134,6 +134,8 @@ def test_a_dry_run_is_done_later_too_and_writes_nothing(node: Live) -> None:
     [
         (b"assetName,noSuchColumn\r\nx,y\r\n", {"Content-Type": CSV}, 422, "validation-failed"),
         (b"x" * 2_000_001, {"Content-Type": NDJSON}, 413, "body-too-large"),
+        (b'{"type": "Asset"}', {"Content-Type": "application/json"}, 400, "malformed-json"),
+        (b'[{"type": "Asset"}, {', {"Content-Type": "application/ld+json"}, 400, "malformed-json"),
         (b"{}", {"Content-Type": "text/plain"}, 415, "unsupported-media-type"),
     ],
 )

@@ -227,6 +227,8 @@ def test_a_day_is_kept_for_each_provider(scored: Live) -> None:
     assert 0 < rows[0]["score"] <= 100
     other = scored.profiles["fsp-a"].organisation.rpartition("/")[2]
     assert card(scored, "operator", "day", organisation=other)["items"] == rows
+    assert card(scored, "operator", "day", organisation=scored.profiles["fsp-a"].organisation)["items"] == rows
+    assert scored.client("operator").get(f"/quality?by=category&organisation={other}").status_code == 400
     refused = scored.client("fsp-b").get(f"/quality?by=day&organisation={other}")
     assert (refused.status_code, refused.json()["detail"].partition(":")[0]) == (403, "QUALITY-DAYS-1")
 

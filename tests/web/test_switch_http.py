@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -62,6 +63,9 @@ def test_each_side_reads_its_own_time_in_records_lists_exports_and_sparql(node: 
     assert names == {A: ("As A left it", True), B: ("As B has it", False), "dso-east": ("As B has it", False), "operator": ("As B has it", False)}
     assert (a.get(iri).json()["assetName"], "asOf" in a.get(iri).json()) == ("As A left it", True)
     assert [each["id"] for each in a.get("/assets?managed=former").json()["items"]] == [iri]
+    row = a.get("/assets/export?managed=former").json()
+    same, other = map(json.loads, a.post("/assets/batch", json=[row, {**row, "assetName": "As B has it"}]).text.splitlines())
+    assert (same["outcome"], other["problem"]["errors"][0]["code"]) == ("unchanged", "FORMER-PROVIDER-1")
     assert iri not in a.get("/assets/export?format=ndjson").text
     assert "As A left it" in a.get("/assets/export?format=ndjson&managed=former").text
     refused = a.patch(iri, json={"assetName": "x"}, headers={"Content-Type": "application/merge-patch+json", "If-Match": "*"})

@@ -229,10 +229,20 @@ def test_a_hostile_row_costs_itself_only(live: Live, row: bytes) -> None:
 def test_a_row_without_end_ends_the_batch(live: Live, row: bytes) -> None:
     header, cells = table([flat(live.battery())]).splitlines()
 
-    results = sent(live, b"\n".join([header, cells, row, cells]))
+    results = sent(live, b"\n".join([header, cells, b"", row, cells]))
 
-    assert [(result["row"], result["status"]) for result in results] == [(2, 201), (3, 413)]
+    assert [(result["row"], result["status"]) for result in results] == [(2, 201), (4, 413)]
     assert "quotation mark" in results[1]["problem"]["detail"]
+
+
+def test_a_quotation_mark_that_is_left_open_ends_the_batch(live: Live) -> None:
+    header, cells = table([flat(live.battery())]).splitlines()
+    body = b"\n".join([header, b"", cells, b'"' + cells, *[table([flat(live.battery())]).splitlines()[1]] * 3])
+
+    results = sent(live, body)
+
+    assert [(result["row"], result["outcome"]) for result in results] == [(3, "created"), (4, "refused")]
+    assert results[1]["problem"].items() >= {"code": "malformed-request", "row": 4}.items() and "quotation mark" in results[1]["problem"]["detail"]
 
 
 def test_a_dry_run_of_a_table_writes_nothing(live: Live) -> None:
@@ -241,7 +251,7 @@ def test_a_dry_run_of_a_table_writes_nothing(live: Live) -> None:
 
     response = live.client("fsp-a").post("/assets/batch?dry-run=true", content=table(rows), headers=CSV)
 
-    assert [json.loads(line)["status"] for line in response.text.splitlines()] == [200, 422] and size(live) == before
+    assert [json.loads(line)["outcome"] for line in response.text.splitlines()] == ["accepted", "refused"] and size(live) == before
 
 
 def test_a_broken_table_goes_on_where_it_stopped(live: Live) -> None:

@@ -217,12 +217,13 @@ def test_what_is_not_taken_for_long_is_a_dead_letter_that_can_be_replayed(hooked
     assert foreign == [404, 404, 401]
     assert (kept.status_code, kept.json()["errors"][0]["code"]) == (403, "SUBSCRIPTION-RESUME-1")
     assert (replayed.status_code, replayed.json()) == (200, {"replayed": 1})
+    assert client.post(f"{place}/replay", json={"events": ["999999999"]}).status_code == 404
     assert receiver.wait(lambda: made.headers["Location"] in subjects(receiver))
     until(lambda: client.get(f"{place}/deliveries?status=dead").json()["items"] == [])
     ended(hooked, place)
 
 
-@pytest.mark.parametrize(("body", "is_json"), [('{"events": "42"}', True), ('{"event": ["42"]}', True), ('{"events": [true]}', True), ("[", False), ('{"events": ["-1"]}', True)])
+@pytest.mark.parametrize(("body", "is_json"), [('{"events": "42"}', True), ('{"event": ["42"]}', True), ('{"events": [true]}', True), ('{"events": [42]}', True), ("[", False), ('{"events": ["-1"]}', True)])
 def test_a_replay_that_is_not_understood_is_refused(hooked: Live, receiver: Receiver, body: str, is_json: bool) -> None:
     place = subscribe(hooked, receiver).headers["Location"]
 

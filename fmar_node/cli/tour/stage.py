@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import typer
@@ -83,8 +83,12 @@ def check_port(port: int) -> None:
         try:
             listener.bind((HOST, port))
         except OSError as error:
-            other = port + 1 if port < 65535 else 8080
-            fail(f"port {port} cannot be used: {error.strerror}", f"end what runs there, or choose another: fmar demo --port {other} --data .fmar-demo-{other}")
+            refuse_port(port, str(error.strerror))
+
+
+def refuse_port(port: int, reason: str) -> NoReturn:
+    other = port + 1 if port < 65535 else 8080
+    fail(f"port {port} cannot be used: {reason}", f"end what runs there, or choose another: fmar demo --port {other} --data .fmar-demo-{other}")
 
 
 def check_folder(folder: Folder, base_url: str) -> None:
@@ -142,6 +146,7 @@ def node(folder: Folder, base_url: str, narrator: Narrator, solution: Any) -> It
         ) as process,
     ):
         seconds = _wait_until_ready(process, base_url, log)
+        check_answers(folder, base_url)
         narrator.print(f"started it at {base_url} in {seconds:.1f} s; its log is {log}")
         yield process
 
@@ -199,6 +204,13 @@ def _wait_until_ready(process: Process, base_url: str, log: Path) -> float:
                 pass
             time.sleep(0.05)
     return fail(f"the node did not start; its last words: {last_lines(log)}", f"the whole log is {log}; fmar check --data {log.parent} looks closer")
+
+
+def check_answers(folder: Folder, base_url: str) -> None:
+    """Ends the command where it is another node that answers: one that began at the same time."""
+    key = httpx.get(f"{base_url}/journal/key", trust_env=False).text.strip()
+    if key != str(folder.journal_key(base_url).verifier):
+        refuse_port(int(base_url.rsplit(":", 1)[-1]), "address already in use, by another node")
 
 
 def tour(folder: Folder, base_url: str, narrator: Narrator, solution: str) -> None:
