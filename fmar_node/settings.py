@@ -157,6 +157,7 @@ class Settings(BaseModel):
     query_optionals: int = Field(40, ge=0, description="most OPTIONAL keywords in a query (planning cost grows steeply)")
     query_operators: int = Field(1_000, ge=1, description="most operators or UNIONs in a query (chains overflow the parser's stack)")
     query_tokens: int = Field(20_000, ge=1, description="most tokens in a query")
+    query_merged_triples: int = Field(200_000, ge=0, description="most triples in the graphs of a query whose default graphs have triples in common, so that they are merged in memory")
     query_seconds: float = Field(30.0, gt=0, description="longest run time that a request may ask for with timeout=")
     query_seconds_default: float = Field(10.0, gt=0, description="run time when a request asks for none")
     query_rows: int = Field(1_000_000, ge=1, description="most rows or triples in one result")

@@ -28,6 +28,7 @@ REFUSALS: Mapping[str, type[FmarError]] = {
     "query-malformed": Malformed,
     "query-failed": Malformed,
     "query-too-many-rows": TooLarge,
+    "query-too-complex": TooLarge,
     "not-acceptable": NotAcceptable,
 }
 
@@ -241,4 +242,5 @@ def _request(query: Query, settings: Settings) -> frames.Header:
         "prefixes": dict(query.prefixes),
         "rows": settings.query_rows,
         "bytes": settings.query_result_bytes,
+        "merged": settings.query_merged_triples,
     }

@@ -2,13 +2,13 @@
 
 Rules kept here:
 - the order: limits, no network, and only then the engine; without the lock it does not start;
-- both dataset arguments, always: a query sees the graphs in its header and nothing else;
+- both dataset arguments, always: a query sees the graphs in its header and nothing else; several default graphs are one (`merge`);
 - a result is made, consumed and serialised in this one thread; only bytes leave, in frames;
 - an answer is announced as good when all of it or 256 KiB of it are there. What fails before is an error with
   a code, what fails after is an abort; an answer that has no `end` is no answer.
 
 Conversation, one frame each: `{snapshot, memory, must_lock}` -> `{ready, index, locked}`; then per query
-`{query, default_graph, named_graphs, base_iri, media_type, prefixes, bindings, rows, bytes}` ->
+`{query, default_graph, named_graphs, base_iri, media_type, prefixes, bindings, rows, bytes, merged}` ->
 `{status: ok, media_type}` with bytes, any number of `{}` with bytes, `{end, rows}`; or `{error, detail}`.
 """
 
@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 from fmar_node import frames
 from fmar_node.expanded import Typed
-from fmar_node.store import rows, sandbox, state
+from fmar_node.store import merge, rows, sandbox, state
 
 if TYPE_CHECKING:
     import pyoxigraph as ox
@@ -158,11 +158,14 @@ def refusal_of(error: Exception) -> Refusal:
 def evaluate(store: ox.Store, request: frames.Header, sink: Sink) -> None:
     import pyoxigraph as ox
 
-    result = store.query(
+    default: list[merge.Name] = [ox.NamedNode(graph) for graph in request["default_graph"]]
+    named: list[merge.Named] = [ox.NamedNode(graph) for graph in request["named_graphs"]]
+    where, whole = _merged(store, default, named, request["merged"]) if len(default) > 1 else (store, default)
+    result = where.query(
         request["query"],
         base_iri=request["base_iri"],
-        default_graph=[ox.NamedNode(graph) for graph in request["default_graph"]],
-        named_graphs=[ox.NamedNode(graph) for graph in request["named_graphs"]],
+        default_graph=whole,
+        named_graphs=named,
         substitutions={ox.Variable(name): _term(*term) for name, term in request["bindings"].items()},
     )
     output = cast("IO[bytes]", sink)
@@ -177,6 +180,14 @@ def evaluate(store: ox.Store, request: frames.Header, sink: Sink) -> None:
     if isinstance(result, ox.QuerySolutions):
         sink.count = rows.counter(sink.media_type)
     result.serialize(output, result_format)
+
+
+def _merged(store: ox.Store, default: list[merge.Name], named: list[merge.Named], most: int) -> tuple[ox.Store, list[merge.Name]]:
+    try:
+        return merge.merged(store, default, named, most)
+    except merge.TooLarge:
+        detail = f"query_merged_triples: the default graphs of this query have triples in common, and with its named graphs more than {most} to merge"
+        raise Refusal("query-too-complex", f"{detail}; ask one of them, and the others by GRAPH") from None
 
 
 def _term(value: str, datatype: str) -> ox.NamedNode | ox.Literal:

@@ -16,6 +16,8 @@ from fmar_node.store.graph import Change, Graph
 from fmar_node.store.pool import Query, QueryPool
 
 OURS, THEIRS, PUBLIC = "http://node/views/ours", "http://node/views/theirs", "http://node/views/public"
+SHARED = "http://node/views/shared"
+"""Has what PUBLIC has, and more."""
 ASSETS = 600
 INDEX = 7
 
@@ -28,7 +30,9 @@ def triple(asset: str, capacity: str) -> ox.Triple:
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     graph = Graph(tmp_path_factory.mktemp("graph") / "store")
     ours = [triple(f"ours-{number}", str(number)) for number in range(ASSETS)]
-    graph.apply([Change(OURS, (), ours), Change(THEIRS, (), [triple("theirs-1", "secret")]), Change(PUBLIC, (), [triple("public-1", "open")])], INDEX)
+    public = triple("public-1", "open")
+    changes = [Change(OURS, (), ours), Change(THEIRS, (), [triple("theirs-1", "secret")]), Change(PUBLIC, (), [public])]
+    graph.apply([*changes, Change(SHARED, (), [public, triple("shared-1", "more")])], INDEX)
     yield graph
     graph.close()
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pyoxigraph as ox
@@ -23,9 +24,9 @@ from fmar_node.store import rows, state
 from fmar_node.store.crew import NICENESS, hire
 from fmar_node.store.gate import admit
 from fmar_node.store.graph import Change, Graph
-from fmar_node.store.pool import QueryPool
+from fmar_node.store.pool import Query, QueryPool
 from fmar_node.store.worker import GRAPH_TYPES
-from tests.store.conftest import ASSETS, INDEX, OURS, PUBLIC, THEIRS, ask, question, triple, until
+from tests.store.conftest import ASSETS, INDEX, OURS, PUBLIC, SHARED, THEIRS, ask, question, triple, until
 
 COUNT = "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"
 SLOW = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f }"
@@ -147,6 +148,46 @@ def test_no_query_sees_anything_outside_its_two_datasets(pooling):
             return {name: await ask(pool, text, media_type(text)) for name, (text, _) in WINDOW.items()}
 
     assert asyncio.run(run()) == {name: expected for name, (_, expected) in WINDOW.items()}
+
+
+# several default graphs
+
+
+def between(text: str, *default: str) -> Query:
+    """A query over these default graphs, that may name what is public."""
+    return replace(question(text), default_graph=default, named_graphs=(PUBLIC, SHARED))
+
+
+MERGED = {
+    "graphs that share a triple": ("SELECT (COUNT(*) AS ?n) { ?s ?p ?o . ?s ?p ?same }", (PUBLIC, SHARED), b"n\r\n2\r\n"),
+    "and one that does not": ("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", (SHARED, OURS, PUBLIC), f"n\r\n{ASSETS + 2}\r\n".encode()),
+    "graphs that share none": ("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", (OURS, PUBLIC), f"n\r\n{ASSETS + 1}\r\n".encode()),
+    "and named graphs beside them": ("SELECT (COUNT(*) AS ?n) { ?s ?p ?o GRAPH ?g { ?s ?p ?o } }", (PUBLIC, SHARED), b"n\r\n3\r\n"),
+    "no named graph that is not asked": (f"ASK {{ GRAPH <{OURS}> {{ ?s ?p ?o }} }}", (PUBLIC, SHARED), b"false"),
+}
+
+
+def test_several_default_graphs_are_merged(pooling):
+    """A triple that two graphs have is there once, however many patterns of the query meet it."""
+    async def run():
+        async with pooling() as pool:
+            return {name: b"".join([chunk async for chunk in (await pool.run(between(text, *default))).chunks]) for name, (text, default, _) in MERGED.items()}
+
+    assert asyncio.run(run()) == {name: expected for name, (*_, expected) in MERGED.items()}
+
+
+def test_what_is_too_much_to_merge_is_refused_and_what_needs_no_merge_is_not(pooling):
+    async def run():
+        async with pooling(query_merged_triples=5) as pool:
+            with pytest.raises(TooLarge) as caught:
+                await pool.run(between("ASK {}", OURS, PUBLIC, SHARED))
+            answer = await pool.run(between("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", OURS, PUBLIC))
+            return caught.value, b"".join([chunk async for chunk in answer.chunks])
+
+    error, body = asyncio.run(run())
+
+    assert (error.code, error.detail.split(":")[0]) == ("query-too-complex", "query_merged_triples")
+    assert body == MERGED["graphs that share none"][2]
 
 
 # what goes wrong stays with the one who asked
@@ -298,7 +339,7 @@ import asyncio, ctypes, struct, sys
 from fmar_node.errors import FmarError
 from fmar_node.settings import Settings
 from fmar_node.store import sandbox
-from fmar_node.store.pool import QueryPool
+from fmar_node.store.pool import Query, QueryPool
 from fmar_node.store.worker import GRAPH_TYPES
 machine = sandbox.MACHINES[__import__("os").uname().machine]
 steps = ((0x20, 0, 0, 0), (0x15, 0, 1, machine.seccomp), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000))

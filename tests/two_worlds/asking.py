@@ -82,7 +82,7 @@ def evaluated(store: ox.Store, query: Query) -> Answered:
     sink = _Kept(query.media_type)
     request = {
         "query": query.text, "default_graph": query.default_graph, "named_graphs": query.named_graphs,
-        "base_iri": query.base_iri, "prefixes": dict(query.prefixes), "bindings": {},
+        "base_iri": query.base_iri, "prefixes": dict(query.prefixes), "bindings": {}, "merged": 1_000_000,
     }  # fmt: skip
     try:
         evaluate(store, request, sink)

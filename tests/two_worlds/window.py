@@ -2,7 +2,7 @@
 
 Saved queries are no part of it: they are how the register is asked, and stand in no graph.
 It shares no code with the projector and with the choice of a dataset: the caller's own records are the store's default
-graph, what everybody sees and the vocabulary are its named graphs, and the engine itself does what FROM says.
+graph, what everybody sees and the vocabulary are its named graphs; graphs that a query names are copied into a store of their own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pyoxigraph as ox
 
@@ -52,22 +53,25 @@ class Reference:
         """The engine's answer over the whole store."""
         admitted = admit(question.text, LIMITED)
         query = Query(admitted.text, (), (), chosen(admitted.form, question.accept), 0, "", f"{BASE}/sparql")
-        return evaluated(_Whole(self.store, question), query)  # type: ignore[arg-type]
+        asked = (question.default_graphs, question.named_graphs)
+        return evaluated(_Whole(self.store, asked if any(asked) else (admitted.default_graphs, admitted.named_graphs)), query)  # type: ignore[arg-type]
 
 
 class _Whole:
-    """The store asked without the dataset arguments of the node, but for those that the protocol itself names."""
+    """The store asked without the dataset arguments of the node, but for the graphs that the protocol or the query itself names."""
 
-    def __init__(self, store: ox.Store, question: Question) -> None:
-        self.store, self.question = store, question
+    def __init__(self, store: ox.Store, asked: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
+        self.store, self.asked = store, asked
 
     def query(self, text: str, base_iri: str, **_: Any) -> Any:
-        if not self.question.default_graphs and not self.question.named_graphs:
+        if not any(self.asked):
             return self.store.query(text, base_iri=base_iri)
         graphs = set(self.store.named_graphs())  # the engine takes a graph that is named here for one that exists
-        asked = (self.question.default_graphs, self.question.named_graphs)
-        default, named = ([graph for name in names if (graph := ox.NamedNode(name)) in graphs] for names in asked)
-        return self.store.query(text, base_iri=base_iri, default_graph=default, named_graphs=named)
+        default, named = ([graph for name in set(names) if (graph := ox.NamedNode(urljoin(base_iri, name))) in graphs] for names in self.asked)
+        merge = ox.Store()  # the engine would give twice what two graphs have
+        merge.extend(quad for graph in named for quad in self.store.quads_for_pattern(None, None, None, graph))
+        merge.extend(ox.Quad(*quad.triple) for graph in default for quad in self.store.quads_for_pattern(None, None, None, graph))
+        return merge.query(text, base_iri=base_iri, default_graph=ox.DefaultGraph(), named_graphs=named)
 
 
 def _own(documents: Iterable[Document], caller: Caller) -> Iterator[ox.Triple]:

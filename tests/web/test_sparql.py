@@ -394,16 +394,29 @@ def test_the_named_graphs_are_the_window_and_no_more(live: Live) -> None:
 
 def test_graphs_in_the_request_narrow_the_window(live: Live) -> None:
     public, own, foreign = f"{live.url}/views/public", view(live, "fsp-b"), view(live, "fsp-a")
-    published(live), live.register("fsp-b")
+    published(live), published(live, "fsp-b"), live.register("fsp-b")
 
     def count(**graphs: Any) -> int:
         return int(read_csv(get(live, "fsp-b", query=COUNT, format="csv", **graphs).text)[0])
 
     anonymous = int(read_csv(get(live, query=COUNT, format="csv").text)[0])
     assert count(**{"default-graph-uri": public}) == anonymous > 0
-    assert count(**{"default-graph-uri": [public, own]}) == anonymous + count()
+    assert max(anonymous, count()) < count(**{"default-graph-uri": [public, own, public]}) < anonymous + count()  # a register lists what fsp-b has
     assert count(**{"default-graph-uri": foreign}) == 0 == count(**{"named-graph-uri": own})
-    assert count(**{"default-graph-uri": "no iri <>"}) == 0
+
+
+@pytest.mark.parametrize("graph", ["no iri <>", ""])
+def test_a_graph_in_the_request_that_is_no_iri_is_400(live: Live, graph: str) -> None:
+    response = get(live, query="ASK {}", **{"default-graph-uri": graph})
+
+    assert (response.status_code, response.json()["code"]) == (400, "malformed-request")
+
+
+def test_what_two_graphs_have_is_there_once_when_both_are_asked(live: Live) -> None:
+    made = published(live)
+    query = f"SELECT ?kW FROM <{view(live, 'fsp-a')}> FROM <{live.url}/views/public> {{ <{made.json()['id']}> <https://w3id.org/fmar/ns#ratedCapacity> ?kW }}"
+
+    assert len(live.rows("fsp-a", query, after=index(made))) == 1
 
 
 def test_named_graphs_in_the_request_narrow_graph(live: Live) -> None:
