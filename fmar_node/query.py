@@ -1,7 +1,7 @@
 """SPARQL inside the caller's window: one default graph, a fixed list of named graphs, and nothing else.
 
 Rules kept here: the dataset is chosen here and passed to the engine in both arguments, whatever the query says;
-graphs that a request names only narrow it; the text passes the gate before a worker sees it; no graph is asked that
+graphs that a request names only narrow it, and one that is named twice is one; the text passes the gate before a worker sees it; no graph is asked that
 is older than the caller's rights.
 """
 
@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
+
+import pyoxigraph as ox
 
 from fmar_node.access.caller import Caller
 from fmar_node.errors import Forbidden, Malformed, NotAcceptable, Unavailable, counted, with_article
@@ -59,15 +61,22 @@ def window(caller: Caller, base_url: str) -> tuple[str, list[str]]:
 
 
 def dataset(question: Question, admitted: Admitted, caller: Caller, base_url: str) -> tuple[list[str], list[str]]:
-    """Default and named graphs: the caller's window, narrowed by the protocol's parameters or else by FROM, if any."""
+    """Default and named graphs, each once: the caller's window, narrowed by the protocol's parameters or else by FROM, if any.
+
+    Both are resolved against the endpoint, FROM against BASE where there is one. Malformed for what is no IRI.
+    """
     own, allowed = window(caller, base_url)
+    endpoint = f"{base_url}/sparql"
     if question.default_graphs or question.named_graphs:
-        default, named = question.default_graphs, question.named_graphs
+        asked, code, base = (question.default_graphs, question.named_graphs), "malformed-request", endpoint
     elif admitted.default_graphs or admitted.named_graphs:
-        base = urljoin(f"{base_url}/sparql", admitted.base)
-        default, named = (tuple(urljoin(base, graph) for graph in graphs) for graphs in (admitted.default_graphs, admitted.named_graphs))
+        asked, code, base = (admitted.default_graphs, admitted.named_graphs), "query-malformed", admitted.base
     else:
         return [own], allowed
+    try:
+        default, named = (dict.fromkeys(ox.NamedNode(urljoin(urljoin(endpoint, base), graph)).value for graph in graphs) for graphs in asked)
+    except ValueError as error:
+        raise Malformed(code, f"the IRI of a graph is wrong: {error}") from error
     return [graph for graph in default if graph in allowed], [graph for graph in named if graph in allowed]
 
 

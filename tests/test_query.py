@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fmar_node.access.caller import Caller
-from fmar_node.errors import NotAcceptable
+from fmar_node.errors import Malformed, NotAcceptable
 from fmar_node.query import Question, chosen, dataset
 from fmar_node.store.gate import admit
 from tests.market import BASE, SETTINGS
@@ -31,12 +31,28 @@ def test_without_a_wish_it_is_the_callers_window() -> None:
         (f"SELECT * FROM <{CODES}> FROM <{PUBLIC}> FROM NAMED <{OWN}> {{ ?s ?p ?o }}", ([CODES, PUBLIC], [OWN])),
         (f"PREFIX b: <{BASE}/> SELECT * FROM b:codes {{ ?s ?p ?o }}", ([CODES], [])),
         ("SELECT * FROM <codes> { ?s ?p ?o }", ([CODES], [])),
+        (f"SELECT * FROM <{CODES}> FROM <codes> FROM NAMED <{OWN}> FROM NAMED <{OWN}> {{ ?s ?p ?o }}", ([CODES], [OWN])),
+        (f"SELECT * FROM <{BASE}/c\\u006f\\U00000064es> {{ ?s ?p ?o }}", ([CODES], [])),
+        (f"PREFIX v: <{BASE}/\\u0076iews/> SELECT * FROM v:{CALLER.organisation.replace('-', chr(92) + '-')} {{ ?s ?p ?o }}", ([OWN], [])),
         (f"BASE <{BASE}/views/> ASK FROM NAMED <public> {{ ?s ?p ?o }}", ([], [PUBLIC])),
         (f"SELECT * # FROM <{PUBLIC}>\n FROM <{CODES}> {{ ?s ?p 'FROM <{PUBLIC}>' }}", ([CODES], [])),
     ],
 )
 def test_from_narrows_the_window(query: str, expected: tuple[list[str], list[str]]) -> None:
     assert graphs(query) == expected
+
+
+def test_graphs_of_the_request_are_resolved_as_those_of_the_query_and_counted_once() -> None:
+    assert graphs("ASK {}", default=("codes", CODES), named=(PUBLIC, PUBLIC)) == ([CODES], [PUBLIC])
+
+
+@pytest.mark.parametrize(("query", "default", "code"), [
+    ("ASK {}", ("not an iri",), "malformed-request"), ("ASK {}", ("http://[",), "malformed-request"), ("ASK FROM <http://[> {}", (), "query-malformed"),
+])  # fmt: skip
+def test_a_graph_that_is_no_iri_is_refused_and_not_empty(query: str, default: tuple[str, ...], code: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        graphs(query, default=default)
+    assert refused.value.code == code
 
 
 def test_from_opens_nothing_outside_the_window() -> None:

@@ -15,6 +15,7 @@ alternative is possessive and none is retried over a long stretch, so the pass i
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -76,6 +77,7 @@ TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_ESCAPED = re.compile(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)")
 _PLAIN_IRI = re.compile(r"<(?:[A-Za-z][A-Za-z0-9+.\-]*://|>|\\)")
 _SAFE_NAMESPACE = re.compile(r"<[A-Za-z][A-Za-z0-9+.\-]*:(?:/?[^/\\][^\\]*|//[^/?#\\]*[/?#][^\\]*)?>")
 
@@ -99,7 +101,7 @@ class Limits(Protocol):
 class Admitted:
     """A query that passed: its text as the engine shall read it, its form (SELECT, ASK, CONSTRUCT, DESCRIBE), its dataset.
 
-    `default_graphs` and `named_graphs` are the IRIs of FROM and FROM NAMED; relative ones stay relative to `base`.
+    `default_graphs` and `named_graphs` are the IRIs of FROM and FROM NAMED without escapes; relative ones stay relative to `base`.
     """
 
     text: str
@@ -224,7 +226,7 @@ class _Reading:
     def names_graph(self, iri: str) -> None:
         """Notes the IRI that BASE, FROM or FROM NAMED is followed by."""
         if self.clause:
-            self.graphs[self.clause].append(iri)
+            self.graphs[self.clause].append(_plain(iri))
             self.clause = ""
 
     def operator(self, token: re.Match[str]) -> None:
@@ -268,6 +270,11 @@ class _Reading:
             if not _SAFE_NAMESPACE.fullmatch(token[0]):
                 place = _place(self.text, token.start())
                 raise Malformed("query-refused", f"{place}: beside a name with 'service' in it, a namespace must be absolute and have a path")
+
+
+def _plain(text: str) -> str:
+    r"""What is written in an IRI or a local name, without its escapes: `\u006f`, `\U0000006f`, `\-`."""
+    return _ESCAPED.sub(lambda found: chr(min(int(found[1][1:], 16), sys.maxunicode)) if len(found[1]) > 1 else found[1], text)
 
 
 def _form(word: str) -> str:

@@ -116,6 +116,8 @@ def _question(exchange: Exchange, pairs: Pairs, asker: str) -> Question:
     queries = given("query")
     if len(queries) != 1:
         raise Malformed("malformed-request", f"send exactly one query, not {len(queries)}")
+    if not all(given("default-graph-uri") + given("named-graph-uri")):
+        raise Malformed("malformed-request", "default-graph-uri and named-graph-uri are the IRI of a graph; one of them is empty")
     return Question(
         text=queries[0],
         default_graphs=tuple(given("default-graph-uri")),
