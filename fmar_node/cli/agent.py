@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fmar_node.client import AsyncClient, CredentialError, FmarAuth, Profile, client_options, is_loopback
 from fmar_node.errors import PROBLEMS, BrokenOff
 from fmar_node.logs import is_news
+from fmar_node.web.gone import while_wanted
 
 ADDRESS = "127.0.0.1"
 CONNECTION_HEADERS = frozenset(
@@ -59,7 +60,7 @@ class Agent:
             await self._problem("agent-refused", 403, refusal)(scope, receive, send)
             return
         try:
-            answer = await self._answer(await self._outward(request))
+            answer = await self._answer_wanted(request)
         except ClientDisconnect:
             return
         except CredentialError as error:
@@ -72,6 +73,12 @@ class Agent:
                 await self._inward(request, answer)(scope, receive, send)
             finally:
                 await answer.aclose()
+
+    async def _answer_wanted(self, request: Request) -> httpx.Response:
+        """The node's answer, as long as the tool waits for it: where it has gone, the node is told so by the end of the connection."""
+        outward = await self._outward(request)
+        is_whole = isinstance(outward.stream, httpx.SyncByteStream)  # else the body is still to come, by the same way as word of the tool's going
+        return await (while_wanted(request.receive, self._answer(outward)) if is_whole else self._answer(outward))
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         """The node's answer; where the key was refused and the profile has another one by now, with that. No token, so nothing was sent of the request."""

@@ -1,8 +1,8 @@
 """One query on one worker: from the request to the last byte, a refusal, or the worker's end.
 
 Rules kept here: the run time counts while the worker works, not while the client reads; both are bounded, by
-SIGKILL; a client that has gone costs nothing any more from that moment; an answer is never cut short in silence:
-`chunks` ends when the worker has said so, and raises otherwise.
+SIGKILL; who asked and is cancelled, or closes, because the client has gone (`web.gone` sees to it) costs nothing any more
+from that moment; an answer is never cut short in silence: `chunks` ends when the worker has said so, and raises otherwise.
 """
 
 from __future__ import annotations

@@ -265,8 +265,8 @@ def _offered(request: Request) -> dict[str, str]:
 
 
 async def _leave(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    """Who went away while the body was still coming; nobody reads the answer, but the log and the measures tell of it."""
-    return await _refuse(request, errors.Malformed("malformed-request", "the client went away before the body was whole"))
+    """Who went away while the body was still coming, or before there was an answer; nobody reads this one, but the logs and the measures tell of it."""
+    return await _refuse(request, errors.Malformed("client-gone"))
 
 
 async def _break(request: Request, error: Exception) -> Response:

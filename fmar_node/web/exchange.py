@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,10 +17,12 @@ from fmar_node.node import Node
 from fmar_node.representation import FLAT, FORMATS, JSON, LD_JSON, Profile, json_bytes, serialise
 from fmar_node.vocabulary import Document
 from fmar_node.web.cookie import clearing, given, is_own_page, session_cookie
+from fmar_node.web.gone import while_wanted
 from fmar_node.web.limits import Limits
 from fmar_node.web.negotiation import best
 from fmar_node.web.noted import noted_of
 
+T = TypeVar("T")
 SHORT = {
     LD_JSON: "jsonld",
     JSON: "json",
@@ -108,6 +112,10 @@ class Exchange:
         """Between two steps of work: a request that lets others go first (`lanes`) does so again."""
         if self.request.scope["state"]["gives_way"]:
             await self.request.app.state.lanes.step()
+
+    async def while_wanted(self, work: Awaitable[T]) -> T:
+        """What the work gives, as long as the client waits for it (`gone`)."""
+        return await while_wanted(self.request.receive, work)
 
     def rest(self) -> None:
         """From here on the request does nothing but wait: it stands in no other request's way."""

@@ -106,7 +106,7 @@ async def card(request: Request) -> Response:
     if "organisation" in asked and asked.get("by") != "day":
         raise Malformed("malformed-request", "organisation is of by=day alone; by=organisation has each that you see")
     await exchange.give_way()
-    told = await _card(exchange, caller, asked.get("kind", "assets"), asked.get("by", "dimension"))
+    told = await exchange.while_wanted(_card(exchange, caller, asked.get("kind", "assets"), asked.get("by", "dimension")))
     if media_type == JSON:
         return json_response(told)
     if media_type == CSV:
@@ -201,7 +201,7 @@ def missing(plural: str) -> Callable[[Request], Awaitable[Response]]:
         if cursor and not is_uuid(cursor):
             raise Malformed("malformed-request", "this cursor was not issued by this node")
         await exchange.give_way()
-        found = await node.scorecards.missing(caller, plural, rule.iri, f"{base}/{cursor}" if cursor else "", limit + 1)
+        found = await exchange.while_wanted(node.scorecards.missing(caller, plural, rule.iri, f"{base}/{cursor}" if cursor else "", limit + 1))
         items = [{"id": each["record"], "score": int(each["score"]), "quality": f"{each['record']}/quality"} for each in found[:limit]]
         told: dict[str, Any] = {"rule": rule.key, "label": rule.label, "message": rule.message, "items": items}
         if len(found) <= limit:

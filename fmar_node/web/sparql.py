@@ -59,7 +59,7 @@ async def answered(exchange: Exchange, question: Question, caller: Caller) -> Re
     """The answer to a question in the caller's window, whole where it is small, streamed otherwise; noted in the security log."""
     request = exchange.request
     noted_of(request).asked(question.text)
-    answer = await exchange.node.query(question, caller)
+    answer = await exchange.while_wanted(exchange.node.query(question, caller))
     headers = {"Fmar-Journal-Index": str(answer.index), **OWN}
     if not caller.is_anonymous:
         public = f"{exchange.node.settings.base_url}/views/public"
@@ -171,7 +171,7 @@ async def statistics_of(request: Request) -> Response:
     asker, min_index = nameless(request) if caller.is_anonymous else "", min_index_of(request.headers.get("fmar-min-journal-index"))
     question = Question(COUNTS, accept=("application/sparql-results+json",), min_index=min_index, nameless=asker)
     noted_of(request).asked(question.text)
-    answer = await exchange.node.query(question, caller)
+    answer = await exchange.while_wanted(exchange.node.query(question, caller))
     counts = json.loads(b"".join([chunk async for chunk in _body(answer, noted_of(request))]))["results"]["bindings"]
     found = statistics(exchange.node.settings, caller, counts)
     return Response(serialise_triples(found, media_type), headers={**OWN, "Fmar-Journal-Index": str(answer.index)}, media_type=media_type)

@@ -8,6 +8,7 @@ import json
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -133,6 +134,20 @@ def test_a_query_is_told_by_its_hash_and_what_it_gave(logged: Live) -> None:
 
     assert told(logged, answer, "event", "outcome", "query", "rows", "bytes") == ("query", "granted", hashlib.sha256(text.encode()).hexdigest(), 3, len(answer.content))
     assert told(logged, refused, "event", "outcome", "code") == ("query", "refused", refused.json()["code"])
+
+
+def test_a_query_that_nobody_waited_for_says_so(logged: Live) -> None:
+    request_id = "c0ffee" * 4
+    with pytest.raises(httpx.ReadTimeout):
+        text = f"SELECT (COUNT(*) AS ?n) {{ GRAPH <{logged.url}/codes> {{ ?a ?b ?c . ?d ?e ?f . ?g ?h ?i . ?j ?k ?l }} }}"
+        logged.client().get("/sparql", params={"query": text, "timeout": "30"}, headers={"X-Request-Id": request_id}, timeout=0.5)
+
+    gone = httpx.Response(400, headers={"Fmar-Request-Id": request_id}, request=httpx.Request("GET", logged.url))
+    for _ in range(50):
+        if line_of(logged, gone):
+            break
+        time.sleep(0.1)
+    assert told(logged, gone, "event", "outcome", "code") == ("query", "refused", "client-gone")
 
 
 def test_a_saved_query_is_told_by_its_name_and_the_names_of_its_parameters(logged: Live) -> None:

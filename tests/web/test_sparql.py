@@ -521,6 +521,21 @@ def test_sparqlwrapper_gets_the_formats_that_it_asks_for(live: Live, agent: str,
         assert part in response.read().decode()
 
 
+@pytest.mark.parametrize("by", ["dso-south", "fsp-a"])
+def test_who_goes_before_the_first_byte_is_not_worked_for(live: Live, agent: str, by: str) -> None:
+    """B3: also through the agent; the organisation's next query finds its place free."""
+    heavy = f"SELECT (COUNT(*) AS ?n) {{ GRAPH <{live.url}/codes> {{ ?a ?b ?c . ?d ?e ?f . ?g ?h ?i . ?j ?k ?l }} }}"
+
+    live.ask(by, "ASK {}")  # has a token from here on
+    with pytest.raises(httpx.ReadTimeout):
+        asking = httpx if by == "fsp-a" else live.client(by)
+        asking.post(f"{agent if by == 'fsp-a' else live.url}/sparql?timeout=30", content=heavy, headers=DIRECT, timeout=httpx.Timeout(5, read=0.5))
+    started = time.perf_counter()
+
+    assert live.ask(by, "ASK {}").status_code == 200
+    assert time.perf_counter() - started < 4  # otherwise 429 after the five seconds of the queue
+
+
 def test_rdflib_asks_in_the_window_of_its_agent(live: Live, agent: str) -> None:
     from rdflib import Graph, URIRef
     from rdflib.plugins.stores.sparqlstore import SPARQLStore
