@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fmar_node.errors import FmarError, Unavailable
+from fmar_node.errors import FmarError, Unavailable, counted
 from fmar_node.settings import Settings
 from fmar_node.store.admission import Admission, Place, too_many
 from fmar_node.store.answer import HEAVY_SECONDS, Answer, Delivery, Query
@@ -170,8 +170,14 @@ class QueryPool:
         except TimeoutError:
             if not self.status().workers:
                 raise Unavailable("unavailable", "no query worker is ready yet", headers={"Retry-After": "1"}) from None
-            detail = f"no worker became free within {self.settings.query_queue_seconds:g} seconds (query_queue_seconds)"
-            raise too_many(self.settings, detail) from None
+            raise too_many(self.settings, f"{self._why_not(turn)} within {self.settings.query_queue_seconds:g} seconds (query_queue_seconds)") from None
+
+    def _why_not(self, turn: Place[tuple[Crew, Worker]]) -> str:
+        """What a query has waited for in vain."""
+        own = sum(other.party == turn.party for other in self.admission.running)
+        if own >= self.settings.query_per_organisation:
+            return f"{counted(own, 'query', 'queries')} of this organisation had not ended, as many as may run at once (query_per_organisation),"
+        return "no worker became free"
 
     def _withdraw(self, turn: Place[tuple[Crew, Worker]]) -> None:
         self.admission.leave(turn)

@@ -666,17 +666,19 @@ def test_as_many_endless_queries_as_workers_do_not_hold_up_a_light_one(pooling):
 
 def test_who_waits_too_long_is_told_when_to_come_back(pooling):
     async def run():
-        async with pooling(query_queue_seconds=0.2) as pool:
+        async with pooling(query_workers=1, query_heavy=0, query_queue_seconds=0.2) as pool:
             endless = asyncio.create_task(pool.run(question(ENDLESS)))
             await until(lambda: pool.status().running == 1)
-            error = await refused(pool, COUNT)
+            errors = [await refused(pool, COUNT, organisation=name) for name in ("ours", "theirs")]
             endless.cancel()
             await asyncio.wait([endless])
-            return error
+            return errors
 
-    error = asyncio.run(run())
+    own, other = asyncio.run(run())
 
-    assert (type(error), error.code, error.headers) == (TooMany, "too-many-requests", {"Retry-After": "1"})
+    assert (type(own), own.code, own.headers) == (TooMany, "too-many-requests", {"Retry-After": "1"})
+    assert "query_per_organisation" in own.detail
+    assert other.detail == "no worker became free within 0.2 seconds (query_queue_seconds)"
 
 
 def test_status_says_how_it_stands(pooling):
