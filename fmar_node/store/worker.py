@@ -14,7 +14,6 @@ Conversation, one frame each: `{snapshot, memory, must_lock}` -> `{ready, index,
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
@@ -22,7 +21,7 @@ from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 from fmar_node import frames
 from fmar_node.expanded import Typed
-from fmar_node.store import merge, rows, sandbox, state
+from fmar_node.store import merge, rows, sandbox, state, xml
 
 if TYPE_CHECKING:
     import pyoxigraph as ox
@@ -30,9 +29,8 @@ if TYPE_CHECKING:
 F = TypeVar("F")
 
 CHUNK_BYTES = 262_144
-RDF_XML = "application/rdf+xml"
-GRAPH_TYPES = ("text/turtle", "application/n-triples", "application/ld+json", RDF_XML)
-_LOCAL_NAME = re.compile(r"[^\W\d][\w.\-]*$")
+JSON_LD, RDF_XML = "application/ld+json", "application/rdf+xml"
+GRAPH_TYPES = ("text/turtle", "application/n-triples", JSON_LD, RDF_XML)
 
 
 class Refusal(Exception):
@@ -52,6 +50,7 @@ class Sink:
         self.media_type = media_type
         self.most_bytes = most_bytes
         self.most_rows = most_rows
+        self.characters = xml.Characters() if media_type in (RDF_XML, rows.XML) else None
         self.count: rows.Counter | None = None
         self.rows = 0
         self.bytes = 0
@@ -73,6 +72,11 @@ class Sink:
         """The engine flushes at its end; frames are cut by size alone."""
 
     def take(self, chunk: bytes) -> None:
+        if self.characters:
+            try:
+                chunk = self.characters.take(chunk)
+            except ValueError as error:
+                raise Refusal("not-acceptable", f"{error}; ask for another format") from None
         self.bytes += len(chunk)
         if self.bytes > self.most_bytes:
             raise Refusal("query-too-many-rows", f"the result has more than {self.most_bytes} bytes")
@@ -203,10 +207,28 @@ def _format(find: Callable[[str], F | None], media_type: str, offered: Collectio
 
 
 def counted(triples: Iterable[ox.Triple], sink: Sink) -> Iterator[ox.Triple]:
-    """The same triples, each counted; RDF/XML cannot write every predicate, and says so rather than write it wrong."""
-    has_names = sink.media_type == RDF_XML
+    """The same triples, each counted; what the format cannot write is refused rather than written wrong."""
+    check = {JSON_LD: _check_json_ld, RDF_XML: _check_rdf_xml}.get(sink.media_type)
     for number, triple in enumerate(triples, 1):
         sink.check_rows(number)
-        if has_names and not _LOCAL_NAME.search(triple.predicate.value):
-            raise Refusal("not-acceptable", "a predicate of this graph has no name in RDF/XML; ask for another format")
+        if check:
+            check(triple)
         yield triple
+
+
+def _check_json_ld(triple: ox.Triple) -> None:
+    if _has_triple_term(triple):
+        raise Refusal("not-acceptable", "JSON-LD cannot write a triple term; ask for another format")
+
+
+def _check_rdf_xml(triple: ox.Triple) -> None:
+    if not xml.may_be_predicate(triple.predicate.value):
+        raise Refusal("not-acceptable", "a predicate of this graph has no name in RDF/XML; ask for another format")
+    if _has_triple_term(triple):
+        _check_rdf_xml(cast("ox.Triple", triple.object))
+
+
+def _has_triple_term(triple: ox.Triple) -> bool:
+    import pyoxigraph as ox
+
+    return isinstance(triple.object, ox.Triple)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pyoxigraph as ox
 import pytest
@@ -26,6 +27,7 @@ from fmar_node.store.gate import admit
 from fmar_node.store.graph import Change, Graph
 from fmar_node.store.pool import Query, QueryPool
 from fmar_node.store.worker import GRAPH_TYPES
+from fmar_node.store.xml import RDF, RESERVED, Characters
 from tests.store.conftest import ASSETS, INDEX, OURS, PUBLIC, SHARED, THEIRS, ask, question, triple, until
 
 COUNT = "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"
@@ -90,12 +92,48 @@ def test_format_of_the_other_kind_is_not_acceptable(pooling):
     assert [type(error) for error in asyncio.run(run())] == [NotAcceptable, NotAcceptable]
 
 
-def test_graph_without_a_form_in_rdf_xml_is_refused_not_written_wrong(pooling):
+RDF_XML, XML, JSON_LD = "application/rdf+xml", "application/sparql-results+xml", "application/ld+json"
+UNWRITABLE = [
+    ("CONSTRUCT { ?s <http://p/9> ?o } { ?s ?p ?o }", RDF_XML),
+    *((f"CONSTRUCT {{ <x:s> <{iri}> 1 }} {{}}", RDF_XML) for iri in (*sorted(RESERVED), "http://www.w3.org/2000/xmlns/a", "http://p/x\u00b2")),
+    (f"CONSTRUCT {{ <x:s> <x:p> <<( <x:s> <{RDF}li> 1 )>> }} {{}}", RDF_XML),
+    ("CONSTRUCT { <x:s> <x:p> <<( <x:s> <x:p> 1 )>> } {}", JSON_LD),
+    *((text % escape, media_type) for escape in ("\\u0001", "\\u0000", "\\uFFFE", "\\uFFFF") for text, media_type in
+      (("CONSTRUCT { <x:s> <x:p> 'a%sb' } {}", RDF_XML), ("SELECT ('a%sb' AS ?x) {}", XML))),
+]  # fmt: skip
+
+
+def test_what_a_format_cannot_write_is_refused_not_written_wrong_and_costs_no_worker(pooling):
     async def run():
         async with pooling() as pool:
-            return await refused(pool, "CONSTRUCT { ?s <http://p/9> ?o } { ?s ?p ?o }", media_type="application/rdf+xml")
+            codes = {(text, media_type): (await refused(pool, text, media_type=media_type)).code for text, media_type in UNWRITABLE}
+            return codes, pool.status().outcomes
 
-    assert asyncio.run(run()).code == "not-acceptable"
+    codes, outcomes = asyncio.run(run())
+
+    assert set(codes.values()) == {"not-acceptable"}
+    assert outcomes == {"refused": len(UNWRITABLE)}
+
+
+def test_a_carriage_return_is_read_back_from_xml(pooling):
+    value = "'a\\r\\nb\\r'"
+
+    async def run():
+        async with pooling() as pool:
+            return await ask(pool, f"SELECT ({value} AS ?x) {{}}", XML), await ask(pool, f"CONSTRUCT {{ <x:s> <x:p> {value} }} {{}}", RDF_XML)
+
+    said, written = asyncio.run(run())
+
+    assert ElementTree.fromstring(said)[1][0][0][0].text == "a\r\nb\r"
+    assert ElementTree.fromstring(written)[0][0].text == "a\r\nb\r"
+
+
+@pytest.mark.parametrize("cut", [1, 2])
+def test_a_character_that_xml_has_not_is_found_wherever_the_bytes_are_cut(cut):
+    data, passing = "a\uffff".encode(), Characters()
+
+    with pytest.raises(ValueError, match="XML"):
+        [passing.take(data[at : at + cut]) for at in range(0, len(data), cut)]
 
 
 def test_malformed_query_gets_the_engines_place_and_words(pooling):
