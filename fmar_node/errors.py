@@ -82,6 +82,7 @@ PROBLEMS: dict[str, Problem] = {
     "rate-limited": Problem("More requests than this node takes from one caller", "Repeat the request after the time in Retry-After; RateLimit-Policy says what is taken, RateLimit what is left."),
     "query-budget-spent": Problem("The organisation's queries have used the time that it has with the query workers", "Repeat the query after the time in Retry-After, or narrow it: the detail names the budget."),
     # operation
+    "http-too-old": Problem("The answer is too long for HTTP/1.0", "Ask in HTTP/1.1: in HTTP/1.0 nobody can tell a whole answer from one that broke off, so that a long one is not sent."),
     "client-gone": Problem("The client went away before it was answered", "Nobody gets this but the logs: what was being worked out was given up at once."),
     "too-many-requests": Problem("Too many requests at once", "Repeat the request after the time in Retry-After."),
     "unavailable": Problem("The node cannot do this right now", "Repeat the request after the time in Retry-After, writes with the same Idempotency-Key."),
@@ -198,6 +199,10 @@ class UnsupportedMedia(FmarError):
 
 class Invalid(FmarError):
     """Understood, but against the rules; `faults` has all of them."""
+
+
+class Outdated(FmarError):
+    """A version of HTTP in which this cannot be answered."""
 
 
 class TooMany(FmarError):

@@ -15,7 +15,7 @@ import json
 import logging
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +26,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fmar_node.client import AsyncClient, CredentialError, FmarAuth, Profile, client_options, is_loopback
-from fmar_node.errors import PROBLEMS, BrokenOff
+from fmar_node.errors import PROBLEMS, BrokenOff, FmarError, Outdated, Unavailable
 from fmar_node.logs import is_news
 from fmar_node.web.gone import while_wanted
+from fmar_node.web.whole import Whole
 
 ADDRESS = "127.0.0.1"
 CONNECTION_HEADERS = frozenset(
@@ -119,14 +120,18 @@ class Agent:
         ]
         return response
 
-    def _problem(self, code: str, status: int, detail: str) -> Response:
+    def refuse(self, error: FmarError, scope: Scope) -> Response:  # noqa: ARG002
+        """The refusal of an answer that was under way."""
+        return self._problem(error.code, 426 if isinstance(error, Outdated) else 502, error.detail, error.headers)
+
+    def _problem(self, code: str, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
         problem = {
             "type": f"{self._profile.issuer}/problems/{code}",
             "title": PROBLEMS[code].title,
             "status": status,
             "detail": detail,
         }
-        return Response(json.dumps(problem), status, media_type="application/problem+json")
+        return Response(json.dumps(problem), status, headers, "application/problem+json")
 
 
 async def _whole(answer: httpx.Response) -> AsyncIterator[bytes]:
@@ -135,8 +140,9 @@ async def _whole(answer: httpx.Response) -> AsyncIterator[bytes]:
         async for chunk in answer.aiter_raw():
             yield chunk
     except httpx.HTTPError as error:
-        logging.getLogger("uvicorn.error").warning("the node has broken an answer off: %s", str(error) or type(error).__name__)
-        raise BrokenOff from None
+        reason = f"the node has broken an answer off: {str(error) or type(error).__name__}"
+        logging.getLogger("uvicorn.error").warning(reason)
+        raise BrokenOff from Unavailable("node-unreachable", reason)
 
 
 def _origin(url: str) -> bytes:
@@ -186,9 +192,11 @@ def agent_app(profile: Profile, on_ready: Callable[[], None] = lambda: None, rea
     client = AsyncClient(**client_options(profile), patience=PATIENCE, limits=POOL, follow_redirects=False)
     agent = Agent(profile, client, read or (lambda: profile))
 
+    whole = Whole(agent, agent.refuse)
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await agent(scope, receive, send)
+            await whole(scope, receive, send)
         elif scope["type"] == "lifespan":
             await _live(client, on_ready, receive, send)
 

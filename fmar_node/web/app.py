@@ -56,6 +56,7 @@ from fmar_node.web.metrics import Measures, metrics
 from fmar_node.web.pages import start_page
 from fmar_node.web.problems import refusal
 from fmar_node.web.throttle import Throttle
+from fmar_node.web.whole import Whole
 
 log = logging.getLogger("fmar.web")
 EXPOSED = ["ETag", "Link", "Location", "Retry-After", "Fmar-Journal-Index", "Fmar-Hint", "Fmar-Request-Id", "WWW-Authenticate", "DPoP-Nonce"]
@@ -126,6 +127,11 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     app.state.failures = signin.Failures(node.settings)
     app.state.limits, app.state.lanes = Limits(node.settings), Lanes()
     floods = operations.Floods(node.security)
+
+    def refuse(error: FmarError, scope: Scope) -> Response:
+        scope["state"]["refused"] = error
+        return refusal(error, node.settings.base_url, scope["path"])
+
     _add_routes(app)
     app.add_exception_handler(FmarError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
@@ -134,6 +140,7 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     app.add_middleware(Limited, node=node, limits=app.state.limits, lanes=app.state.lanes)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=METHODS, allow_headers=["*"], expose_headers=EXPOSED, max_age=600)
     app.add_middleware(Compressed)
+    app.add_middleware(Whole, refuse=refuse)
     app.add_middleware(operations.Watch, measures=app.state.measures, security=node.security, floods=floods)
     documentation.describe(app)
     return app

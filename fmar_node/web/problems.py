@@ -23,6 +23,7 @@ STATUS: dict[type[FmarError], int] = {
     errors.TooLarge: 413,
     errors.UnsupportedMedia: 415,
     errors.Invalid: 422,
+    errors.Outdated: 426,
     errors.PreconditionMissing: 428,
     errors.TooMany: 429,
     errors.Broken: 500,

@@ -77,7 +77,7 @@ async def _body(answer: Answer, noted: Noted) -> AsyncIterator[bytes]:
         noted.rows = answer.rows
     except FmarError as error:
         log.warning("an answer was broken off: %s", error.code)
-        raise BrokenOff(error.code) from None
+        raise BrokenOff(error.code) from error
     finally:
         await answer.close()
 

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -519,6 +520,21 @@ def test_sparqlwrapper_gets_the_formats_that_it_asks_for(live: Live, agent: str,
 
     with sparql.query().response as response:
         assert part in response.read().decode()
+
+
+@pytest.mark.parametrize("by", ["node", "agent"])
+@pytest.mark.parametrize(("rows", "status"), [(10, b"200"), (6_000, b"200"), (90_000, b"426")])
+def test_http_1_0_gets_an_answer_whole_with_its_length_or_none(live: Live, agent: str, by: str, rows: int, status: bytes) -> None:
+    text = f"SELECT ?a ?d {{ GRAPH <{live.url}/codes> {{ ?a ?b ?c . ?d ?e ?f }} }} LIMIT {rows}"
+    host, port = (agent if by == "agent" else live.url).removeprefix("http://").split(":")
+
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(f"GET /sparql?{urlencode({'query': text, 'format': 'tsv'})} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode())
+        head, _, body = b"".join(iter(lambda: connection.recv(65_536), b"")).partition(b"\r\n\r\n")
+
+    assert head.split()[1] == status and b"transfer-encoding" not in head.lower()
+    assert f"content-length: {len(body)}".encode() in head.lower()
+    assert body.count(b"\n") == rows + 1 if status == b"200" else json.loads(body)["type"].endswith("/http-too-old")
 
 
 @pytest.mark.parametrize("by", ["dso-south", "fsp-a"])
