@@ -139,6 +139,7 @@ def _parameter(name: str, found: re.Match[str]) -> Parameter:
 
 def parse(name: str, text: str, vocabulary: Vocabulary, settings: Settings) -> SavedQuery:
     """A file's query; ValueError that says everything that is wrong with it."""
+    text = text.removeprefix("\ufeff")
     head = head_of(text)
     found = [] if NAME.fullmatch(name) else ["a name is of small letters, digits and hyphens"]
     found += [f"it has no {each}" for each, said in zip(ABOUT_ALL, (head.title, head.about, head.readers), strict=True) if not said]

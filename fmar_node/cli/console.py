@@ -126,6 +126,8 @@ def _unanswered(error: httpx.HTTPError) -> tuple[str, str]:
         return str(error), REVOKED if "revoked" in str(error) else NO_TOKEN.get(error.word, "the node says why; try again in a while" if error.is_passing else "")
     if is_not_believed(error):
         return f"the node's certificate is not believed: {error}", PRIVATE_AUTHORITY
+    if isinstance(error, httpx.RemoteProtocolError) and "complete message body" in str(error):
+        return "the answer broke off after its first bytes", "it probably met a deadline or a limit of the node's: narrow what you ask for"
     return f"the node does not answer: {error}", "is it running? start it with: fmar serve --data DIR"
 
 

@@ -413,7 +413,7 @@ def _sparql(text: str) -> str:
         return sys.stdin.read()
     if not _is_file(text) and not re.search(r"[\s{]", text):
         fail(f"there is no file {text}", "a query is a text of SPARQL, a file that holds one, or - for standard input")
-    return Path(text).read_text("utf-8") if _is_file(text) else text
+    return Path(text).read_text("utf-8-sig") if _is_file(text) else text
 
 
 def _show_answer(response: httpx.Response, *, is_table: bool) -> None:

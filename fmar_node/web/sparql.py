@@ -94,7 +94,7 @@ async def _parameters(exchange: Exchange) -> Pairs:
     media_type = content_type(given, (DIRECT, FORM))
     body = await exchange.body(3 * settings.query_bytes)
     try:
-        text = body.decode("utf-8")
+        text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Malformed("query-malformed", f"the query is not UTF-8: {error.reason}") from error
     return [*pairs, ("query", text)] if media_type == DIRECT else [*pairs, *_pairs(text)]

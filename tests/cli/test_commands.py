@@ -15,8 +15,10 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -652,6 +654,30 @@ def test_a_query_without_an_answer_says_why(live: Live, query: str, options: lis
 
     assert done.stdout == ""
     failed(done, said)
+
+
+def test_an_answer_that_breaks_off_is_told_as_that() -> None:
+    class Breaking(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # noqa: N802
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nn\n\r\n")
+
+        def log_message(self, *said: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Breaking) as server:
+        answering = threading.Thread(target=server.handle_request)
+        answering.start()
+        done = here("query", "ASK {}", "--node", f"http://127.0.0.1:{server.server_port}")
+        answering.join()
+
+    failed(done, "the answer broke off after its first bytes", "narrow")
+
+
+def test_a_query_of_a_file_may_begin_with_a_byte_order_mark(live: Live, tmp_path: Path) -> None:
+    (tmp_path / "ask.rq").write_text("\ufeffASK {}", "utf-8")
+
+    assert succeeded(here("query", tmp_path / "ask.rq", "--node", live.url)) == "yes\n"
 
 
 PUBLISHED = """# title: Assets by area

@@ -73,6 +73,10 @@ def test_a_query_is_taken_in_every_form_of_the_protocol(live: Live, send: str) -
     assert (response.status_code, response.json()["boolean"]) == (200, True)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_query(live: Live) -> None:
+    assert live.client().post("/sparql", content=b"\xef\xbb\xbfASK{}", headers=DIRECT).json()["boolean"] is True
+
+
 def read_json(text: str) -> list[str]:
     return [row["n"]["value"] for row in json.loads(text)["results"]["bindings"]]
 
@@ -203,7 +207,7 @@ def test_an_update_is_refused_with_the_way_to_write(live: Live, sent: dict[str, 
     assert "PATCH" in response.json()["detail"]
 
 
-@pytest.mark.parametrize("text", [b"", b"SELECT", b"ASK{} ; DROP ALL", b"\xef\xbb\xbfASK{}", b"ASK{}\x00", b"ASK{\xff}", b"SELECT ?x { ?x ?y }"])
+@pytest.mark.parametrize("text", [b"", b"SELECT", b"ASK{} ; DROP ALL", b"\xef\xbb\xbf\xef\xbb\xbfASK{}", b"ASK{}\x00", b"ASK{\xff}", b"SELECT ?x { ?x ?y }"])
 def test_what_is_no_query_is_400(live: Live, text: bytes) -> None:
     response = live.client().post("/sparql", content=text, headers=DIRECT)
 
