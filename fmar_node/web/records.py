@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote_to_bytes, urlencode
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -43,6 +43,7 @@ from fmar_node.web.upsert import check_whole, code_in, upsert_term, upserted
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 KEY_CHARS = 255
+BEYOND_ASCII = re.compile(rb"%[89A-Fa-f]")
 PAGE_PARAMETERS = frozenset({"cursor", "limit", "managed", "format"}) | PARAMETERS
 PERSONAL = "an asset is found by an identifier with POST /assets/lookup, and by what a graph shows of its place with SPARQL"
 
@@ -317,6 +318,12 @@ def _told(outcome: Outcome) -> FmarError:
 
 
 def exchange_of(request: Request) -> Exchange:
+    """Malformed where the parameters of the URL are not UTF-8: they would be read as others than were sent."""
+    if BEYOND_ASCII.search(given := request.scope["query_string"]):
+        try:
+            unquote_to_bytes(given).decode()
+        except UnicodeDecodeError as error:
+            raise Malformed("malformed-request", "the parameters of the URL are not UTF-8") from error
     return Exchange(request, request.app.state.node)
 
 

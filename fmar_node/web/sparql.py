@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from fmar_node.access.caller import Caller
-from fmar_node.errors import BrokenOff, FmarError, Malformed, NotAcceptable
+from fmar_node.errors import BrokenOff, FmarError, Malformed, NotAcceptable, TooLarge
 from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS, Question
 from fmar_node.representation import RDF_FORMATS, serialise_triples
 from fmar_node.store.pool import Answer
@@ -41,6 +41,7 @@ FORMATS = {
 OWN = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization, DPoP"}
 """Headers of what each caller is told differently."""
 Pairs = list[tuple[str, str]]
+MOST_PARAMETERS = 200
 
 
 async def endpoint(request: Request) -> Response:
@@ -92,7 +93,10 @@ async def _parameters(exchange: Exchange) -> Pairs:
     if given.partition(";")[0].strip().lower() == UPDATE:
         raise Malformed("query-refused", "this endpoint answers queries; records are changed with POST, PUT and PATCH")
     media_type = content_type(given, (DIRECT, FORM))
-    body = await exchange.body(3 * settings.query_bytes)
+    try:
+        body = await exchange.body(3 * settings.query_bytes)
+    except TooLarge:
+        raise TooLarge("query-too-complex", f"query_bytes: the body is longer than any query; this node accepts {settings.query_bytes} bytes of SPARQL") from None
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -101,8 +105,10 @@ async def _parameters(exchange: Exchange) -> Pairs:
 
 
 def _pairs(text: str) -> Pairs:
+    if text.count("&") >= MOST_PARAMETERS:
+        raise Malformed("malformed-request", f"more than {MOST_PARAMETERS} parameters")
     try:
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=200, errors="strict")
+        return parse_qsl(text, keep_blank_values=True, errors="strict")
     except ValueError as error:
         raise Malformed("malformed-request", "the parameters are not a URL-encoded UTF-8 form") from error
 
@@ -129,19 +135,25 @@ def _question(exchange: Exchange, pairs: Pairs, asker: str) -> Question:
     )
 
 
-def accept_of(exchange: Exchange, formats: Iterable[str]) -> tuple[str, ...]:
-    """The media types that are wanted: those of `format=`, otherwise by the Accept header. NotAcceptable where there is no such format."""
-    short = next(iter(formats), "")
-    if not short:
+def accept_of(exchange: Exchange, formats: Sequence[str]) -> tuple[str, ...]:
+    """The media types that are wanted: those of `format=`, otherwise by the Accept header. NotAcceptable where there is no such format.
+
+    SPARQLWrapper gives a format twice, by two of its names, or by a list of them that is none.
+    """
+    if not (given := [short for short in formats if short]):
         return tuple(preferred(exchange.header("accept") or "", OFFERED, PLAINLY))
-    if short not in FORMATS:
+    if not (known := [FORMATS[short] for short in given if short in FORMATS]):
         raise NotAcceptable("not-acceptable", f"format is one of {', '.join(name for name in FORMATS if '/' not in name)}, or a media type of these")
-    return FORMATS[short]
+    if not (wanted := tuple(name for name in known[0] if all(name in each for each in known))):
+        raise Malformed("malformed-request", f"format is given {len(known)} times, and differently")
+    return wanted
 
 
-def seconds_of(texts: list[str]) -> float | None:
+def seconds_of(texts: Sequence[str]) -> float | None:
     if not texts:
         return None
+    if len(texts) > 1:
+        raise Malformed("malformed-request", f"timeout is given {len(texts)} times")
     try:
         return float(texts[0])
     except ValueError as error:
