@@ -179,7 +179,7 @@ class Delivery(AsyncIterator[bytes]):
             self._stop("out-of-memory" if code == "query-out-of-memory" else "crashed")
             return self._reason()
         self._settle("refused")
-        return REFUSALS[code](code, position(detail) if code == "query-malformed" else detail)
+        return REFUSALS[code](code, position(detail, self.query.text) if code == "query-malformed" else detail)
 
     async def _died(self) -> FmarError:
         if not self.end.reason:

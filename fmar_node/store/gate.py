@@ -82,6 +82,10 @@ _PLAIN_IRI = re.compile(r"<(?:[A-Za-z][A-Za-z0-9+.\-]*://|>|\\)")
 _SAFE_NAMESPACE = re.compile(r"<[A-Za-z][A-Za-z0-9+.\-]*:(?:/?[^/\\][^\\]*|//[^/?#\\]*[/?#][^\\]*)?>")
 
 
+REWRITTEN, MORE = re.compile(r"<\\U0[0-9A-F]{7}"), 9
+"""How an IRI begins whose first character was escaped, and by how much that made it longer."""
+
+
 class Limits(Protocol):
     """The settings that the gate reads (`fmar_node.settings.Settings` has them)."""
 
@@ -220,6 +224,10 @@ class _Reading:
     def name(self, token: re.Match[str]) -> None:
         if "service" in token["prefix"].lower():
             raise Malformed("query-refused", f"{_place(self.text, token.start())}: a prefix may not contain 'service'; rename it")
+        if self.pending and self.pending[0].upper() == "PREFIX":
+            self.prefixes[token["prefix"]] = ""
+        elif token["prefix"] not in self.prefixes:
+            raise Malformed("query-malformed", f"{_place(self.text, token.start())}: the prefix {token['prefix'][:40]}: is not declared")
         self.names_service = self.names_service or "service" in token["local"].lower()
         self.names_graph(self.prefixes.get(token["prefix"], "") + token["local"])
 

@@ -11,7 +11,7 @@ import re
 
 import pyoxigraph as ox
 
-from fmar_node.store.gate import tokens
+from fmar_node.store.gate import MORE, REWRITTEN, TOKEN, tokens
 
 BASE = "http://node.invalid/sparql"
 
@@ -23,17 +23,41 @@ def check_reading(text: str) -> None:
     try:
         ox.Store().query(text, base_iri=BASE, substitutions={ox.Variable(unknown): ox.NamedNode(BASE)})
     except SyntaxError as error:
-        raise ValueError(position(str(error))) from error
+        raise ValueError(position(str(error), text)) from error
     except RuntimeError as error:
         if f"?{unknown}" not in str(error):
             raise ValueError(str(error)[:300]) from error
 
 
-def position(message: str) -> str:
-    """The engine's position, and what it says in words; the tokens that it would have expected mislead."""
-    place = re.match(r"error at (\d+):(\d+)", message)
-    words = re.findall(r"(?:expected (?:one of )?|, )([A-Z][a-z]+ [^,\"'\[]*[a-z])", message)
-    said = "; ".join(dict.fromkeys(words))
-    if not place:
+def position(message: str, text: str) -> str:
+    """The engine's position, and what it says in words, or else what stands there; the tokens that it would have expected mislead.
+
+    `text` is what the gate made of a query: the place is that of the query as it was sent.
+    """
+    if not (place := re.match(r"error at (\d+):(\d+)", message)):
         return message[:300]
-    return f"near line {place[1]}, column {place[2]}" + (f": {said}" if said else "")
+    line, column = int(place[1]), int(place[2])
+    before, rest = _parted(text, line, column)
+    words = re.findall(r"(?:expected (?:one of )?|, )([A-Z][A-Za-z]+ [^,\"'\[]*[a-z])", message)
+    said = "; ".join(dict.fromkeys(words)) or _standing(rest) or _unfinished(text)
+    return f"near line {line}, column {column - MORE * len(REWRITTEN.findall(before))}: {said}"
+
+
+def _standing(rest: str) -> str:
+    found = TOKEN.match(rest)
+    return rest and f"unexpected {found[0][:40] if found else rest[:10]!r}"
+
+
+def _unfinished(text: str) -> str:
+    """Why a query may be wrong where it ends: the engine has looked that far ahead."""
+    kinds = [token.lastgroup for token in tokens(text)]
+    if kinds.count("open") > kinds.count("close"):
+        return "a bracket is not closed"
+    return "the query ends here, and something before is incomplete or too much"
+
+
+def _parted(text: str, line: int, column: int) -> tuple[str, str]:
+    """What stands before a place in its line, and what stands there and behind it."""
+    lines = text.split("\n")
+    at = sum(len(each) + 1 for each in lines[: line - 1]) + column - 1
+    return text[at - column + 1 : at], text[at:].lstrip()

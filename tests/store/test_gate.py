@@ -64,6 +64,10 @@ def test_what_can_be_no_query_is_malformed(text):
     assert error.code == "query-malformed"
 
 
+def test_a_prefix_that_is_not_declared_is_named():
+    assert refusal("PREFIX a: <http://a/>\nASK { ?s a:p b:c }").detail == "line 2, column 14: the prefix b: is not declared"
+
+
 def test_malformed_names_the_place():
     assert refusal("SELECT *\n{ ?s ?p FOO }").detail == "line 2, column 9: 'FOO' is no word of SPARQL"
 

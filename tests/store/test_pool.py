@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from fmar_node.store.crew import NICENESS, hire
 from fmar_node.store.gate import admit
 from fmar_node.store.graph import Change, Graph
 from fmar_node.store.pool import Query, QueryPool
+from fmar_node.store.reading import check_reading
 from fmar_node.store.worker import GRAPH_TYPES
 from fmar_node.store.xml import RDF, RESERVED, Characters
 from tests.store.conftest import ASSETS, INDEX, OURS, PUBLIC, SHARED, THEIRS, ask, question, triple, until
@@ -145,6 +147,17 @@ def test_malformed_query_gets_the_engines_place_and_words(pooling):
 
     assert isinstance(error, Malformed)
     assert (error.code, error.detail) == ("query-malformed", "near line 2, column 12: Prefix not found")
+
+
+@pytest.mark.parametrize(("text", "detail"), [
+    ("SELECT *\n{ <a> <b> ?o . <c> ?p }", "near line 2, column 23: unexpected '}'"),
+    ("ASK { ?s <http://[> 1 }", "near line 1, column 20: IRI parsing failed"),
+    ("ASK { ?s ?p ?o", "near line 1, column 15: a bracket is not closed"),
+    ("SELECT ?x { ?x ?y }", "near line 1, column 20: the query ends here, and something before is incomplete or too much"),
+])  # fmt: skip
+def test_a_place_is_that_of_the_query_as_it_was_sent_with_a_reason(text, detail):
+    with pytest.raises(ValueError, match=f"^{re.escape(detail)}$"):
+        check_reading(admit(text, Settings()).text)
 
 
 def test_unknown_function_is_refused_and_costs_no_worker(pooling):

@@ -67,7 +67,7 @@ def narrowed(marked: str, value: Any) -> Rows:
 
 
 def is_carried(marked: str) -> bool:
-    text = admit(marked.replace("«", ""), Settings()).text
+    text = admit(PREFIX + marked.replace("«", ""), Settings()).text
     return all(rows(text, value) == expected(marked, value) for value in TERMS)
 
 
