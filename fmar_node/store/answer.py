@@ -75,6 +75,11 @@ class Answer:
         return self.chunks.end.reason == "answered"
 
     @property
+    def default_graph(self) -> tuple[str, ...]:
+        """What was asked where the query names no graph."""
+        return self.chunks.query.default_graph
+
+    @property
     def rows(self) -> int | None:
         """Rows or triples of an answer that came to its end, where its worker counted them."""
         return self.chunks.rows

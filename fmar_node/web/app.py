@@ -60,10 +60,10 @@ from fmar_node.web.whole import Whole
 
 log = logging.getLogger("fmar.web")
 EXPOSED = ["ETag", "Link", "Location", "Retry-After", "Fmar-Journal-Index", "Fmar-Hint", "Fmar-Request-Id", "WWW-Authenticate", "DPoP-Nonce"]
-EXPOSED += ["RateLimit", "RateLimit-Policy", events.BEHIND, subscriptions.SECRET, "Fmar-Quality"]
+EXPOSED += ["RateLimit", "RateLimit-Policy", events.BEHIND, subscriptions.SECRET, "Fmar-Quality", "Fmar-Claim-Code", "Idempotent-Replayed", "Allow", "Accept-Patch"]
 Way = tuple[str, Any, str]
 """A path, what answers there, and to which method."""
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "QUERY", "OPTIONS"]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "QUERY", "OPTIONS"]
 
 
 ROOMS: dict[str, type[records.Records]] = {"subscriptions": subscriptions.Subscriptions}

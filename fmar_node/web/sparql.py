@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from fmar_node.access.caller import Caller
 from fmar_node.errors import BrokenOff, FmarError, Malformed, NotAcceptable, TooLarge
-from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS, Question
+from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS, Question, window
 from fmar_node.representation import RDF_FORMATS, serialise_triples
 from fmar_node.store.pool import Answer
 from fmar_node.web.description import COUNTS, service_description, statistics
@@ -62,8 +62,9 @@ async def answered(exchange: Exchange, question: Question, caller: Caller) -> Re
     noted_of(request).asked(question.text)
     answer = await exchange.while_wanted(exchange.node.query(question, caller))
     headers = {"Fmar-Journal-Index": str(answer.index), **OWN}
-    if not caller.is_anonymous:
-        public = f"{exchange.node.settings.base_url}/views/public"
+    base_url = exchange.node.settings.base_url
+    if not caller.is_anonymous and answer.default_graph == (window(caller, base_url)[0],):
+        public = f"{base_url}/views/public"
         headers["Fmar-Hint"] = f"your own graph was asked; what everybody sees is in GRAPH <{public}>"
     if answer.is_whole:
         noted_of(request).rows = answer.rows

@@ -299,8 +299,10 @@ def test_a_web_page_of_another_origin_may_ask(live: Live) -> None:
 
     assert preflight.status_code == 200
     assert {"authorization", "content-type", "accept", "dpop"} <= set(preflight.headers["Access-Control-Allow-Headers"].split(","))
+    removal = live.client().options("/jobs/1", headers={**origin, "Access-Control-Request-Method": "DELETE"})
+    assert removal.status_code == 200 and "DELETE" in removal.headers["Access-Control-Allow-Methods"]
     assert answer.headers["Access-Control-Allow-Origin"] == "*" and "Access-Control-Allow-Credentials" not in answer.headers
-    assert {"Link", "ETag", "Location", "Retry-After"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+    assert {"Link", "ETag", "Location", "Retry-After", "Fmar-Claim-Code", "Idempotent-Replayed", "Allow", "Accept-Patch"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
 
 
 # -- freshness
@@ -460,6 +462,13 @@ def test_the_vocabulary_is_at_hand(live: Live) -> None:
 def test_an_answer_points_to_what_everybody_sees(live: Live) -> None:
     assert f"{live.url}/views/public" in live.ask("fsp-c", COUNT).headers["Fmar-Hint"]
     assert "Fmar-Hint" not in live.ask("", COUNT).headers
+
+
+@pytest.mark.parametrize(("query", "asked"), [(f"{COUNT[:24]} FROM <codes> {COUNT[24:]}", {}), (COUNT, {"default-graph-uri": "codes"})])
+def test_an_answer_from_another_graph_does_not_say_that_the_own_was_asked(live: Live, query: str, asked: dict[str, str]) -> None:
+    response = get(live, "fsp-c", query=query, **asked)
+
+    assert response.status_code == 200 and "Fmar-Hint" not in response.headers
 
 
 def test_an_answer_is_not_kept_by_caches_in_between(live: Live) -> None:
