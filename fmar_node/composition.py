@@ -85,7 +85,7 @@ def unknown_term(key: str, class_name: str, pointer: str, vocabulary: Vocabulary
         meant.add(suggestion)
     hint = f"; did you mean {suggestion}?" if suggestion else "; the terms are listed at /context/v1"
     if CIM_NAME.fullmatch(key):
-        hint = "; names of CIM are understood with ?profile=cim, or with an @context of CIM"
+        hint = "; names of CIM are understood in a whole document (POST, PUT) with ?profile=cim or an @context of CIM; PATCH takes terms of the register"
     message = f"{key[:80]!r} is not a term of {class_name}{hint}"
     return Fault("unknown-term", Severity.REJECT, message, pointer, key[:80])
 

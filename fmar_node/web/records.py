@@ -185,7 +185,7 @@ class Records:
         return await self._write(self._met(request), "update", request.path_params["id"], taken(self.kind.class_name))
 
     async def patch(self, request: Request) -> Response:
-        """PATCH by merge patch (RFC 7396) of the current document, judged as a whole."""
+        """PATCH by merge patch (RFC 7396) of the current document, in terms of the register, judged as a whole; `profile` is that of the answer."""
         return await self._write(self._met(request), "update", request.path_params["id"], (MERGE_PATCH,))
 
     async def act(self, request: Request, action: str) -> Response:

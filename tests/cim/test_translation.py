@@ -163,7 +163,7 @@ def test_cim_without_a_context_is_told_how_it_is_read() -> None:
 
     messages = [fault.message for fault in judged(tree).faults if fault.code == "unknown-term"]
 
-    assert messages and all(message.endswith("names of CIM are understood with ?profile=cim, or with an @context of CIM") for message in messages)
+    assert messages and all(message.endswith("(POST, PUT) with ?profile=cim or an @context of CIM; PATCH takes terms of the register") for message in messages)
 
 
 def test_cimxml_is_understood_without_types_and_from_the_other_end_of_each_association() -> None:
