@@ -92,7 +92,7 @@ class Shapes:
         """
         if kind not in self.prepared:
             own = read_shapes(self.folder / f"{kind}.ttl") if self.folder and self.has(kind) else None
-            self.prepared[kind] = prepare(own) if own else prepared(self.vocabulary.text(f"shapes/{kind}.ttl"))
+            self.prepared[kind] = named_throughout(prepare(own)) if own else prepared(self.vocabulary.text(f"shapes/{kind}.ttl"))
         return self.prepared[kind]
 
     def faults(self, triples: Iterable[ox.Triple], kind: str, place: Mapping[str, str] | Place) -> list[Fault]:
@@ -111,7 +111,8 @@ class Shapes:
         shape = report.value(result, SH.sourceShape)
         path = report.value(result, SH.resultPath) or shapes.value(shape, ON_PROPERTY)
         name = named(str(path).removeprefix(FMAR)) if isinstance(path, rdflib.URIRef) else ""
-        constraint = str(shape).rsplit("#", 1)[-1] if str(shape).startswith(SHAPES) else "closed"
+        nameless = "unnamed" if isinstance(shape, rdflib.BNode) else "closed"
+        constraint = str(shape).rsplit("#", 1)[-1] if str(shape).startswith(SHAPES) else nameless
         focus, value = report.value(result, SH.focusNode), report.value(result, SH.value)
         term = self.vocabulary.terms.get(name)
         is_hidden = value in (None, focus) or term is None or term.tier is Tier.PERSONAL
@@ -149,6 +150,14 @@ def prepare(triples: Iterable[ox.Triple]) -> Prepared:
     if unnamed := [shape for shape in compiled.shapes if not isinstance(shape, rdflib.URIRef)]:
         raise ValueError(f"{len(unnamed)} targeted shapes have no IRI")
     return Prepared(graph, compiled)
+
+
+def named_throughout(prepared: Prepared) -> Prepared:
+    """The same. ValueError where a property shape that judges has no IRI: its faults would have no code. A release that is in force is taken as it is."""
+    judging = {each for shape in prepared.compiled.shapes for each in prepared.graph.transitive_objects(shape, SH.property)}
+    if paths := sorted(str(prepared.graph.value(each, SH.path)).removeprefix(FMAR) for each in judging if not isinstance(each, rdflib.URIRef)):
+        raise ValueError(f"a constraint without a name: the property shape of {', '.join(paths)} has no IRI")
+    return prepared
 
 
 def apart(graph: Any) -> Any:

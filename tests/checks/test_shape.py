@@ -314,7 +314,6 @@ FORMS = {
     "closed": "s:N sh:targetClass ex:C ; sh:closed true ; sh:ignoredProperties ( rdf:type ) ; sh:property s:P . s:P sh:path ex:p ; sh:minCount 2 .",
     "closed-without-ignored": "s:N sh:targetClass ex:C ; sh:closed true ; sh:property s:P . s:P sh:path ex:p ; sh:minCount 2 .",
     "not-closed": "s:N sh:targetClass ex:C ; sh:closed false ; sh:property s:P ; sh:nodeKind sh:Literal . s:P sh:path ex:p ; sh:minCount 2 .",
-    "unnamed-property": "s:N sh:targetClass ex:C ; sh:closed true ; sh:property s:P , [ sh:path ex:q ; sh:maxCount 0 ] . s:P sh:path ex:p ; sh:minCount 2 .",
     "two-targets": "s:N sh:targetClass ex:C ; sh:targetSubjectsOf ex:q ; sh:targetNode ex:u ; sh:property s:P . s:P sh:path ex:p ; sh:minCount 2 .",
     "shared": "s:N sh:targetClass ex:C ; sh:property s:P . s:M sh:targetSubjectsOf ex:q ; sh:property s:P . s:P sh:path ex:p ; sh:minCount 2 .",
     "referred-to": "s:N sh:targetClass ex:C ; sh:property s:P . s:M sh:targetClass ex:D ; sh:node s:N . s:P sh:path ex:p ; sh:minCount 2 .",
@@ -357,6 +356,11 @@ def test_details_of_a_result_are_not_faults_of_their_own(tmp_path):
     (fault,) = of_things(tmp_path, form).faults(parsed(PREFIXES + "ex:x a ex:C ; ex:p 1 ."), "thing", {})
 
     assert (fault.code, fault.constraint, fault.severity) == ("N", "N-wrong", Severity.WARN)
+
+
+def test_a_property_shape_without_an_iri_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"a constraint without a name: the property shape of .*/p has no IRI"):
+        of_things(tmp_path, "s:N sh:targetClass ex:C ; sh:property [ sh:path ex:p ; sh:minCount 1 ] .").of("thing")
 
 
 def test_a_targeted_shape_without_an_iri_is_refused(tmp_path):

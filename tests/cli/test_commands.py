@@ -658,7 +658,7 @@ def test_a_query_without_an_answer_says_why(live: Live, query: str, options: lis
 
 def test_an_answer_that_breaks_off_is_told_as_that() -> None:
     class Breaking(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nn\n\r\n")
 
