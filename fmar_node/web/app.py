@@ -162,6 +162,8 @@ def _add_routes(app: FastAPI) -> None:
             app.state.jobs = jobs.JobRoom(app.state.node, room)
             add("/assets/batch", batch.batch_of(room, app.state.jobs), "POST")
             add("/assets/{id:record}/provenance", room.provenance, "GET")
+        if kind.plural == "switches":
+            add("/switches/batch", batch.batch_of(room), "POST")
         for path, endpoint, method in _of_records(kind, room):
             add(path, endpoint, method)
     app.router.add_route("/sparql", sparql.endpoint, methods=["QUERY"], include_in_schema=False)

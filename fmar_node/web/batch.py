@@ -1,4 +1,4 @@
-"""POST /assets/batch: many documents in one request, one result line per row, in order, streamed both ways.
+"""POST /assets/batch and /switches/batch: many documents in one request, one result line per row, in order, streamed both ways.
 
 Rules kept here: rows are independent, each is a submission of its own; a row that has the id of one of the caller's
 assets is the asset's next version, so that an export sent back unchanged changes nothing, and is told so even where nothing may be changed; with an Idempotency-Key a row's key is the
@@ -6,7 +6,7 @@ request's with the row number, so that a broken batch is sent again and goes on 
 rows are read at once; a JSON array is received whole, under a cap, and taken apart as its rows are judged; rows of one asset
 are judged one after the other, in their order; a fault of a row of a table points to its column. Whoever goes away ends the batch:
 what has been judged stays, and the rest is not begun; whose key is revoked meanwhile has the rest of the rows refused. With
-`Prefer: respond-async` a batch is kept, and worked through later (`jobs`).
+`Prefer: respond-async` a batch of assets is kept, and worked through later (`jobs`). Switches are requested, and no more: neither tables, nor ids, nor jobs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ from fmar_node.web.template import CSV, Row, rows_in
 from fmar_node.web.upsert import check_whole, code_in, is_as_seen, upsert_term, upserted
 
 NDJSON = "application/x-ndjson"
-TAKEN = (NDJSON, CSV, LD_JSON, JSON)
+PLAIN = (NDJSON, LD_JSON, JSON)
+TAKEN = (*PLAIN, CSV)
 TOGETHER = 16
 """Rows judged at once."""
 PAUSE, LONGEST_PAUSE = 0.5, 10.0
@@ -66,6 +67,10 @@ class Batch:
     since: int = 0
     again: Container[int] = ()
     """Rows that a crash may have cut off after they were entered; what they became since this place of the journal is their own doing."""
+
+    @property
+    def path(self) -> str:
+        return f"/{self.room.kind.plural}/batch"
 
     async def results(self, rows: AsyncIterator[Row]) -> AsyncIterator[bytes]:
         """One line of JSON per row, in the order of the rows."""
@@ -136,18 +141,19 @@ class Batch:
         word = "unchanged" if receipt.is_repeat else "updated" if is_known else "created"
         if receipt.is_repeat and row.number in self.again and receipt.index >= self.since:
             word = "created" if receipt.number == 1 else "updated"
-        iri = f"{submission.base_url}/assets/{receipt.id}"
+        iri = f"{submission.base_url}/{submission.kind}/{receipt.id}"
         version = self.exchange.node.register.version_at(receipt.index) if submission.offer else None
         code = handed_out(submission, version) if version else ""
         told = {"row": row.number, "status": 200 if is_known else 201, "outcome": word, "id": iri, "journalIndex": receipt.index}
         return {**told, "claimCode": code} if code else told
 
     def _submission(self, row: Row, aim: Aim) -> Submission:
-        known, key = aim.id, f"{self.key}/{row.number}" if self.key else ""
+        known, key, kind = aim.id, f"{self.key}/{row.number}" if self.key else "", self.room.kind
+        hands_out = kind.actions["register"].draws_code and not (known or self.caller.has(Role.FSP))
         return Submission(
-            self.caller, "assets", "update" if known else "register", known or new_record_id(),
+            self.caller, kind.plural, "update" if known else "register", known or new_record_id(),
             self.exchange.node.settings.base_url, self.media_type, row.body, ("*",) if known else None, key,
-            digest_of("POST", "/assets/batch", self.media_type, row.body), "" if known or self.caller.has(Role.FSP) else new_claim_code(),
+            digest_of("POST", self.path, self.media_type, row.body), new_claim_code() if hands_out else "",
         )  # fmt: skip
 
     async def _submitted(self, submission: Submission, aim: Aim) -> tuple[Submission, Outcome]:
@@ -159,6 +165,8 @@ class Batch:
 
     def _aim(self, row: bytes) -> Aim:
         """Which asset the row is about, where it names one of this node, as an export does that is sent back, or where it goes by its code."""
+        if "update" not in self.room.kind.actions:
+            return Aim()
         try:
             given = jsonld.read_json(row, self.exchange.node.settings)
         except FmarError:
@@ -169,7 +177,7 @@ class Batch:
 
     def _refused(self, error: FmarError, places: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
         placed = replace(error, faults=_placed(error.faults, places)) if places and error.faults else error
-        shown = problem(placed, self.exchange.node.settings.base_url, "/assets/batch")
+        shown = problem(placed, self.exchange.node.settings.base_url, self.path)
         return {"status": shown["status"], "outcome": "refused", "problem": shown}
 
 
@@ -214,26 +222,26 @@ class JobTaker(Protocol):
     async def take(self, exchange: Exchange, caller: Caller, media_type: str, key: str) -> Response: ...
 
 
-def batch_of(room: Records, jobs: JobTaker) -> Any:
-    """The endpoint for the room of a kind."""
+def batch_of(room: Records, jobs: JobTaker | None = None) -> Any:
+    """The endpoint for the room of a kind; without `jobs` it takes no tables, and keeps nothing for later."""
 
     async def batch(request: Request) -> Response:
-        """Registers each row of an NDJSON stream, a JSON array or a table in CSV (`/assets/template`); answers one line per row."""
+        """Registers each row of an NDJSON stream or a JSON array, of assets also of a table in CSV (`/assets/template`); answers one line per row."""
         exchange = exchange_of(request)
         noted = noted_of(request)
         noted.wrote("batch")
-        noted.kind = "assets"
+        noted.kind = room.kind.plural
         caller = await exchange.caller()
         if caller.is_anonymous:
             raise exchange.node.verifier.missing("writing needs a credential")
-        media_type = content_type(exchange.header("content-type"), TAKEN)
+        media_type = content_type(exchange.header("content-type"), TAKEN if jobs else PLAIN)
         exchange.check_encoding()
         key = request.headers.get("idempotency-key", "")
         if len(key) > KEY_CHARS - 10:
             raise Malformed("malformed-request", f"the Idempotency-Key of a batch has at most {KEY_CHARS - 10} characters")
         profile = profile_of(request.query_params, room.kind.class_name)
-        by_term = upsert_term(request.query_params)
-        if prefers_async(request.headers):
+        by_term = upsert_term(request.query_params) if room.kind.upserts_by else ""
+        if jobs and prefers_async(request.headers):
             return await jobs.take(exchange, caller, media_type, key)
         batch = Batch(exchange, caller, key, room, meant(LD_JSON, profile), by_term)
         results = batch.results(await rows_sent(exchange, media_type, profile))

@@ -19,7 +19,7 @@ from fmar_node.query import GRAPH_FORMATS, RESULT_FORMATS
 from fmar_node.representation import JSON, LD_JSON
 from fmar_node.scorecard import CLASSES
 from fmar_node.web import events, export, quality, queries, releases, security, subscriptions, words
-from fmar_node.web.batch import NDJSON, TAKEN
+from fmar_node.web.batch import NDJSON, PLAIN, TAKEN
 from fmar_node.web.credentials import FORM, KEY_SET, STATUS_LIST
 from fmar_node.web.exchange import RECORD_FORMATS
 from fmar_node.web.negotiation import MERGE_PATCH
@@ -67,6 +67,7 @@ def operations() -> Iterator[Operation]:
     yield Operation("/consents/notifications", "post", {204: ()}, SIGNED, ("webhook-id", "webhook-timestamp", "webhook-signature"), [JSON], given="ConsentNotification")
     batch = ("dry-run", "upsert", "Idempotency-Key", "profile", "Prefer")
     yield Operation("/assets/batch", "post", {200: [NDJSON], 202: [JSON]}, WRITE, batch, TAKEN, given="AssetBatch", told="Job", headers={202: ("Location",)})
+    yield Operation("/switches/batch", "post", {200: [NDJSON]}, WRITE, ("dry-run", "Idempotency-Key", "profile"), PLAIN, given="SwitchBatch")
     yield from _jobs()
     yield Operation("/assets/template", "get", {200: [CSV], 304: ()}, OPEN, ("part", "If-None-Match"), headers={200: ("ETag",), 304: ("ETag",)})
     exported = ("format", "index", "at", "managed", *KINDS["assets"].filters, *PROFILING)

@@ -83,8 +83,8 @@ def _of_kind(kind: Kind, vocabulary: Vocabulary) -> dict[str, Schema]:
     found[f"{name}Trial"] = _object(["accepted", "document", "errors", "report"], accepted={"const": True}, document=told, errors=ERRORS, report=REPORT)
     if kind.plural in CLASSES:
         found[f"{name}Trial"]["properties"]["quality"] = {"type": "object"}
-    if name == "Asset":
-        found["AssetBatch"] = {"type": "array", "items": reference("AssetDocument")}
+    if name in ("Asset", "Switch"):
+        found[f"{name}Batch"] = {"type": "array", "items": reference(f"{name}Document")}
     return found | {note_name(kind, action): note(kind, action, vocabulary) for action in kind.actions.values() if action.note_terms}
 
 

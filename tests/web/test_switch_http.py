@@ -87,6 +87,25 @@ def test_what_is_refused_says_why_and_writes_nothing(node: Live) -> None:
     assert node.client("operator").get("/journal/checkpoint").text == before
 
 
+def test_many_assets_are_requested_in_one_go_and_each_is_answered_alone(node: Live) -> None:
+    mine, others = [owned(node) for _ in range(3)], node.register("fsp-c").json()["id"]
+    rows = [{"type": "Switch", "switchAsset": iri, "switchDate": day} for iri in (*mine, others) for day in [(date.today() + timedelta(days=9)).isoformat()]]
+    body, key = "\n".join(map(json.dumps, [*rows, rows[0], {"type": "Asset"}])), {"Idempotency-Key": f"many-{mine[0][-12:]}"}
+
+    def sent(content: str, media_type: str, **headers: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in node.client(B).post("/switches/batch", content=content, headers={"Content-Type": media_type, **headers}).text.splitlines()]
+
+    trial = node.client(B).post("/switches/batch?dry-run=true", json=rows).text.splitlines()
+    told, again = sent(body, "application/x-ndjson", **key), sent(body, "application/x-ndjson", **key)
+
+    assert [json.loads(line)["status"] for line in trial] == [200, 200, 200, 422]
+    assert [line["status"] for line in told] == [201, 201, 201, 422, 409, 422]
+    assert [node.client(B).get(line["id"]).json()["switchAsset"] for line in told[:3]] == mine
+    assert told[4]["problem"]["errors"][0]["code"] == "SWITCH_ALREADY_PENDING"
+    assert [line.get("id") for line in again] == [line.get("id") for line in told] and again[0]["outcome"] == "unchanged"
+    assert node.client(B).post("/switches/batch", content="type\nSwitch\n", headers={"Content-Type": "text/csv"}).status_code == 415
+
+
 def test_of_many_requests_at_once_exactly_one_is_taken(node: Live) -> None:
     iri = owned(node)
     day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 5 * 86_400))
