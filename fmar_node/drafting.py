@@ -23,7 +23,7 @@ from fmar_node.record import by_tier, state_in, uuid_of
 from fmar_node.sources.consent import Consent
 from fmar_node.vocabulary import Document, Tier, Vocabulary
 
-NAMES = ("organisation", "application", "key_id", "actor", "user", "is_node", "applicant")
+NAMES = ("organisation", "application", "key_id", "actor", "user", "issuer", "is_node", "applicant")
 """What of a caller travels to the writer, which asks the register for the rest."""
 
 

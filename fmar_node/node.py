@@ -310,7 +310,7 @@ class Node:
             credential = await self.subscriptions.settled(missing, verified)
         if credential is None:
             return ANONYMOUS
-        caller = self.standings.named(credential.organisation, credential.client_id, credential.key_id, credential.actor or "")
+        caller = self.standings.named(credential.organisation, credential.client_id, credential.key_id, credential.actor or "", issuer=credential.issuer)
         if caller.actor and not caller.grants.get(caller.organisation):
             raise self.verifier.refused("no delegation to the organisation that this access token names as actor is in force")
         return caller

@@ -14,7 +14,7 @@ class Actor:
     """Who acted: an organisation, through an application; and for whom, where that is another.
 
     `organisation` is a bare UUID, empty for what the node itself did when it was made; `actor` that of the organisation
-    which acted on behalf of it, `user` that of the person who had signed in.
+    which acted on behalf of it, `user` that of the person who had signed in, `issuer` who vouched for it where that was not this node.
     """
 
     organisation: str
@@ -22,15 +22,16 @@ class Actor:
     key_id: str = ""
     actor: str = ""
     user: str = ""
+    issuer: str = ""
 
     def as_json(self) -> dict[str, str]:
-        beside = {"actor": self.actor, "user": self.user}
+        beside = {"actor": self.actor, "user": self.user, "issuer": self.issuer}
         said = {"organisation": self.organisation, "application": self.application, "keyId": self.key_id}
         return said | {name: value for name, value in beside.items() if value}
 
     @classmethod
     def from_json(cls, value: Mapping[str, str]) -> Actor:
-        return cls(*(value.get(name, "") for name in ("organisation", "application", "keyId", "actor", "user")))
+        return cls(*(value.get(name, "") for name in ("organisation", "application", "keyId", "actor", "user", "issuer")))
 
 
 @dataclass(frozen=True, slots=True)

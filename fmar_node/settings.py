@@ -213,6 +213,7 @@ class Settings(BaseModel):
     fetch_seconds: float = Field(5.0, gt=0, description="longest time for fetching a key set or a status list")
 
     probes_per_hour: int = Field(120, ge=0, description="answers per organisation and hour that tell of somebody else's record")
+    point_probes_per_hour: int = Field(10, ge=1, description="of these, answers that tell of somebody else's asset at one meter point")
     lookups_per_hour: int = Field(3_000, ge=0, description="lookups per organisation and hour that find nothing of its own")
     claims_per_hour: int = Field(60, ge=0, description="claims of assets, and lookups with a claim code, per organisation and hour that have no authority")
     lookup_identifiers: int = Field(100, ge=1, description="most identifiers in one lookup")

@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Protocol
@@ -53,7 +53,7 @@ from fmar_node.kinds.proof import PROOF, unavailable
 from fmar_node.record import Receipt, Version
 from fmar_node.representation import LD_JSON, fingerprint, json_bytes
 from fmar_node.sources.consent import Consent, ConsentQuestion, ConsentVerdict
-from fmar_node.vocabulary import Document, Vocabulary
+from fmar_node.vocabulary import FMAR, Document, Term, Tier, Vocabulary
 
 CONFLICTS = frozenset({
     "DUPLICATE_EXACT", "FRIENDLY_CODE_TAKEN", "ORG_ALREADY_REGISTERED", "LIVE_ASSETS", "ORGANISATION-KEY-4",
@@ -132,12 +132,13 @@ async def submit(desk: Desk, submission: Submission, today: date, *, dry_run: bo
     if (question := _action(submission).consent(situation)) and question.proof and not _is_rejected(judgement):
         submission, judgement = await proven(desk, submission, judgement, question)
         situation = permitted(submission, desk.register, desk.vocabulary, judgement, today, house=desk.house)
-    faults = examined(situation, submission, judgement)
+    faults = examined(situation, submission, judgement, desk.vocabulary.terms)
+    told = _told(faults, situation, desk.vocabulary.terms)
     if dry_run:
-        return Outcome(None, _judged(situation, desk.vocabulary), faults)
+        return Outcome(None, _judged(situation, desk.vocabulary), told)
     receipt = await desk.writer.commit(submission, judgement)
     desk.noted(submission, judgement)
-    return Outcome(receipt, situation.document, faults)
+    return Outcome(receipt, situation.document, told)
 
 
 async def proven(desk: Desk, submission: Submission, judgement: Judgement, question: ConsentQuestion) -> tuple[Submission, Judgement]:
@@ -178,6 +179,14 @@ def _judged(situation: Situation, vocabulary: Vocabulary) -> Document:
     return filtered(situation.document, tiers(situation.previous.document, situation.caller), vocabulary)
 
 
+def _told(faults: Iterable[Fault], situation: Situation, terms: Mapping[str, Term]) -> tuple[Fault, ...]:
+    """What nobody has to mend of a document, as far as it is about what the caller sees."""
+    if situation.previous is None:
+        return tuple(faults)
+    opened = tiers(situation.previous.document, situation.caller)
+    return tuple(fault for fault in faults if (term := terms.get(fault.field)) is None or term.tier in opened)
+
+
 def settle(
     submission: Submission, judgement: Judgement, register: Register, vocabulary: Vocabulary, today: date, now: str, index: int,
     house: House = BARE,
@@ -194,7 +203,7 @@ def settle(
         detail = "another release has come into force since this was judged; nothing was written"
         raise Unavailable("release-changed", detail, headers={"Retry-After": "1"})
     situation = permitted(submission, register, vocabulary, judgement, today, now, house)
-    faults = examined(situation, submission, judgement)
+    faults = examined(situation, submission, judgement, vocabulary.terms)
     action = _action(submission)
     if (question := action.consent(situation)) and question.proof:
         raise Broken("internal-error", "a proof of consent is never kept")
@@ -286,7 +295,7 @@ def permitted(
     return situation
 
 
-def examined(situation: Situation, submission: Submission, judgement: Judgement) -> tuple[Fault, ...]:
+def examined(situation: Situation, submission: Submission, judgement: Judgement, terms: Mapping[str, Term]) -> tuple[Fault, ...]:
     """Step 7: the judge's faults and the rules' together. Invalid or Conflict with all of them when any blocks."""
     found = list(judgement.faults)
     readable = not any(fault.code in ("type-mismatch", "foreign-subject") for fault in found)
@@ -297,7 +306,7 @@ def examined(situation: Situation, submission: Submission, judgement: Judgement)
     justified = {each.get("rule") for each in situation.document.get("justification", ())}
     blocking = [fault for fault in found if _blocks(fault, justified)]
     if blocking:
-        raise _refusal(blocking, found)
+        raise _refusal(blocking, [*blocking, *_told((each for each in found if each not in blocking), situation, terms)])
     return tuple(found)
 
 
@@ -335,12 +344,32 @@ def _unseen(previous: Version | None, caller: Caller, register: Register, *, is_
     return NotFound("not-found", "no such record for this caller")
 
 
+def check_in_sight(change: Document, opened: frozenset[Tier], vocabulary: Vocabulary) -> None:
+    """Forbidden where a patch names what the caller does not see, whatever it says of it: that it is so already would tell what is there."""
+    if any(_out_of_sight(change, opened, vocabulary)):
+        raise _hidden()
+
+
+def _out_of_sight(change: Document, opened: frozenset[Tier], vocabulary: Vocabulary) -> Iterator[str]:
+    for key, value in change.items():
+        term = vocabulary.terms.get(key.removeprefix(FMAR).removeprefix("fmar:"))
+        if term is not None and term.tier not in opened:
+            yield term.name
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict):
+                yield from _out_of_sight(each, opened, vocabulary)
+
+
+def _hidden() -> Forbidden:
+    fault = Fault(UNSEEN, Severity.REJECT, FORBIDDING[UNSEEN])
+    return Forbidden("not-permitted", f"{fault.code}: {fault.message}", (fault,))
+
+
 def _check_unseen(document: Document, before: Document, caller: Caller, vocabulary: Vocabulary) -> None:
     """Forbidden where something changes that the caller does not see: it is not judged either, so that no trial tells what is there."""
     opened = tiers(before, caller)
     if unseen(document, opened, vocabulary) != unseen(before, opened, vocabulary):
-        fault = Fault(UNSEEN, Severity.REJECT, FORBIDDING[UNSEEN])
-        raise Forbidden("not-permitted", f"{fault.code}: {fault.message}", (fault,))
+        raise _hidden()
 
 
 def _action(submission: Submission) -> Action:

@@ -117,6 +117,8 @@ class Caller:
     state: str = ""
     actor: str = ""
     user: str = ""
+    issuer: str = ""
+    """Of an external issuer's credential, whose word it is that this is the organisation; a `key_id` it has none then."""
     user_role: UserRole | None = None
     grants: Grants = field(default_factory=dict, hash=False)
     """What others have granted to this organisation; where another one acts, what this organisation has granted to that one."""
@@ -156,7 +158,7 @@ class Caller:
     @property
     def author(self) -> Actor:
         """Who the journal says it was."""
-        return Actor(self.organisation, self.application, self.key_id, self.actor, self.user)
+        return Actor(self.organisation, self.application, self.key_id, self.actor, self.user, self.issuer)
 
     def has(self, *roles: Role) -> bool:
         return not self.roles.isdisjoint(roles)

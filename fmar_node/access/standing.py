@@ -50,14 +50,14 @@ class Standings:
         """The caller of whom `known` gives the names."""
         if not known.organisation:
             return caller_in(self.register, known, today(self.clock))
-        return self.named(known.organisation, known.application, known.key_id, known.actor, known.user)
+        return self.named(known.organisation, known.application, known.key_id, known.actor, known.user, known.issuer)
 
-    def named(self, organisation: str, application: str = "", key_id: str = "", actor: str = "", user: str = "") -> Caller:
+    def named(self, organisation: str, application: str = "", key_id: str = "", actor: str = "", user: str = "", issuer: str = "") -> Caller:
         """The caller of these names."""
         self._forget()
-        names = (organisation, actor, user, application, key_id)
+        names = (organisation, actor, user, application, key_id, issuer)
         if (caller := self.found.get(names)) is None:
-            caller = caller_in(self.register, Caller(organisation, application, key_id, actor=actor, user=user), self.day)
+            caller = caller_in(self.register, Caller(organisation, application, key_id, actor=actor, user=user, issuer=issuer), self.day)
             if caller.organisation:
                 self.found[names] = caller
         return caller
@@ -85,7 +85,7 @@ def caller_in(register: Register, known: Caller, today: date) -> Caller:
     organisation = register.current("organisations", known.organisation)
     if organisation is None:
         return ANONYMOUS
-    caller = caller_of(organisation.document, known.application, known.key_id)
+    caller = replace(caller_of(organisation.document, known.application, known.key_id), issuer=known.issuer)
     if known.actor:
         return _acting(register, caller, known.actor, today)
     caller = replace(caller, since=max(register.alike_since(organisation, *RIGHTS), register.granting_moved(caller.organisation)))

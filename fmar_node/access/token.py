@@ -163,10 +163,13 @@ class TokenService:
         if text_claim(claims, "sub") != name or client_id not in (None, "", name):
             raise UnacceptableError("has an iss that is not also its sub and the client_id")
         application = self._directory.find(name, key_id) if _are_names(name, key_id) else None
-        if application is None:
-            raise UnacceptableError("names a client and key (iss, kid) that are not registered here")
-        public_key(application.jwk).check(compact)
-        return application
+        try:
+            if application is not None:
+                public_key(application.jwk).check(compact)
+                return application
+        except UnacceptableError:
+            pass  # a stranger learns no names by it
+        raise UnacceptableError("names a client and key (iss, kid) that are not registered here, or is not signed with that key")
 
     def _check_audience(self, claims: dict[str, Any]) -> None:
         if claims.get("aud") not in (self._base_url, token_endpoint(self._base_url)):

@@ -7,13 +7,13 @@ told is its own business: nobody subscribes on behalf of another. The secret is 
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from fmar_node.access.address import may_ask
 from fmar_node.access.caller import Role
-from fmar_node.access.fetch import FetchError, checked
 from fmar_node.access.reveal import Relation
 from fmar_node.errors import Fault, Severity
 from fmar_node.kinds.erasure import ERASURE, erasure
@@ -50,6 +50,8 @@ def endpoint_may_be_asked(document: Document, _: Vocabulary, settings: Settings)
 
 def _is_whole(endpoint: str) -> bool:
     """Whether whoever is to ask it will take it for a URL: the name of its host may be none."""
+    from fmar_node.access.fetch import FetchError, checked  # and with it httpx: nobody else here pays for it
+
     try:
         return bool(checked(endpoint))
     except FetchError:
@@ -60,9 +62,17 @@ def _is_public(host: str) -> bool:
     if host == "localhost":
         return False
     try:
-        return may_ask(ip_address(host), may_be_private=False)
+        return may_ask(_address(host), may_be_private=False)
     except ValueError:
         return True
+
+
+def _address(host: str) -> IPv4Address | IPv6Address:
+    """The address that a host is, also as resolvers understand it: 2130706433, 0x7f.1. ValueError for a name."""
+    try:
+        return ip_address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return ip_address(host)
 
 
 def _wrong(code: str, message: str) -> Fault:

@@ -141,7 +141,7 @@ def create_app(node: Node, tls: Tls | None = None) -> FastAPI:
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=METHODS, allow_headers=["*"], expose_headers=EXPOSED, max_age=600)
     app.add_middleware(Compressed)
     app.add_middleware(Whole, refuse=refuse)
-    app.add_middleware(operations.Watch, measures=app.state.measures, security=node.security, floods=floods)
+    app.add_middleware(operations.Watch, measures=app.state.measures, security=node.security, floods=floods, is_listed=node.certificates.is_listed, is_https=node.settings.base_url.startswith("https:"))
     documentation.describe(app)
     return app
 

@@ -1,6 +1,6 @@
 """One HTTP connection, with bounds that the server does not have: on the head of a request, in bytes and in time.
 
-Rules kept here: request line and headers of a request are at most so long, plus what came in the read that began it; a
+Rules kept here: request line and headers of a request are at most so long; a request names one host (RFC 9112, 3.2); a
 connection that has not sent them whole in time is closed, also one that never says anything; of a body that has been
 answered before it came to its end no more is passed over than the largest body has, and for no longer than one may take.
 """
@@ -8,6 +8,9 @@ answered before it came to its end no more is passed over than the largest body 
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
+import time
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -18,6 +21,11 @@ TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"content-length: 28\r\nconnection: close\r\n\r\nThe headers are too large.\r\n"
 )
+NO_HOST = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: 50\r\nconnection: close\r\n\r\nA request has one Host, which is a host and port.\n"
+)
+HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 
 class Connection(HttpToolsProtocol):
@@ -27,7 +35,8 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self.is_in_head, self.has_begun, self.head_bytes, self.passed_over = True, False, 0, 0
+        self.is_in_head, self.has_begun, self.head_bytes, self.passed_over, self.is_refused = True, False, 0, 0, False
+        self.parsed_bytes = 0
         self.patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -44,20 +53,45 @@ class Connection(HttpToolsProtocol):
         if self.is_in_head and not self.has_begun and not self.transport.is_closing():
             self.head_bytes += len(data)
             if self.head_bytes > self.settings.head_bytes:
-                self.transport.write(TOO_LARGE)
-                self.transport.close()
+                self._refuse(TOO_LARGE)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.has_begun, self.head_bytes, self.passed_over = True, 0, 0
+        self.has_begun, self.head_bytes, self.passed_over, self.parsed_bytes = True, 0, 0, 0
         self._expect_head()
+
+    def on_url(self, url: bytes) -> None:
+        self.parsed_bytes += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.parsed_bytes += len(name) + len(value)
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self.is_in_head = False
         self._be_patient()
-        super().on_headers_complete()
+        if self.parsed_bytes > self.settings.head_bytes:
+            self._refuse(TOO_LARGE)
+        elif not self._names_one_host():
+            self._refuse(NO_HOST)
+        if not self.is_refused:
+            super().on_headers_complete()
+
+    def _names_one_host(self) -> bool:
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if not hosts and self.parser.get_http_version() == "1.0":
+            return True
+        return len(hosts) == 1 and HOST.fullmatch(hosts[0]) is not None
+
+    def _refuse(self, answer: bytes) -> None:
+        self.is_refused = True
+        self.transport.write(answer)
+        self.transport.close()
 
     def on_body(self, body: bytes) -> None:
+        if self.is_refused:
+            return
         super().on_body(body)
         if self.cycle.response_complete:
             self.passed_over += len(body)
@@ -67,7 +101,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._be_patient()
-        super().on_message_complete()
+        if not self.is_refused:
+            super().on_message_complete()
 
     def _expect_head(self) -> None:
         self.is_in_head = True
@@ -84,6 +119,26 @@ class Connection(HttpToolsProtocol):
             self.patience = None
 
 
+class OncePerSecond(logging.Filter):
+    """Of what the server says of bytes that are no request of HTTP, each message once a second: whoever sends them does not fill the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        now, text = time.monotonic(), str(record.msg)
+        is_new = now - self.said.get(text, -1.0) >= 1.0
+        if is_new:
+            self.said[text] = now
+        return is_new
+
+
 def connection_of(settings: Settings) -> type[asyncio.Protocol]:
     """The protocol class with a node's bounds, for `uvicorn.Config(http=...)`."""
+    told = logging.getLogger("uvicorn.error")
+    if not told.filters:
+        told.addFilter(OncePerSecond())
     return type("BoundedConnection", (Connection,), {"settings": settings})

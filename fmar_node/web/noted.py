@@ -125,7 +125,7 @@ class Noted:
 
 
 def _named(caller: Caller) -> dict[str, Any]:
-    names = {"organisation": caller.organisation, "application": caller.application, "actor": caller.actor, "user": caller.user}
+    names = {"organisation": caller.organisation, "application": caller.application, "actor": caller.actor, "user": caller.user, "issuer": caller.issuer}
     return {name: value for name, value in names.items() if value}
 
 

@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +26,8 @@ HARDENING = (
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'"),
 )
+LASTING = (b"strict-transport-security", b"max-age=31536000")
+"""Of a node that is reached by https: browsers do not go there without it (RFC 6797)."""
 GIVEN = re.compile(rb"[0-9a-fA-F-]{16,64}")
 """A request id that a proxy may give: hexadecimal, so that nothing personal comes into the log by it."""
 DIGITS = re.compile(rb"[0-9]+")
@@ -33,16 +36,17 @@ DIGITS = re.compile(rb"[0-9]+")
 class Watch:
     """ASGI middleware: one log line and one count per request, its id and security headers on every answer."""
 
-    def __init__(self, app: ASGIApp, measures: Measures, security: SecurityLog, floods: Floods) -> None:
-        self.app, self.measures, self.log = app, measures, logging.getLogger("fmar.web")
+    def __init__(self, app: ASGIApp, measures: Measures, security: SecurityLog, floods: Floods, is_listed: Callable[[str], bool], *, is_https: bool) -> None:
+        self.app, self.measures, self.log, self.is_listed = app, measures, logging.getLogger("fmar.web"), is_listed
         self.security, self.floods = security, floods
+        self.hardening = (*HARDENING, LASTING) if is_https else HARDENING
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started, status, size = time.perf_counter(), 0, 0
-        request_id = request_id_of(scope)
+        request_id = request_id_of(scope, self.is_listed)
         state = scope.setdefault("state", {})
         state["request_id"], state["noted"] = request_id, Noted()
 
@@ -51,7 +55,7 @@ class Watch:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given = {name for name, _ in message["headers"]}
-                hardening = [each for each in HARDENING if each[0] not in given]
+                hardening = [each for each in self.hardening if each[0] not in given]
                 message["headers"] = [*message["headers"], *hardening, (b"fmar-request-id", request_id.encode())]
             else:
                 size += len(message.get("body", b""))
@@ -116,9 +120,10 @@ class Floods:
         self.counts.clear()
 
 
-def request_id_of(scope: Scope) -> str:
-    """The id that a proxy gave in X-Request-Id where it is one, otherwise a new one."""
-    given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+def request_id_of(scope: Scope, is_listed: Callable[[str], bool]) -> str:
+    """The id that a listed proxy gave in X-Request-Id where it is one, otherwise a new one."""
+    peer = (scope.get("client") or ("",))[0]
+    given = [value for name, value in scope["headers"] if name == b"x-request-id"] if is_listed(peer) else []
     if len(given) == 1 and GIVEN.fullmatch(given[0]) and not DIGITS.fullmatch(given[0]):
         return bytes(given[0]).decode("ascii").lower()
     return new_token()

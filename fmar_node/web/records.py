@@ -31,7 +31,7 @@ from fmar_node.record import Receipt, Version, uuid_of
 from fmar_node.representation import FLAT, JSON, LD_JSON, Profile, as_object, json_bytes, serialise_triples
 from fmar_node.scorecard import CLASSES
 from fmar_node.settings import Settings
-from fmar_node.submit import Outcome
+from fmar_node.submit import Outcome, check_in_sight
 from fmar_node.vocabulary import FMAR, Term, Tier
 from fmar_node.web.exchange import PRIVATE, RECORD_FORMATS, Exchange, etag, json_response
 from fmar_node.web.negotiation import MERGE_PATCH, NUMBER, content_type, entity_tags, is_known, prefers_minimal
@@ -214,7 +214,9 @@ class Records:
         if_match = entity_tags(exchange.header("if-match"))
         if media_type == MERGE_PATCH:
             shown = node.reader.current(self.kind.plural, id_, caller)
-            body, media_type = encoded(merge(shown.version.document, jsonld.read_json(body, node.settings))).encode(), LD_JSON
+            change = jsonld.read_json(body, node.settings)
+            check_in_sight(change, node.reader.open_tiers(shown.version, caller), node.vocabulary)
+            body, media_type = encoded(merge(shown.version.document, change)).encode(), LD_JSON
             if_match = (shown.fingerprint,) if if_match == ("*",) else if_match  # "*" is the version that was merged
         submission = Submission(
             caller, self.kind.plural, action, id_, node.settings.base_url, media_type, body,
@@ -241,11 +243,11 @@ class Records:
         throttle: Throttle = exchange.request.app.state.throttle
         try:
             outcome = await exchange.node.submit(submission, dry_run=dry_run)
-            if dry_run and isinstance(refusal := throttle.pass_on(submission.caller, _told(outcome)), TooMany):
+            if dry_run and isinstance(refusal := throttle.pass_on(submission.caller, _told(outcome), submission.body), TooMany):
                 raise refusal
             return outcome
         except (Conflict, Invalid) as refusal:
-            raise throttle.pass_on(submission.caller, refusal) from None
+            raise throttle.pass_on(submission.caller, refusal, submission.body) from None
         except NotFound as refusal:
             is_claim = self.kind.actions[submission.action].authority is not None
             raise throttle.unproven(submission.caller.party, refusal) if is_claim else refusal from None

@@ -233,6 +233,16 @@ def test_probing_ends_also_beside_an_asset_of_ones_own(few: Live) -> None:
     assert told[-1].status_code == 429
 
 
+def test_what_is_at_a_meter_point_is_not_found_by_trying(live: Live) -> None:
+    """C3: its category and capacity would be, by when a document is told to be probably the same."""
+    held, name = live.register("fsp-a").json(), a_newcomer(live)
+
+    told = [probing(live, name, importMPAN=held["importMPAN"], **{term: f"{size}.00" for term in ("ratedCapacity", "installedCapacity", "genCapacity")}).status_code for size in range(480, 492)]
+
+    assert told == [422] * 10 + [429] * 2
+    assert probing(live, name, importMPAN=live.register("fsp-a").json()["importMPAN"]).status_code == 422
+
+
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A node that tells of others five times an hour."""

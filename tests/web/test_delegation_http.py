@@ -179,7 +179,7 @@ def test_a_delegate_changes_what_an_owner_is_called_and_not_which_organisation_i
 
 @pytest.mark.parametrize(("dry_run", "number"), [("false", 7001), ("true", 7003)])
 def test_what_a_delegate_does_not_see_it_does_not_change_and_no_trial_tells_what_it_is(pair: Pair, dry_run: str, number: int) -> None:
-    """C1, A14: a value that is the hidden one is answered as any other, so that nobody finds a meter point by trying."""
+    """C1, A14: the very value that is hidden is answered as any other, so that nobody finds a meter point by trying."""
     pair.grant("READ", "UPDATE")
     hidden, other = mpan(number), mpan(number + 1)
     with pair.client(pair.provider) as client:
@@ -190,8 +190,12 @@ def test_what_a_delegate_does_not_see_it_does_not_change_and_no_trial_tells_what
             client.patch(made.headers["Location"], params={"dry-run": dry_run}, json=change, headers=PATCH)
             for change in ({"exportMPAN": hidden}, {"exportMPAN": other}, {"importMPAN": None}, {"serialNumber": "SN-1"}, {"ownerName": "Another name"})
         ]
+        answers += [
+            client.patch(made.headers["Location"], params={"dry-run": dry_run}, json=change, headers=PATCH)
+            for change in ({"importMPAN": hidden}, {"fmar:serialNumber": made.json()["serialNumber"]}, {"https://w3id.org/fmar/ns#ownerName": made.json()["ownerName"]}, {"easting": None})
+        ]
         told = {(answer.status_code, answer.json()["detail"], tuple(error["code"] for error in answer.json()["errors"])) for answer in answers}
-        same = client.patch(made.headers["Location"], json={"importMPAN": hidden, "assetName": "Seen"}, headers=PATCH)
+        same = client.patch(made.headers["Location"], json={"assetName": "Seen"}, headers=PATCH)
     with pair.client(pair.provider) as client:
         after = client.get(made.headers["Location"]).json()
 

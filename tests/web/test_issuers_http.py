@@ -90,6 +90,17 @@ def test_roles_come_from_the_register_and_never_from_the_token(abroad: Abroad) -
     assert "ORGANISATION-REGISTER-1" in refused.text
 
 
+def test_log_and_history_say_on_whose_word_somebody_is_who_it_is(abroad: Abroad) -> None:
+    made = abroad.send("POST", "/assets", abroad.token(), json=abroad.live.battery(), headers=LD_JSON)
+    assert made.status_code == 201, made.text
+
+    by = abroad.live.client("operator").get(f"{made.headers['Location']}/history").json()["items"][0]["by"]
+    deadline = time.monotonic() + 10
+    while not (lines := [line for line in abroad.live.client("operator").get("/security-log?event=write&limit=20").json()["items"] if line["request"] == made.headers["Fmar-Request-Id"]]):
+        assert time.monotonic() < deadline
+    assert by["issuer"] == lines[0]["issuer"] and by["issuer"].startswith("http")
+
+
 def test_an_alias_is_entered_by_the_operator_alone_and_then_names_the_organisation(abroad: Abroad) -> None:
     live, (_, profile) = abroad.live, newcomer(abroad.live)
     name = f"org-{next(live.serials)}"

@@ -387,7 +387,7 @@ def test_who_goes_away_while_sending_is_no_failure_of_the_node(live: Live, path:
     until = time.monotonic() + 5
     while not (met := [each for each in told() if each["event"] == "request" and each["route"].startswith(path)]) and time.monotonic() < until:
         time.sleep(0.02)
-    assert [(each["status"], each["refused"]) for each in met] == [(400, "malformed-request")]
+    assert [(each["status"], each["refused"]) for each in met] == [(400, "client-gone")]
     assert not [each for each in told() if each["level"] == "error"]
 
 
@@ -402,6 +402,16 @@ def test_a_tricky_path_leads_nowhere(live: Live, path: bytes) -> None:
 
     assert said.split(b" ")[1] in (b"404", b"400")
     assert b"\r\nlocation:" not in said.lower()
+
+
+@pytest.mark.parametrize(("head", "status"), [
+    (b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"), (b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n", b"400"),
+    (b"GET /healthz HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n", b"400"), (b"GET /healthz HTTP/1.0\r\n\r\n", b"200"),
+    (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 70_000 + b"\r\nConnection: close\r\n\r\n", b"431"), (b"GET /healthz HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n", b"200"),
+])  # fmt: skip
+def test_a_request_names_one_host_and_its_head_is_bounded_also_where_it_comes_at_once(live: Live, head: bytes, status: bytes) -> None:
+    """B17: a request that can be read twice is none."""
+    assert spoken(live.url, head, seconds=8).split(b" ")[1] == status
 
 
 @pytest.mark.parametrize("start", [b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: ", b"GET /", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"])

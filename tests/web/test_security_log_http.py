@@ -30,7 +30,7 @@ PERSON = "Xanthippe"
 def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A node of which nobody else reads or writes the log; its files are small."""
     participants = {"fsp-a": {"roles": ["FSP"]}, "fsp-b": {"roles": ["FSP"]}, "dso-east": {"roles": ["DNO"], "licenceArea": ["UKPN_EPN", "UKPN_LPN"]}}
-    with Live(tmp_path_factory.mktemp("logged"), participants, FMAR_SECURITY_LOG_BYTES="20000") as node:
+    with Live(tmp_path_factory.mktemp("logged"), participants, FMAR_SECURITY_LOG_BYTES="20000", FMAR_TRUSTED_PROXIES="127.0.0.1") as node:
         yield node
 
 
