@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Protocol
@@ -53,7 +53,7 @@ from fmar_node.kinds.proof import PROOF, unavailable
 from fmar_node.record import Receipt, Version
 from fmar_node.representation import LD_JSON, fingerprint, json_bytes
 from fmar_node.sources.consent import Consent, ConsentQuestion, ConsentVerdict
-from fmar_node.vocabulary import FMAR, Document, Term, Tier, Vocabulary
+from fmar_node.vocabulary import Document, Term, Vocabulary
 
 CONFLICTS = frozenset({
     "DUPLICATE_EXACT", "FRIENDLY_CODE_TAKEN", "ORG_ALREADY_REGISTERED", "LIVE_ASSETS", "ORGANISATION-KEY-4",
@@ -344,23 +344,8 @@ def _unseen(previous: Version | None, caller: Caller, register: Register, *, is_
     return NotFound("not-found", "no such record for this caller")
 
 
-def check_in_sight(change: Document, opened: frozenset[Tier], vocabulary: Vocabulary) -> None:
-    """Forbidden where a patch names what the caller does not see, whatever it says of it: that it is so already would tell what is there."""
-    if any(_out_of_sight(change, opened, vocabulary)):
-        raise _hidden()
-
-
-def _out_of_sight(change: Document, opened: frozenset[Tier], vocabulary: Vocabulary) -> Iterator[str]:
-    for key, value in change.items():
-        term = vocabulary.terms.get(key.removeprefix(FMAR).removeprefix("fmar:"))
-        if term is not None and term.tier not in opened:
-            yield term.name
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, dict):
-                yield from _out_of_sight(each, opened, vocabulary)
-
-
-def _hidden() -> Forbidden:
+def hidden() -> Forbidden:
+    """The refusal of whoever would change what it does not see."""
     fault = Fault(UNSEEN, Severity.REJECT, FORBIDDING[UNSEEN])
     return Forbidden("not-permitted", f"{fault.code}: {fault.message}", (fault,))
 
@@ -369,7 +354,7 @@ def _check_unseen(document: Document, before: Document, caller: Caller, vocabula
     """Forbidden where something changes that the caller does not see: it is not judged either, so that no trial tells what is there."""
     opened = tiers(before, caller)
     if unseen(document, opened, vocabulary) != unseen(before, opened, vocabulary):
-        raise _hidden()
+        raise hidden()
 
 
 def _action(submission: Submission) -> Action:

@@ -31,7 +31,7 @@ from fmar_node.record import Receipt, Version, uuid_of
 from fmar_node.representation import FLAT, JSON, LD_JSON, Profile, as_object, json_bytes, serialise_triples
 from fmar_node.scorecard import CLASSES
 from fmar_node.settings import Settings
-from fmar_node.submit import Outcome, check_in_sight
+from fmar_node.submit import Outcome
 from fmar_node.vocabulary import FMAR, Term, Tier
 from fmar_node.web.exchange import PRIVATE, RECORD_FORMATS, Exchange, etag, json_response
 from fmar_node.web.negotiation import MERGE_PATCH, NUMBER, content_type, entity_tags, is_known, prefers_minimal
@@ -39,7 +39,7 @@ from fmar_node.web.noted import noted_of
 from fmar_node.web.pages import list_page, record_page
 from fmar_node.web.profile import PARAMETERS, links, meant, profile_of, taken
 from fmar_node.web.throttle import Throttle
-from fmar_node.web.upsert import check_whole, code_in, upsert_term, upserted
+from fmar_node.web.upsert import check_in_sight, check_whole, code_in, upsert_term, upserted
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 KEY_CHARS = 255
@@ -215,13 +215,14 @@ class Records:
         if media_type == MERGE_PATCH:
             shown = node.reader.current(self.kind.plural, id_, caller)
             change = jsonld.read_json(body, node.settings)
-            check_in_sight(change, node.reader.open_tiers(shown.version, caller), node.vocabulary)
             body, media_type = encoded(merge(shown.version.document, change)).encode(), LD_JSON
             if_match = (shown.fingerprint,) if if_match == ("*",) else if_match  # "*" is the version that was merged
         submission = Submission(
             caller, self.kind.plural, action, id_, node.settings.base_url, media_type, body,
             if_match, key, digest, new_claim_code() if self.kind.actions[action].draws_code else "",
         )  # fmt: skip
+        if request.method == "PATCH":
+            check_in_sight(exchange, submission, shown, change)
         if request.method == "PUT":
             check_whole(exchange, submission, node.reader.current(self.kind.plural, id_, caller))
         term = upsert_term(request.query_params) if action == "register" and self.kind.upserts_by else ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import QueryParams
 
 from fmar_node import jsonld
+from fmar_node.access.reveal import names_unseen
 from fmar_node.drafting import Submission
 from fmar_node.errors import Conflict, Fault, Forbidden, Invalid, Malformed, NotFound, Severity
 from fmar_node.judge import Paper
@@ -20,8 +21,8 @@ from fmar_node.kinds.asset import ASSET, friendly_claim
 from fmar_node.kinds.kind import UNSEEN
 from fmar_node.kinds.naming import external_claim
 from fmar_node.read import Shown
-from fmar_node.submit import Outcome, permitted
-from fmar_node.vocabulary import FMAR
+from fmar_node.submit import Outcome, hidden, permitted
+from fmar_node.vocabulary import FMAR, Document
 from fmar_node.web.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -85,6 +86,14 @@ def check_whole(exchange: Exchange, updating: Submission, shown: Shown) -> None:
     permitted(replace(updating, if_match=("*",)), node.register, node.vocabulary, None, node.today, house=node.house)
     fault = Fault(UNSEEN, Severity.REJECT, "you see only part of this record: change it with PATCH (application/merge-patch+json)")
     raise Forbidden("not-permitted", fault.message, (fault,))
+
+
+def check_in_sight(exchange: Exchange, updating: Submission, shown: Shown, change: Document) -> None:
+    """Forbidden where a patch names what its sender does not see; who may not change the record at all is told that."""
+    node = exchange.node
+    if names_unseen(change, node.reader.open_tiers(shown.version, updating.caller), node.vocabulary):
+        permitted(replace(updating, if_match=("*",)), node.register, node.vocabulary, None, node.today, house=node.house)
+        raise hidden()
 
 
 async def is_as_seen(exchange: Exchange, updating: Submission, shown: Shown) -> bool:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif("nginx" not in INSTALLED, reason="nginx is not i
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
     """A node on plain loopback, and nginx before it with TLS."""
     authority, port = Authority(tmp_path_factory.mktemp("authority")), free_port()
-    node = Secure(tmp_path_factory.mktemp("behind"), authority, port, FMAR_QUERY_SECONDS="30")
+    node = Secure(tmp_path_factory.mktemp("behind"), authority, port, FMAR_QUERY_SECONDS="30", FMAR_TRUSTED_PROXIES="127.0.0.1")
     with proxy("nginx", tmp_path_factory.mktemp("proxy"), node.behind, authority, port), node:
         yield node
 

@@ -127,7 +127,9 @@ def test_whoever_tries_out_codes_is_held_back(tmp_path: Path) -> None:
 
         assert tried == [404, 404, 404, 404, 429] and held.status_code == 429
         assert claim(live, iri, "fsp-b", claimCode=code).status_code == 200, "others go on"
+        assert live.stop() == 0, "and with that all lines are written"
         log = "".join(file.read_text("utf-8") for file in (live.folder / "log").glob("security*"))
+        live.start()
         assert code not in log and '"action":"claim"' in log.replace(" ", "")
 
 
