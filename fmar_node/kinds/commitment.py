@@ -1,6 +1,6 @@
 """What an asset is committed to: confirmed service windows, and a pending switch of its provider. Kinds that have to do with one of them ask here.
 
-Rules kept here: only a confirmed window counts, and only until it is over; intervals are half-open, so that touching ones do not overlap;
+Rules kept here: only a confirmed window of the present provider counts, and only until it is over; intervals are half-open, so that touching ones do not overlap;
 at most one switch of an asset is pending, and a claim in the journal holds that.
 """
 
@@ -36,10 +36,12 @@ def pending_switch(register: Register, asset: str) -> Version | None:
 
 
 def confirmed_windows(register: Register, asset: str, after: str) -> list[Document]:
-    """The confirmed windows of an asset that end after an instant (xsd:dateTime in UTC)."""
+    """The confirmed windows of an asset's present provider that end after an instant (xsd:dateTime in UTC)."""
+    present = register.current("assets", asset)
     found = (register.current("service-windows", id_) for id_ in sorted(register.found(WINDOW_OF, asset)))
     confirmed = (each.document for each in found if each is not None and each.state == CONFIRMED)
-    return [each for each in confirmed if instant(each["windowTo"]) > after]
+    own = (each for each in confirmed if present is not None and each["windowProvider"] == present.document.get("managedBy"))
+    return [each for each in own if instant(each["windowTo"]) > after]
 
 
 def instant(text: str) -> str:
