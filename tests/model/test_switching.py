@@ -18,20 +18,27 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from examples.servers.consent_solution import Given as Told
 from examples.servers.consent_solution import Solution
+from fmar_node.access import past, reveal
 from fmar_node.clock import parse_stamp, stamp
 from fmar_node.errors import Conflict, FmarError, NotFound, Severity
 from fmar_node.followers.switching import SwitchWatch
 from fmar_node.journal.register import Register, connect
 from fmar_node.keeping import clockwork
 from fmar_node.keeping.maintenance import verify_journal
-from fmar_node.access import past, reveal
 from fmar_node.kinds import KINDS, proof, service_window
 from fmar_node.kinds import switch as switches
-from fmar_node.record import Receipt, Version, uuid_of
+from fmar_node.record import Receipt, uuid_of
 from fmar_node.sources.consent import Consents, ConsentVerdict, SolutionAsker
 from fmar_node.sources.source import SourceUnavailable
 from tests.consenting import Consenting, home
@@ -436,7 +443,7 @@ class SwitchingWalk(RuleBasedStateMachine):
         expected = {"suspension": self.oracle.suspend, "reinstatement": self.oracle.reinstate}[action](who)
         self.same(expected, self.node.act(OPERATOR, "organisations", self.node.market.callers[who].organisation, action))
 
-    @precondition(lambda self: len(self.oracle.switches) > 2 and "WITHDRAWN" not in self.oracle.standing.values())
+    @precondition(lambda self: self.oracle.switches and "WITHDRAWN" not in self.oracle.standing.values())
     @rule(who=WHO)
     def leave(self, who: str) -> None:
         self.same(self.oracle.leave(who), self.node.act(OPERATOR, "organisations", self.node.market.callers[who].organisation, "deregistration", forced=True))
