@@ -315,7 +315,7 @@ class Oracle:
             return UNSEEN
         if who != switch.gaining or self.standing[who] != "ACTIVE":
             return frozenset({"SWITCH-WITHDRAW-1"})
-        return self._decide(switch, PENDING, "SWITCH-WITHDRAW-2", "WITHDRAWN")
+        return self._decide(switch, "SWITCH-WITHDRAW-2", "WITHDRAWN")
 
     def hold(self, switch: Switch) -> Codes:
         if switch.status != "IN_NOTICE":
@@ -330,10 +330,10 @@ class Oracle:
         return ACCEPTED
 
     def cancel(self, switch: Switch) -> Codes:
-        return self._decide(switch, PENDING, "SWITCH-CANCEL-2", "OPERATOR")
+        return self._decide(switch, "SWITCH-CANCEL-2", "OPERATOR")
 
-    def _decide(self, switch: Switch, states: tuple[str, ...], code: str, reason: str) -> Codes:
-        if switch.status not in states:
+    def _decide(self, switch: Switch, code: str, reason: str) -> Codes:
+        if not switch.is_pending:
             return frozenset({code})
         self._give_up(switch, reason)
         return ACCEPTED
