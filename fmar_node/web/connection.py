@@ -36,7 +36,6 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.is_in_head, self.has_begun, self.head_bytes, self.passed_over, self.is_refused = True, False, 0, 0, False
-        self.parsed_bytes = 0
         self.patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -57,32 +56,24 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.has_begun, self.head_bytes, self.passed_over, self.parsed_bytes = True, 0, 0, 0
+        self.has_begun, self.head_bytes, self.passed_over = True, 0, 0
         self._expect_head()
-
-    def on_url(self, url: bytes) -> None:
-        self.parsed_bytes += len(url)
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.parsed_bytes += len(name) + len(value)
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self.is_in_head = False
         self._be_patient()
-        if self.parsed_bytes > self.settings.head_bytes:
+        size, hosts = len(self.url), list[bytes]()
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            if name == b"host":
+                hosts.append(value)
+        is_told = len(hosts) == 1 and HOST.fullmatch(hosts[0]) is not None
+        if size > self.settings.head_bytes:
             self._refuse(TOO_LARGE)
-        elif not self._names_one_host():
-            self._refuse(NO_HOST)
-        if not self.is_refused:
+        elif is_told or (not hosts and self.parser.get_http_version() == "1.0"):
             super().on_headers_complete()
-
-    def _names_one_host(self) -> bool:
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if not hosts and self.parser.get_http_version() == "1.0":
-            return True
-        return len(hosts) == 1 and HOST.fullmatch(hosts[0]) is not None
+        else:
+            self._refuse(NO_HOST)
 
     def _refuse(self, answer: bytes) -> None:
         self.is_refused = True
