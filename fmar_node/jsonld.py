@@ -242,8 +242,7 @@ class _Keys:
     def _term(self, key: str, class_name: str, here: str) -> Term | None:
         if key.startswith("@"):
             raise Invalid("keyword-not-supported", f"{key[:60]} at {here[:200]}")
-        name = key.removeprefix(FMAR).removeprefix("fmar:")
-        term = self.vocabulary.terms.get(name)
+        term = self.vocabulary.named(key)
         if term is not None and class_name in term.domains:
             return term
         self.reading.report(unknown_term(key, class_name, here, self.vocabulary, self.reading.meant))

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,9 +137,30 @@ def is_news(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], BrokenOff))
 
 
+class OncePerSecond(logging.Filter):
+    """Of what a server says of bytes that are no request of HTTP, each message once a second: whoever sends them does not fill the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        now, text = time.monotonic(), str(record.msg)
+        if now - self.said.get(text, -1.0) < 1.0:
+            return False
+        self.said[text] = now
+        return True
+
+
+ONCE_PER_SECOND = OncePerSecond()
+
+
 def set_level(level: str) -> None:
     """Lines of this level and above; what other libraries have to say in passing is left out."""
     logging.root.setLevel(level.upper())
-    logging.getLogger("uvicorn.error").addFilter(is_news)
+    for each in (is_news, ONCE_PER_SECOND):
+        logging.getLogger("uvicorn.error").addFilter(each)
     for noisy in QUIET:
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -41,6 +41,8 @@ AT_ONCE = 2_000
 BLOCK = 65_536
 SCANNED = 16 * 1_048_576
 """Most bytes that are looked through for one page."""
+MOST_NAMED = 50
+"""Organisations and codes that one line names; the rest are counted."""
 EVENTS = ("read", "write", "query", "token", "sign-in", "log-read", "refused")
 Line = dict[str, Any]
 log = logging.getLogger("fmar.security")

@@ -183,6 +183,10 @@ class Vocabulary:
         """The names of the terms whose values are decimals."""
         return frozenset(term.name for term in self.terms.values() if term.kind is TermKind.DECIMAL)
 
+    def named(self, key: str) -> Term | None:
+        """The term that a key of a document means, by its name, its IRI or with our prefix."""
+        return self.terms.get(key.removeprefix(FMAR).removeprefix("fmar:"))
+
     def suggestion(self, wrong: str, class_name: str) -> str | None:
         """The term of that class that a misspelt key most likely meant."""
         return nearest(wrong, (term.name for term in self.classes.get(class_name, ()))) or None

@@ -16,7 +16,7 @@ from typing import Any
 
 from fmar_node.access.caller import ADMITTED, ROLE_OF_CODE, Caller, Permission, Role
 from fmar_node.record import uuid_of
-from fmar_node.vocabulary import FMAR, Document, Term, Tier, Vocabulary
+from fmar_node.vocabulary import Document, Term, Tier, Vocabulary
 
 
 class Relation(StrEnum):
@@ -288,7 +288,7 @@ def _unseen(document: Document, open_tiers: frozenset[Tier], terms: Mapping[str,
 def names_unseen(change: Document, open_tiers: frozenset[Tier], vocabulary: Vocabulary) -> bool:
     """Whether a patch names what is not open, whatever it says of it: that it is so already would tell what is there."""
     for key, value in change.items():
-        term = vocabulary.terms.get(key.removeprefix(FMAR).removeprefix("fmar:"))
+        term = vocabulary.named(key)
         if (term is not None and term.tier not in open_tiers) or any(names_unseen(each, open_tiers, vocabulary) for each in _parts_of(value)):
             return True
     return False

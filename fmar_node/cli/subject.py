@@ -21,8 +21,6 @@ DATA = typer.Option(Path("fmar-data"), "--data", help="The node's data folder.")
 JSON = typer.Option(False, "--json", help="Print JSON.")
 SUBJECT = typer.Argument(..., help="A record's IRI, assets/UUID, organisations/UUID, or SCHEME:VALUE as in MPAN:2000000000006.")
 LD_JSON = {"Content-Type": "application/ld+json"}
-MOST_NAMED = 50
-"""Organisations that one line of the security log names."""
 PATIENCE = 600.0
 """Seconds to wait for a running node to have scrubbed its files."""
 
@@ -84,7 +82,7 @@ def _note(folder: Folder, command: str, versions: list[Version]) -> None:
     """A line of the security log: whoever has the folder has looked at what is personal in it."""
     from fmar_node.access.reveal import parties
     from fmar_node.clock import SystemClock
-    from fmar_node.security_log import note
+    from fmar_node.security_log import MOST_NAMED, note
 
     holders = sorted({party for version in versions for party in parties(version.document)})
     said = {"route": f"fmar subject {command}", "outcome": "granted", "user": f"uid {os.getuid()}", "records": len(versions), "holders": holders[:MOST_NAMED]}

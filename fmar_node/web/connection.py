@@ -8,9 +8,7 @@ answered before it came to its end no more is passed over than the largest body 
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-import time
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -110,26 +108,6 @@ class Connection(HttpToolsProtocol):
             self.patience = None
 
 
-class OncePerSecond(logging.Filter):
-    """Of what the server says of bytes that are no request of HTTP, each message once a second: whoever sends them does not fill the log."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno != logging.WARNING:
-            return True
-        now, text = time.monotonic(), str(record.msg)
-        is_new = now - self.said.get(text, -1.0) >= 1.0
-        if is_new:
-            self.said[text] = now
-        return is_new
-
-
 def connection_of(settings: Settings) -> type[asyncio.Protocol]:
     """The protocol class with a node's bounds, for `uvicorn.Config(http=...)`."""
-    told = logging.getLogger("uvicorn.error")
-    if not told.filters:
-        told.addFilter(OncePerSecond())
     return type("BoundedConnection", (Connection,), {"settings": settings})

@@ -21,10 +21,8 @@ from fmar_node.access.caller import ANONYMOUS, Caller
 from fmar_node.access.reveal import parties, tiers
 from fmar_node.errors import FmarError
 from fmar_node.read import Shown
+from fmar_node.security_log import MOST_NAMED
 from fmar_node.vocabulary import Document, Tier
-
-MOST_NAMED = 50
-"""Organisations and codes that one line names; the rest are counted."""
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
 """How often an organisation may be told something about records that are not its own.
 
 A conflict of identifiers tells one bit about somebody else's record. It is needed, and may not be asked ten thousand
-times: each answer of that kind counts, and past the limit of the hour none is given. What an organisation has itself registered is no news to it, but to whoever acts for it. Lookups that find nothing are counted by
-themselves, so that nobody tries out meter points; claims without authority likewise, so that nobody tries out claim codes; what is found
+times: each answer of that kind counts, and past the limit of the hour none is given. What an organisation has itself
+registered is no news to it, but to whoever acts for it. Lookups that find nothing are counted by themselves, so that nobody tries out meter points; claims without authority likewise, so that nobody tries out claim codes; what is found
 is never held back.
 """
 

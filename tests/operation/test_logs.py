@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -81,6 +82,16 @@ def test_every_line_is_json_and_says_which_process_wrote_it(own: Live) -> None:
     assert lines
     assert [line for line in lines if not {"timestamp", "level", "process", "pid", "event"} <= set(line)] == []
     assert {line["process"] for line in lines} <= {"web", "writer", "judge"}
+
+
+def test_what_is_no_http_is_a_line_a_second(own: Live) -> None:
+    before, port = own.log.read_text().count("Invalid HTTP request"), int(own.url.rsplit(":", 1)[1])
+    for _ in range(60):
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.sendall(b"BAD\r\n\r\n")
+            assert sock.recv(100).startswith(b"HTTP/1.1 400 ")
+
+    assert 1 <= own.log.read_text().count("Invalid HTTP request") - before < 10
 
 
 def test_a_request_has_an_id_in_answer_and_log(own: Live) -> None:
