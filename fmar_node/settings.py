@@ -174,6 +174,7 @@ class Settings(BaseModel):
     worker_memory_bytes: int = Field(536_870_912, ge=1, description="address space of a query worker (RLIMIT_AS)")
     require_sandbox: bool = Field(True, description="refuse to start where query workers cannot be cut off from the network")
     snapshot_seconds: float = Field(1.0, gt=0, description="shortest time between two snapshots of the graph; a fifth of it while a query waits for one")
+    snapshot_seconds_most: float = Field(120.0, ge=2, description="a snapshot that takes longer hangs: its writer ends, and another one is started")
     freshness_seconds: float = Field(15.0, ge=0, description="longest wait for Fmar-Min-Journal-Index")
 
     # writing

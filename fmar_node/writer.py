@@ -4,7 +4,7 @@ Threads: one commits submissions in batches that share an fsync, one lets the pr
 scrubs after erasures, one looks for what may no longer be kept, one at the clock, one reports. Rules kept here: an answer goes out after the
 journal's commit, never before; the graph may lag behind by a bounded number of entries, then commits wait; a snapshot never
 stands in the way of a commit; what could not be written is tried again until it can, and said to be so meanwhile; a thread
-that ends by a defect ends the process, and the node starts another.
+that ends by a defect ends the process, as a snapshot that hangs does, and the node starts another.
 
 `fmar_node.links` starts it (arguments: socket descriptor, data folder; first frame: settings, and whether no
 query worker of this node runs yet); it ends when the node hangs up.
@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
+import os
 import queue
 import signal
 import socket
@@ -91,6 +93,8 @@ class WriterProcess:
         """Whether the graph has failed to write a snapshot since it was opened."""
         self.held, self.wanted = -2, -2
         """The entries that the last snapshot holds, and that the next one should."""
+        self.snapshot_begun = math.inf
+        """Since when a snapshot is being made, while one is."""
         self.troubles: dict[str, str] = {}
         """What failed last and has not worked since, by the part that it befell."""
         self.pulse = Pulse(folder.journal / "journal.db", folder.graph, self.journal.tree.size)
@@ -286,6 +290,7 @@ class WriterProcess:
             try:
                 target = self.folder.snapshots / new_token()
                 with self.copying:
+                    self.snapshot_begun = time.monotonic()
                     self.graph.snapshot(target)
                 self._send({"event": "snapshot", "path": str(target)})
                 self.pulse.snapped(time.monotonic() - started)
@@ -294,6 +299,7 @@ class WriterProcess:
                 self._complain("snapshot", "no snapshot could be made", _engine(error))
                 self.is_suspect = True
                 self.held = -2
+            self.snapshot_begun = math.inf
             took = time.monotonic() - started
             with self.moved:
                 self.moved.wait_for(lambda: self.is_ending, timeout=max(EAGER * self.settings.snapshot_seconds, took))
@@ -365,8 +371,15 @@ class WriterProcess:
             self.orders.put(({"id": -1, "submission": submission.as_json(), "judgement": judgement.as_json()}, [submission.body]))
 
     def _report(self) -> None:
-        """Tells the node how the writer is, once a second, and finds out whether a journal that could not be written can be again."""
+        """Tells the node how the writer is, once a second, and finds out whether a journal that could not be written can be again.
+
+        The engine's flush, of which a snapshot has one, may wait for ever for a thread of its own that nobody wakes: the process ends then,
+        as if it were killed.
+        """
         while not self.is_ending:
+            if time.monotonic() - self.snapshot_begun > self.settings.snapshot_seconds_most:
+                log.critical("the writer ends: the engine has not made a snapshot in %s s", self.settings.snapshot_seconds_most)
+                os._exit(1)
             if "journal" in self.troubles or not self.journal.is_in_place:
                 self.orders.put(self._try_journal)
             vitals = self.pulse.vitals(self.journal.tree.size, self.projector.applied, "; ".join(self.troubles.values()))

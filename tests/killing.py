@@ -7,6 +7,7 @@ same Idempotency-Key, and that has one effect. Children are killed as an operato
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -31,6 +32,8 @@ WRITER, JUDGE, WORKER = "fmar_node.writer", "fmar_node.judge", "fmar_node.store.
 CHILDREN = (WRITER, JUDGE, WORKER)
 AGAIN = {"unavailable", "idempotency-key-running"}
 """Problem codes after which a client asks again."""
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+"""Of <linux/ptrace.h> and <linux/wait.h>."""
 PATIENCE = 30.0
 """Seconds in which a node has to be itself again."""
 
@@ -192,6 +195,22 @@ def kill(pids: set[int]) -> set[int]:
     return pids
 
 
+@contextmanager
+def held_thread(pid: int, name: str) -> Iterator[None]:
+    """Stops one thread of a process, as a debugger does, until the end or until the process has gone. OSError where that is not allowed."""
+    thread = next(int(each.name) for each in Path(f"/proc/{pid}/task").iterdir() if (each / "comm").read_text().strip() == name)
+    libc = ctypes.CDLL(None, use_errno=True)
+    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+        if libc.ptrace(request, thread, None, None):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    os.waitpid(thread, WALL)
+    try:
+        yield
+    finally:
+        if libc.ptrace(PTRACE_DETACH, thread, None, None):  # it has ended with its process, which waits for us to take note of it
+            os.waitpid(thread, WALL)
+
+
 def lull(live: Live) -> None:
     """Stops the query worker whose query takes long: it goes on until its deadline, and keeps nobody else from working."""
     wait_until(lambda: bool(giving_way(live)), "no query takes long")
@@ -280,6 +299,6 @@ def stop_level(live: Live) -> int:
 @contextmanager
 def own_node(folder: Path) -> Iterator[Live]:
     """A node that may be killed, with one provider and two judges."""
-    with Live(folder, {"fsp-a": {"roles": ["FSP"]}}, FMAR_PROBES_PER_HOUR="1000000", FMAR_JUDGES="2", FMAR_WRITER_SILENCE_SECONDS="6") as live:
+    with Live(folder, {"fsp-a": {"roles": ["FSP"]}}, FMAR_PROBES_PER_HOUR="1000000", FMAR_JUDGES="2", FMAR_WRITER_SILENCE_SECONDS="6", FMAR_SNAPSHOT_SECONDS_MOST="6") as live:
         live.client("fsp-a"), live.client()
         yield live

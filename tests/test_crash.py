@@ -30,6 +30,7 @@ from tests.killing import (
     assert_kept,
     assert_sound,
     children,
+    held_thread,
     insist,
     is_listening,
     is_ready,
@@ -113,6 +114,21 @@ def test_a_writer_that_hangs_is_replaced(node: Live) -> None:
 
     assert told.repeats > 0 and not set(hanging) & set(children(node, WRITER))
     assert_kept(node, told)
+
+
+def test_an_engine_that_never_ends_a_snapshot_keeps_no_reader_on_an_old_graph(node: Live) -> None:
+    (hanging,) = children(node, WRITER)
+    try:
+        with held_thread(hanging, "rocksdb:high"):  # that is who flushes
+            made = insist(node.client("fsp-a"), node.battery(), "while nothing is flushed", Told())
+            wait_until(lambda: hanging not in children(node, WRITER), "the writer goes on with a snapshot that has no end")
+    except PermissionError:
+        pytest.skip("no thread may be held here")
+    wait_until(lambda: is_ready(node), "the node is not ready again")
+
+    index = made.headers["Fmar-Journal-Index"]
+    found = node.client("fsp-a").post("/sparql", content=f"ASK {{ <{made.headers['Location']}> ?p ?o }}", headers={"Content-Type": "application/sparql-query", "Fmar-Min-Journal-Index": index})
+    assert found.json()["boolean"] is True
 
 
 def test_a_killed_judge_is_noticed_by_no_client(node: Live) -> None:
