@@ -29,7 +29,7 @@ from tests.benchmarks.trust import TRUST_HEAD, TRUST_ROWS, Trust
 DOCS = Path(__file__).parents[2] / "docs"
 MOST_REGISTERS = 10_000
 """Assets of the largest registers that are made three times over, unless that row is asked for."""
-ROWS = ("lookup", "area", "registers", "register", "bulk", "commit", "restart", "runaway", "quiet")
+ROWS = ("lookup", "identifiers", "area", "registers", "register", "bulk", "commit", "restart", "runaway", "quiet")
 
 
 def options() -> argparse.Namespace:

@@ -7,6 +7,7 @@ import random
 import statistics
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ from pathlib import Path
 import pyshacl
 import rdflib
 
+from fmar_node.access.caller import caller_of
 from fmar_node.client import connect
 from fmar_node.journal.journal import Draft, Journal
+from fmar_node.keeping.maintenance import open_register
+from fmar_node.read import Reader
 from fmar_node.representation import triples
 from fmar_node.vocabulary import Vocabulary, packaged
 from tests.benchmarks.load import Run, Signer, dealt, drive, plain_query
@@ -83,7 +87,7 @@ class Reach:
     def __init__(self, shelf: Shelf, scratch: Path, size: int) -> None:
         self.shelf, self.scratch, self.size = shelf, scratch, size
         self.rows: dict[str, Callable[[], Iterator[Figure]]] = {
-            "lookup": self.lookup, "area": self.area, "registers": self.registers, "register": self.register, "bulk": self.bulk,
+            "lookup": self.lookup, "identifiers": self.identifiers, "area": self.area, "registers": self.registers, "register": self.register, "bulk": self.bulk,
             "commit": self.commit, "restart": self.restart, "runaway": self.runaway, "quiet": self.quiet,
         }  # fmt: skip
 
@@ -114,6 +118,14 @@ class Reach:
             yield self.figure("lookup", "SPARQL point lookup, DPoP, 8 clients", f"{ours:,.0f}/s", f"plain server, same query: {theirs:,.0f}/s", ours / theirs, "0.12")
             ours, theirs = medians(reading, plainly(DESCRIBE))
             yield self.figure("lookup", "record read, DPoP, 8 clients", f"{ours:,.0f}/s", f"its DESCRIBE: {theirs:,.0f}/s", ours / theirs, "report")
+
+    def identifiers(self) -> Iterator[Figure]:
+        """Lookups by identifier in this process, beside the same in a register of 1,000 assets."""
+        here, there = (Finder(self.shelf.register(Plan(size), with_graph=False)) for size in (self.size, 1_000))
+        for scheme in sorted(here.values.keys() & there.values.keys()):
+            ours, theirs = medians(lambda scheme=scheme: here.seconds(scheme), lambda scheme=scheme: there.seconds(scheme), 15)
+            yield self.figure("identifiers", f"lookup by {scheme}, in process", f"{1000 * ours:.3f} ms", f"1,000 assets: {1000 * theirs:.3f} ms", ours / theirs, "within 1.3")
+        here.close(), there.close()
 
     def area(self) -> Iterator[Figure]:
         """A join and an aggregate over a licence area by its DSO, beside the DSO's rows alone in a plain server."""
@@ -315,6 +327,39 @@ def _lag(node: Served) -> float:
             pass  # it waits for so long, and says then that the graph is behind
         response.raise_for_status()
     return time.perf_counter() - started
+
+
+class Finder:
+    """Looks a provider's assets up by the identifiers that they have."""
+
+    def __init__(self, population: Population) -> None:
+        self.register = open_register(population.folder)
+        self.reader = Reader(self.register, Vocabulary.load())
+        organisation = self.register.current("organisations", population.profiles["fsp-0"].organisation.rpartition("/")[2])
+        assert organisation is not None
+        self.caller = caller_of(organisation.document)
+        self.values: dict[str, list[str]] = defaultdict(list)
+        for asset in random.Random(1).sample(own := population.assets_of(0), min(300, len(own))):
+            if point := asset.judged.get("importMPAN"):
+                self.values["MPAN"].append(point)
+            if "serialNumber" in asset.judged:
+                self.values["SERIAL"].append(f"{asset.judged['manufacturer']}|{asset.judged['serialNumber']}")
+            for alias in asset.judged.get("alias", ()):
+                self.values[alias["scheme"]].append(alias["value"])
+
+    def seconds(self, scheme: str) -> float:
+        """The median of a lookup."""
+        taken = []
+        for value in self.values[scheme]:
+            started = time.perf_counter()
+            found = self.reader.lookup(scheme, value, self.caller)
+            taken.append(time.perf_counter() - started)
+            if not found:
+                raise RuntimeError(f"no asset has {scheme} {value}")
+        return statistics.median(taken)
+
+    def close(self) -> None:
+        self.register.connection.close()
 
 
 class _Drafts:

@@ -21,7 +21,7 @@ from tests.live import LD_JSON, Live
 from tests.market import Market, saved_query
 
 POWER = ("assets-by-connection-point", "capacity-by-technology", "portfolio", "registrations-per-month", "storage-by-licence-area")
-SHIPPED = tuple(sorted((*POWER, "quality-by-category")))
+SHIPPED = tuple(sorted((*POWER, "qualification", "quality-by-category")))
 FORMATS = ("application/sparql-results+json", "application/sparql-results+xml", "text/csv", "text/tab-separated-values")
 HEAD = "# title: T\n# about: A\n# for: everyone\n"
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
@@ -65,6 +65,18 @@ def test_an_asset_more_is_its_power_more_in_its_providers_window_alone(live: Liv
     added = total(rows(live, "fsp-b", f"/queries/{name}", after), "MW") - total(before, "MW")
     assert added * 1000 == 500
     assert total(rows(live, "fsp-c", f"/queries/{name}", after), "MW") == total(others, "MW")
+
+
+def test_what_a_qualification_asks_is_a_row_for_each_asset_of_ones_own(live: Live) -> None:
+    code = f"QUALIFY-{next(live.serials)}"
+    made = live.register("fsp-a", friendlyCode=code, flexibleUpKw="120.00", connectionVoltage="11")
+    after, point = made.headers["Fmar-Journal-Index"], made.json()["importMPAN"]
+
+    (row,) = (each for each in rows(live, "fsp-a", "/queries/qualification?area=UKPN_EPN", after) if each["friendlyCode"] == code)
+
+    assert (row["asset"], row["importMPAN"], row["ratedKW"], row["upKW"], row["downKW"], row["kV"]) == (made.json()["id"], point, "500", "120", "", "11")
+    assert made.json()["id"] not in {each["asset"] for name in ("fsp-b", "dso-east") for each in rows(live, name, "/queries/qualification", after)}
+    assert rows(live, "", "/queries/qualification", after) == []
 
 
 def test_a_parameter_narrows_the_answer(live: Live) -> None:
