@@ -365,7 +365,7 @@ class Node:
 
     def _desk(self) -> Desk:
         in_force = self.obey()
-        return Desk(self.register, self.judges, self.writer, in_force, self.house, self.consents, self.candidate, partial(self._note_shadow, self.candidate))
+        return Desk(self.register, self.judges, self.writer, in_force, self.house, self.consents, self.candidate, partial(self._note_shadow, self.candidate), self.standings)
 
     def _note_shadow(self, candidate: str, submission: Submission, judgement: Judgement) -> None:
         if judgement.shadow is not None:

@@ -25,7 +25,7 @@ from typing import Protocol
 from fmar_node.access.caller import Caller, node_itself
 from fmar_node.access.past import own_look
 from fmar_node.access.reveal import filtered, reveal, tiers, unseen
-from fmar_node.access.standing import caller_in
+from fmar_node.access.standing import Standings, caller_in
 from fmar_node.drafting import Submission, draft_of, recorded, without_personal
 from fmar_node.errors import (
     Broken,
@@ -105,6 +105,13 @@ class Desk:
     """The candidate, by which documents are judged beside; none where it is empty."""
     noted: Callable[[Submission, Judgement], None] = lambda _, __: None
     """Told of what was judged and is to be entered."""
+    standings: Standings | None = None
+    """What is known of callers; without it they are worked out each time."""
+
+    def permitted(self, submission: Submission, judgement: Judgement | None, today: date) -> Situation:
+        """Step 4 as far as the web process knows."""
+        caller = self.standings.of(submission.caller) if self.standings else None
+        return permitted(submission, self.register, self.vocabulary, judgement, today, house=self.house, caller=caller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +128,17 @@ async def submit(desk: Desk, submission: Submission, today: date, *, dry_run: bo
     repeated = _repeated(submission, desk.register)
     if repeated is not None:
         return Outcome(repeated, {})
-    situation = permitted(submission, desk.register, desk.vocabulary, None, today, house=desk.house)
+    situation = desk.permitted(submission, None, today)
     previous = situation.previous.document if situation.previous else None
     shadow = "" if dry_run else desk.shadow
     paper = Paper(
         submission.kind, submission.action, submission.iri, submission.media_type, submission.body, today, previous, desk.vocabulary.release, shadow
     )  # fmt: skip
     judgement = await desk.judges.judge(paper, submission.caller.party)
-    situation = permitted(submission, desk.register, desk.vocabulary, judgement, today, house=desk.house)
+    situation = desk.permitted(submission, judgement, today)
     if (question := _action(submission).consent(situation)) and question.proof and not _is_rejected(judgement):
         submission, judgement = await proven(desk, submission, judgement, question)
-        situation = permitted(submission, desk.register, desk.vocabulary, judgement, today, house=desk.house)
+        situation = desk.permitted(submission, judgement, today)
     faults = examined(situation, submission, judgement, desk.vocabulary.terms)
     told = _told(faults, situation, desk.vocabulary.terms)
     if dry_run:
@@ -189,7 +196,7 @@ def _told(faults: Iterable[Fault], situation: Situation, terms: Mapping[str, Ter
 
 def settle(
     submission: Submission, judgement: Judgement, register: Register, vocabulary: Vocabulary, today: date, now: str, index: int,
-    house: House = BARE,
+    house: House = BARE, caller: Caller | None = None,
 ) -> Settled | Receipt:
     """Steps 4, 7 and 8 inside the journal's transaction: a draft to append, or the receipt of a repeated request.
 
@@ -202,7 +209,7 @@ def settle(
     if judgement.release != vocabulary.release and not submission.caller.is_node:
         detail = "another release has come into force since this was judged; nothing was written"
         raise Unavailable("release-changed", detail, headers={"Retry-After": "1"})
-    situation = permitted(submission, register, vocabulary, judgement, today, now, house)
+    situation = permitted(submission, register, vocabulary, judgement, today, now, house, caller)
     faults = examined(situation, submission, judgement, vocabulary.terms)
     action = _action(submission)
     if (question := action.consent(situation)) and question.proof:
@@ -222,10 +229,10 @@ def settle(
 
 def enter(
     batch: Batch, submission: Submission, judgement: Judgement, vocabulary: Vocabulary, today: date, now: str,
-    house: House = BARE,
+    house: House = BARE, caller: Caller | None = None,
 ) -> Receipt:
     """Settles a submission and appends what it becomes and brings about, inside the journal's transaction; FmarError for every refusal."""
-    settled = settle(submission, judgement, batch.journal.register, vocabulary, today, now, batch.next_index, house)
+    settled = settle(submission, judgement, batch.journal.register, vocabulary, today, now, batch.next_index, house, caller)
     if isinstance(settled, Settled):
         draft = settled.draft
         receipt = Receipt(draft.kind, draft.id, draft.number, batch.append(draft))
@@ -256,13 +263,14 @@ def _bring_about(batch: Batch, each: Consequence, submission: Submission, cause:
 
 def permitted(
     submission: Submission, register: Register, vocabulary: Vocabulary, judgement: Judgement | None, today: date, now: str = "",
-    house: House = BARE,
+    house: House = BARE, caller: Caller | None = None,
 ) -> Situation:
     """Step 4: the action exists, the caller sees the record and may, the state allows it, the version is current.
 
-    None stands for a document that has not been read yet: then nobody can say what authority it brings.
+    None stands for a document that has not been read yet: then nobody can say what authority it brings. `caller` is the submission's as the
+    register has it, where that has been worked out before.
     """
-    caller = caller_in(register, submission.caller, today)
+    caller = caller or caller_in(register, submission.caller, today)
     action = _action(submission)
     previous = register.current(submission.kind, submission.id) if submission.action != "register" else None
     shown = _shown(previous, caller, action, vocabulary)

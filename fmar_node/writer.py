@@ -28,11 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from fmar_node import frames, logs
+from fmar_node.access.standing import Present
 from fmar_node.clock import SystemClock, today
 from fmar_node.drafting import Submission
 from fmar_node.errors import Broken, FmarError, OutOfRoom, Unavailable
 from fmar_node.folder import Folder
-from fmar_node.followers.projector import Projector
+from fmar_node.followers.projector import GROUP, Projector
 from fmar_node.followers.vocabulary import load_vocabulary
 from fmar_node.identity import new_token
 from fmar_node.journal.journal import Batch, Journal, refused
@@ -55,6 +56,8 @@ log = logging.getLogger("fmar.writer")
 Order = tuple[dict[str, Any], list[bytes]]
 Chore = Callable[[], None]
 """What is done by the thread that commits, between two commits."""
+FLOOD, GATHERING = 16, 0.5
+"""When so many entries came together, more are let gather for so many seconds, unless a query waits: many at once cost the graph half (`store.graph.LOADED`)."""
 EAGER = 0.2
 """The part of the snapshot interval that passes even when a query waits."""
 NOT_WRITTEN = "the journal could not be written"
@@ -171,7 +174,8 @@ class WriterProcess:
         started, size = time.monotonic(), self.journal.tree.size
         try:
             with self.journal.batch() as batch:
-                answers = [self._settle(batch, *order) for order in orders]
+                callers = Present(self.journal.register, today(self.clock))
+                answers = [self._settle(batch, callers, *order) for order in orders]
             if self.journal.tree.size > size:
                 self.pulse.committed(self.journal.tree.size - size, time.monotonic() - started, self.journal.tree.size)
                 self._recover("journal")
@@ -188,7 +192,7 @@ class WriterProcess:
         with self.moved:
             self.moved.notify_all()
 
-    def _settle(self, batch: Batch, header: dict[str, Any], blobs: list[bytes]) -> dict[str, Any]:
+    def _settle(self, batch: Batch, callers: Present, header: dict[str, Any], blobs: list[bytes]) -> dict[str, Any]:
         """One submission inside the transaction: a receipt, or a refusal that leaves its neighbours alone."""
         submission = Submission.from_json(header["submission"], blobs[0])
         judgement = Judgement.from_json(header["judgement"])
@@ -196,7 +200,7 @@ class WriterProcess:
         try:
             with batch.savepoint():
                 vocabulary = self.releases.in_force(self.journal.register)
-                receipt = enter(batch, submission, judgement, vocabulary, today(self.clock), now, self.house)
+                receipt = enter(batch, submission, judgement, vocabulary, callers.day, now, self.house, callers.of(submission.caller))
                 return {"receipt": receipt.as_json()}
         except FmarError as error:
             return {"refusal": refusal_as_json(error)}
@@ -205,12 +209,18 @@ class WriterProcess:
         except Exception:
             log.exception("a submission failed: %s %s", submission.kind, submission.action)
             return {"refusal": refusal_as_json(Broken("internal-error", "nothing was written"))}
+        finally:
+            callers.after(submission.kind)
 
     def _wait_for_graph(self) -> None:
         """Commits wait while the graph is more than the allowed backlog behind."""
         with self.moved:
             most = self.settings.projector_backlog
-            self.moved.wait_for(lambda: self.journal.tree.size - 1 - self.projector.applied <= most, timeout=30)
+            self.moved.wait_for(lambda: self._waits_for_graph() <= most, timeout=30)
+
+    def _waits_for_graph(self) -> int:
+        """Entries that the graph does not hold yet."""
+        return self.journal.tree.size - 1 - self.projector.applied
 
     def _follow(self) -> None:
         while not self.is_ending:
@@ -237,7 +247,9 @@ class WriterProcess:
                 self._open_again()
             with self.moved:
                 self.moved.notify_all()
-                if not (applied or is_measuring or self.is_ending):
+                if applied >= FLOOD:
+                    self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.wanted or self._waits_for_graph() >= GROUP, timeout=GATHERING)
+                elif not (applied or is_measuring or self.is_ending):
                     self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.journal.tree.size - 1, timeout=1)
 
     def _show_release(self) -> None:
@@ -396,7 +408,7 @@ class WriterProcess:
 
     def _is_level(self) -> bool:
         """Whether the graph holds everything that the journal does."""
-        return self.projector.applied >= self.journal.tree.size - 1
+        return self._waits_for_graph() <= 0
 
     def _send(self, header: Mapping[str, Any]) -> None:
         with self.sending:

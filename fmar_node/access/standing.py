@@ -76,6 +76,25 @@ class Standings:
         self.size, self.day = size, day
 
 
+class Present:
+    """Callers in one transaction and on one day: what is entered in it counts for what comes after it."""
+
+    def __init__(self, register: Register, day: date) -> None:
+        self.register, self.day = register, day
+        self.found: dict[Caller, Caller] = {}
+
+    def of(self, known: Caller) -> Caller:
+        """The caller of whom `known` gives the names."""
+        if (caller := self.found.get(known)) is None:
+            caller = self.found[known] = caller_in(self.register, known, self.day)
+        return caller
+
+    def after(self, kind: str) -> None:
+        """Something of a kind was entered, or was taken back: only of an asset follows nothing for anybody's rights."""
+        if kind != "assets":
+            self.found.clear()
+
+
 def caller_in(register: Register, known: Caller, today: date) -> Caller:
     """The caller as the register has it now; of `known` only the names count. Anonymous where the register knows no such one."""
     if known.applicant:

@@ -29,8 +29,8 @@ from fmar_node.representation import triples
 from fmar_node.store.graph import Change, Graph, as_stored
 from fmar_node.vocabulary import Document, Tier, Vocabulary
 
-GROUP = 64
-"""Entries that share one update of the graph."""
+GROUP = 256
+"""Entries that share one update of the graph, where so many wait."""
 PAGE = 500
 """Records that are read at once; between pages the journal may be written and its log be cleared."""
 BLOCK_CHARS = 16_000_000

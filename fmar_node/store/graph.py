@@ -2,7 +2,8 @@
 
 Rules kept here:
 - one process has it open, and calls it from one thread; only `snapshot` may run in a second one beside it;
-- what belongs together is one update text, and with it the index: all of it is there after a crash, or nothing;
+- what belongs together is one update text, or one load, and with it the index: all of it is there after a crash, or nothing;
+- of what makes the engine flush, one at a time: two that meet may wait for ever (RocksDB 12094);
 - the default graph stays empty, so that a forgotten dataset argument shows nothing;
 - triples of a change hold IRIs and literals, no blank nodes (they could not be deleted again);
 - it follows the journal: it is not fsynced, and whatever is missing is applied again from the journal.
@@ -10,8 +11,10 @@ Rules kept here:
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,8 @@ __all__ = ["Change", "Graph", "Triple", "opened", "vocabulary_triples"]
 Triple = ox.Triple
 PATIENCE = 3.0
 """Seconds to wait for the end of the last writer."""
+LOADED = 10_000
+"""Triples from which on what only enters is loaded, by files of the engine's own: half the work of an update (docs/benchmarks.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,8 @@ class Change:
     """
 
     view: str
-    delete: Iterable[Triple | str] = ()
-    insert: Iterable[Triple | str] = ()
+    delete: Collection[Triple | str] = ()
+    insert: Collection[Triple | str] = ()
 
 
 class Graph:
@@ -47,6 +52,7 @@ class Graph:
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.store = ox.Store(path)
+        self.flushing = threading.Lock()
         self.applied = state.applied(self.store)
         """The last journal index that the graph holds; -1 when it is empty."""
 
@@ -58,6 +64,10 @@ class Graph:
         """
         if index < self.applied:
             raise ValueError(f"the graph holds {self.applied} and cannot go back to {index}")
+        if sum(len(change.insert) for change in changes) >= LOADED and not any(change.delete for change in changes):
+            with self.flushing:
+                self.store.bulk_extend(itertools.chain(_quads(changes), [state.quad(index)]))
+            changes = ()
         parts = [part for change in changes for part in _statements(change)]
         if index != self.applied:
             parts += (f"DELETE DATA {{ {state.block(self.applied)} }}", f"INSERT DATA {{ {state.block(index)} }}")
@@ -72,11 +82,13 @@ class Graph:
     def load(self, view: str, triples: Iterable[Triple]) -> None:
         """Add many triples to one view, for rebuilding it: atomic by itself, without touching the index."""
         name = ox.NamedNode(view)
-        self.store.bulk_extend(ox.Quad(triple.subject, triple.predicate, triple.object, name) for triple in triples)
+        with self.flushing:
+            self.store.bulk_extend(ox.Quad(triple.subject, triple.predicate, triple.object, name) for triple in triples)
 
     def load_quads(self, text: bytes) -> None:
         """Add many quads, N-Quads without blank nodes, for filling an empty graph: fast, without touching the index."""
-        self.store.bulk_load(text, format=ox.RdfFormat.N_QUADS)
+        with self.flushing:
+            self.store.bulk_load(text, format=ox.RdfFormat.N_QUADS)
 
     def compact(self) -> None:
         """Sort everything that was loaded into one run of files: half the bytes, and queries in half the time (docs/growth.md).
@@ -123,7 +135,8 @@ class Graph:
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target.parent)
         unfinished = target.with_name(target.name + TEMPORARY)
-        self.store.backup(unfinished)
+        with self.flushing:
+            self.store.backup(unfinished)
         unfinished.rename(target)
 
     def check_open(self) -> None:
@@ -162,6 +175,15 @@ def as_stored(triples: Iterable[Triple]) -> set[Triple]:
     scratch = ox.Store()
     scratch.bulk_extend(ox.Quad(*triple) for triple in triples)
     return {quad.triple for quad in scratch}
+
+
+def _quads(changes: Iterable[Change]) -> Iterator[ox.Quad]:
+    """What enters by some changes."""
+    for change in changes:
+        name = ox.NamedNode(change.view)
+        for each in change.insert:
+            triples = [quad.triple for quad in ox.parse(f"{each} .", ox.RdfFormat.N_TRIPLES)] if isinstance(each, str) else [each]
+            yield from (ox.Quad(triple.subject, triple.predicate, triple.object, name) for triple in triples)
 
 
 def _statements(change: Change) -> Iterator[str]:

@@ -24,6 +24,13 @@ def applied(store: ox.Store) -> int:
     return max((int(quad.object.value) for quad in quads if isinstance(quad.object, ox.Literal)), default=-1)
 
 
+def quad(index: int) -> ox.Quad:
+    """The quad that says `index`. Of several the largest counts, until the others have been deleted."""
+    import pyoxigraph as ox
+
+    return ox.Quad(ox.NamedNode(JOURNAL), ox.NamedNode(HOLDS), ox.Literal(index), ox.NamedNode(GRAPH))
+
+
 def block(index: int) -> str:
     """The quad that says `index`, for DELETE DATA and INSERT DATA."""
     return f"GRAPH <{GRAPH}> {{ <{JOURNAL}> <{HOLDS}> {index} }}"

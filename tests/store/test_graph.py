@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pyoxigraph as ox
 import pytest
 
-from fmar_node.store.graph import Change, Graph, vocabulary_triples
+from fmar_node.store.graph import LOADED, Change, Graph, vocabulary_triples
 from fmar_node.store.snapshot import TEMPORARY, discard, is_there, sweep
+from fmar_node.store.state import GRAPH
 from tests.store.conftest import OURS, THEIRS, triple
 
 AWKWARD = ['"', "\\", "a\nb\r\tc", "'''", "é𐀀\u2028", "} ; DROP ALL #", "\x01\x7f"]
@@ -73,6 +75,22 @@ def test_values_arrive_as_they_are(empty):
 
     assert set(empty.triples(OURS)) == set(values)
     assert empty.views() == [OURS]
+
+
+def test_much_that_only_enters_is_loaded_and_is_what_an_update_makes_of_it(empty, tmp_path):
+    values = [triple(str(number), f"{text}{number}") for number in range(LOADED // len(AWKWARD)) for text in AWKWARD]
+    texts = [str(triple("text", text)) for text in AWKWARD]
+    empty.apply([Change(OURS, (), [triple("a", "1")])], 3)
+
+    empty.apply([Change(OURS, (), [triple("a", "1"), *values]), Change(THEIRS, (), texts)], 7)
+    empty.apply([Change(OURS, [values[0]], ())], 8)
+    empty.close()
+
+    again = Graph(tmp_path / "store")
+    assert set(again.triples(OURS)) == {triple("a", "1"), *values[1:]} and set(again.triples(THEIRS)) == {triple("text", text) for text in AWKWARD}
+    assert again.applied == 8
+    assert len(list(again.triples(GRAPH))) == 1
+    again.close()
 
 
 def test_what_is_deleted_in_vain_or_inserted_twice_has_no_effect(empty):
@@ -189,6 +207,41 @@ def test_killed_in_mid_write_the_graph_holds_what_its_index_says(tmp_path):
     assert reached[0][0] >= 0
     assert reached[-1][0] > reached[0][0]
     assert {views for _, views in reached} == {3}
+
+
+LOADER = """
+import sys
+from pathlib import Path
+import pyoxigraph as ox
+from fmar_node.store.graph import LOADED, Change, Graph
+graph = Graph(Path(sys.argv[1]))
+print("open", flush=True)
+while True:
+    index = graph.applied + 1
+    added = [ox.Triple(ox.NamedNode(f"http://a/{index}"), ox.NamedNode("http://p"), ox.Literal(str(part))) for part in range(LOADED)]
+    graph.apply([Change(view, (), added) for view in ("http://v/1", "http://v/2")], index)
+    print(index, flush=True)
+"""
+
+
+def test_killed_in_mid_load_the_graph_holds_what_its_index_says(tmp_path):
+    reached = []
+    for pause in (0.02, 0.06, 0.1):
+        loader = subprocess.Popen([sys.executable, "-c", LOADER, str(tmp_path / "store")], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+        assert loader.stdout.readline() == b"open\n"
+        assert int(loader.stdout.readline()) >= 0
+        time.sleep(pause)
+        loader.kill()
+        loader.communicate()
+
+        graph = Graph(tmp_path / "store")
+        for view in graph.views():
+            held = Counter(each.subject.value for each in graph.triples(view))
+            assert held == {f"http://a/{index}": LOADED for index in range(graph.applied + 1)}
+        reached.append(graph.applied)
+        graph.close()
+
+    assert reached == sorted(set(reached))
 
 
 def test_a_snapshot_is_there_until_its_last_byte_is_gone(tmp_path):
