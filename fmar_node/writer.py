@@ -56,8 +56,8 @@ log = logging.getLogger("fmar.writer")
 Order = tuple[dict[str, Any], list[bytes]]
 Chore = Callable[[], None]
 """What is done by the thread that commits, between two commits."""
-FLOOD, GATHERING = 16, 0.5
-"""When so many entries came together, more are let gather for so many seconds, unless a query waits: many at once cost the graph half (`store.graph.LOADED`)."""
+FLOOD = 16
+"""When so many entries came together, more are let gather until the next snapshot may be, unless a query waits: many at once cost the graph half (`store.graph.LOADED`)."""
 EAGER = 0.2
 """The part of the snapshot interval that passes even when a query waits."""
 NOT_WRITTEN = "the journal could not be written"
@@ -248,7 +248,7 @@ class WriterProcess:
             with self.moved:
                 self.moved.notify_all()
                 if applied >= FLOOD:
-                    self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.wanted or self._waits_for_graph() >= GROUP, timeout=GATHERING)
+                    self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.wanted or self._waits_for_graph() >= GROUP, timeout=self.settings.snapshot_seconds)
                 elif not (applied or is_measuring or self.is_ending):
                     self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.journal.tree.size - 1, timeout=1)
 

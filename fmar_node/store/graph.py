@@ -53,7 +53,9 @@ class Graph:
         path.mkdir(parents=True, exist_ok=True)
         self.store = ox.Store(path)
         self.flushing = threading.Lock()
-        self.applied = state.applied(self.store)
+        self.said = state.said(self.store)
+        """The journal indexes that the graph says it holds: loads leave those before them to the next update, which deletes them."""
+        self.applied = max(self.said, default=-1)
         """The last journal index that the graph holds; -1 when it is empty."""
 
     def apply(self, changes: Sequence[Change], index: int) -> None:
@@ -64,15 +66,17 @@ class Graph:
         """
         if index < self.applied:
             raise ValueError(f"the graph holds {self.applied} and cannot go back to {index}")
-        if sum(len(change.insert) for change in changes) >= LOADED and not any(change.delete for change in changes):
+        if index != self.applied and sum(len(change.insert) for change in changes) >= LOADED and not any(change.delete for change in changes):
             with self.flushing:
                 self.store.bulk_extend(itertools.chain(_quads(changes), [state.quad(index)]))
-            changes = ()
-        parts = [part for change in changes for part in _statements(change)]
-        if index != self.applied:
-            parts += (f"DELETE DATA {{ {state.block(self.applied)} }}", f"INSERT DATA {{ {state.block(index)} }}")
-        if parts:
-            self.store.update(" ;\n".join(parts))
+            self.said.append(index)
+        else:
+            parts = [part for change in changes for part in _statements(change)]
+            if index != self.applied:
+                parts += [*(f"DELETE DATA {{ {state.block(each)} }}" for each in self.said), f"INSERT DATA {{ {state.block(index)} }}"]
+            if parts:
+                self.store.update(" ;\n".join(parts))
+            self.said = [index] if index != self.applied else self.said
         self.applied = index
 
     def clear(self, view: str) -> None:

@@ -18,14 +18,19 @@ HOLDS = "urn:fmar:holds-up-to"
 
 def applied(store: ox.Store) -> int:
     """The last journal index whose changes the store holds; -1 when it holds none."""
+    return max(said(store), default=-1)
+
+
+def said(store: ox.Store) -> list[int]:
+    """Every index that the store says it holds: one, or those of loads that came one after the other, of which the largest counts."""
     import pyoxigraph as ox
 
     quads = store.quads_for_pattern(ox.NamedNode(JOURNAL), ox.NamedNode(HOLDS), None, ox.NamedNode(GRAPH))
-    return max((int(quad.object.value) for quad in quads if isinstance(quad.object, ox.Literal)), default=-1)
+    return [int(quad.object.value) for quad in quads if isinstance(quad.object, ox.Literal)]
 
 
 def quad(index: int) -> ox.Quad:
-    """The quad that says `index`. Of several the largest counts, until the others have been deleted."""
+    """The quad that says `index`."""
     import pyoxigraph as ox
 
     return ox.Quad(ox.NamedNode(JOURNAL), ox.NamedNode(HOLDS), ox.Literal(index), ox.NamedNode(GRAPH))

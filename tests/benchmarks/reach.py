@@ -188,7 +188,8 @@ class Reach:
             yield self.figure("register", f"registration, 8 clients; in the graph after at most {worst:.1f} s", f"{rate:,.0f}/s", f"pyshacl alone: {plain:,.0f}/s", rate / plain, "0.9")
 
     def bulk(self) -> Iterator[Figure]:
-        """A batch of rows by one provider in one request: until the last row is answered, and what each process worked for a row."""
+        """A batch of rows by one provider in one request: until the last row is answered, and until it is in all graphs, beside these graphs made anew;
+        and what each process worked for a row."""
         population, taken = self.population(), list[tuple[float, float, dict[str, float]]]()
         with served(population) as node:
             signer, unseen = Signer(population.profiles["fsp-0"]), fresh()
@@ -200,7 +201,9 @@ class Reach:
                 taken.append((seconds, lag, {name: after[name] - before.get(name, 0.0) for name in after}))
         seconds, lag, worked = sorted(taken, key=lambda each: each[0])[1]
         told = ", ".join(f"{name} {1000 * each / BULK:.1f}" for name, each in sorted(worked.items(), key=lambda each: -each[1]) if each / BULK > 5e-5)
-        yield self.figure("bulk", f"bulk registration, {BULK:,} rows in one request; in all graphs {lag:.1f} s later; processor ms for a row: {told}", f"{BULK / seconds:,.0f}/s", "-", None, "250/s")
+        whole, anew = BULK / (seconds + lag), self.shelf.rates[population.plan]
+        what = f"bulk registration, {BULK:,} rows in one request; processor ms for a row: {told}"
+        yield self.figure("bulk", what, f"answered {BULK / seconds:,.0f}/s, in all graphs {whole:,.0f}/s", f"the graphs alone, made anew: {anew:,.0f}/s", whole / anew, "250/s")
 
     def commit(self) -> Iterator[Figure]:
         """The journal alone: entries per second when 32 submissions share a commit, beside one in each."""
