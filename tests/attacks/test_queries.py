@@ -108,7 +108,7 @@ def test_a_text_is_found_by_itself_and_nothing_else_is(live: Live) -> None:
 KEYWORD = re.compile(r"\b(SELECT|INSERT|DELETE|UPDATE|ASK|CONSTRUCT|WHERE|DROP)\b")
 FROM_HERE = frozenset({
     "places", "schema", "FORMAT", "table", "clauses", "newest", "columns", "theirs", "ours", "column", "', '.join('?' * len(row))", "gone", "bound", "smaller", "larger", "most + 1", "', '.join('?' * len(KEPT))",
-    "state.block(self.applied)", "state.block(index)", "kind.lower()", "COLUMNS", "condition", "differs",
+    "state.block(each)", "state.block(index)", "kind.lower()", "COLUMNS", "condition", "differs",
     "FORMERLY if is_former else AT_PRESENT", "','.join('?' * len(named))", "_first(flying)", "which", "kept", "value", "older", "old", "many", "' AND '.join(['e.idx > ?1 AND e.idx <= ?2', *clauses])", "plan", "','.join('?' * len(ids))",
     "graph", "FMAR", "' '.join((f'?{term}' for term in terms))", "ox.Literal(reference)", "CODES", "SCHEME", "wanted", "MOST",
     "own.format('manager')", "own.format('owner')", "own.format('manager', places)", "own.format('owner', places)",
