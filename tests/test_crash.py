@@ -116,6 +116,27 @@ def test_a_writer_that_hangs_is_replaced(node: Live) -> None:
     assert_kept(node, told)
 
 
+def test_a_batch_whose_writer_is_killed_is_whole_when_it_is_sent_again(node: Live) -> None:
+    rows = [node.battery() for _ in range(200)]
+    body, headers = "\n".join(map(json.dumps, rows)), {"Content-Type": "application/x-ndjson", "Idempotency-Key": "a batch through kills"}
+
+    def sent() -> Counter[str]:
+        answer = node.client("fsp-a").post("/assets/batch", content=body, headers=headers, timeout=2 * PATIENCE)
+        return Counter(json.loads(line)["outcome"] for line in answer.text.splitlines())
+
+    before = journalled(node).total()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(sent)
+        wait_until(lambda: journalled(node).total() > before + 20, "no row is entered")
+        wait_for_others(node, WRITER, kill(children(node, WRITER)))
+    told = [first.result()]
+    while told[-1]["refused"] and len(told) < 20:
+        told.append(sent())
+
+    assert told[0]["refused"] and not told[-1]["refused"]
+    assert {journalled(node)[each["serialNumber"]] for each in rows} == {1}
+
+
 def test_an_engine_that_never_ends_a_snapshot_keeps_no_reader_on_an_old_graph(node: Live) -> None:
     (hanging,) = children(node, WRITER)
     try:
