@@ -164,6 +164,8 @@ class QueryPool:
             await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def _granted(self, turn: Place[tuple[Crew, Worker]]) -> tuple[Crew, Worker]:
+        if turn.granted.done():  # at once, as most are
+            return turn.granted.result()
         try:
             async with asyncio.timeout(self.settings.query_queue_seconds):
                 return await turn.granted
