@@ -57,7 +57,8 @@ Order = tuple[dict[str, Any], list[bytes]]
 Chore = Callable[[], None]
 """What is done by the thread that commits, between two commits."""
 FLOOD = 16
-"""When so many entries came together, more are let gather until the next snapshot may be, unless a query waits: many at once cost the graph half (`store.graph.LOADED`)."""
+"""When so many entries came together, more are let gather until the next snapshot may be, unless a query waits: many at once cost
+the graph half (`store.graph.LOADED`)."""
 EAGER = 0.2
 """The part of the snapshot interval that passes even when a query waits."""
 NOT_WRITTEN = "the journal could not be written"
@@ -216,9 +217,13 @@ class WriterProcess:
         """Commits wait while the graph is more than the allowed backlog behind."""
         with self.moved:
             most = self.settings.projector_backlog
-            self.moved.wait_for(lambda: self._waits_for_graph() <= most, timeout=30)
+            self.moved.wait_for(lambda: self._behind() <= most, timeout=30)
 
-    def _waits_for_graph(self) -> int:
+    def _is_enough(self) -> bool:
+        """Whether what has gathered is to be taken up now."""
+        return self.is_ending or self.projector.applied < self.wanted or self._behind() >= GROUP
+
+    def _behind(self) -> int:
         """Entries that the graph does not hold yet."""
         return self.journal.tree.size - 1 - self.projector.applied
 
@@ -247,8 +252,8 @@ class WriterProcess:
                 self._open_again()
             with self.moved:
                 self.moved.notify_all()
-                if applied >= FLOOD:
-                    self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.wanted or self._waits_for_graph() >= GROUP, timeout=self.settings.snapshot_seconds)
+                if applied >= FLOOD and not is_measuring:
+                    self.moved.wait_for(self._is_enough, timeout=self.settings.snapshot_seconds)
                 elif not (applied or is_measuring or self.is_ending):
                     self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.journal.tree.size - 1, timeout=1)
 
@@ -408,7 +413,7 @@ class WriterProcess:
 
     def _is_level(self) -> bool:
         """Whether the graph holds everything that the journal does."""
-        return self._waits_for_graph() <= 0
+        return self._behind() <= 0
 
     def _send(self, header: Mapping[str, Any]) -> None:
         with self.sending:
