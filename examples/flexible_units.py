@@ -1,4 +1,4 @@
-"""Says of each asset in which flexible unit it is: python examples/flexible_units.py units.csv members.csv fmar-data/organisations/ID fmar-data/participants/fsp-a
+"""Says of each asset in which flexible unit it is: python examples/flexible_units.py units.csv members.csv organisations/ID fmar-data/participants/fsp-a
 
 `units.csv` is what a network operator publishes (a column fu_id), `members.csv` what the provider alone knows: fu_id and friendlyCode. A unit
 is no record of its own: it becomes an extension field `flexibleUnit` of its members, in the namespace of the network operator, whose id is

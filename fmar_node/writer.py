@@ -255,7 +255,7 @@ class WriterProcess:
                 if applied >= FLOOD and not is_measuring:
                     self.moved.wait_for(self._is_enough, timeout=self.settings.snapshot_seconds)
                 elif not (applied or is_measuring or self.is_ending):
-                    self.moved.wait_for(lambda: self.is_ending or self.projector.applied < self.journal.tree.size - 1, timeout=1)
+                    self.moved.wait_for(lambda: self.is_ending or not self._is_level(), timeout=1)
 
     def _show_release(self) -> None:
         """The graphs of code lists and shapes are those of the release in force; no snapshot has a part of them."""

@@ -77,7 +77,10 @@ class Standings:
 
 
 class Present:
-    """Callers in one transaction and on one day: what is entered in it counts for what comes after it."""
+    """Callers in one transaction and on one day: what is entered in it counts for what comes after it.
+
+    `Standings` reads what has been committed; it would keep what a transaction had in it that was then taken back.
+    """
 
     def __init__(self, register: Register, day: date) -> None:
         self.register, self.day = register, day

@@ -3,7 +3,8 @@
 Rules kept here:
 - one process has it open, and calls it from one thread; only `snapshot` may run in a second one beside it;
 - what belongs together is one update text, or one load, and with it the index: all of it is there after a crash, or nothing;
-- of what makes the engine flush, one at a time: two that meet may wait for ever (RocksDB 12094);
+- a load of changes and a snapshot take turns, since both make the engine flush, and two flushes that meet may wait for ever (RocksDB 12094);
+  a view that is made anew takes minutes, and keeps no snapshot waiting;
 - the default graph stays empty, so that a forgotten dataset argument shows nothing;
 - triples of a change hold IRIs and literals, no blank nodes (they could not be deleted again);
 - it follows the journal: it is not fsynced, and whatever is missing is applied again from the journal.
@@ -66,17 +67,19 @@ class Graph:
         """
         if index < self.applied:
             raise ValueError(f"the graph holds {self.applied} and cannot go back to {index}")
-        if index != self.applied and sum(len(change.insert) for change in changes) >= LOADED and not any(change.delete for change in changes):
+        is_further = index > self.applied
+        if is_further and sum(len(change.insert) for change in changes) >= LOADED and not any(change.delete for change in changes):
             with self.flushing:
                 self.store.bulk_extend(itertools.chain(_quads(changes), [state.quad(index)]))
             self.said.append(index)
         else:
             parts = [part for change in changes for part in _statements(change)]
-            if index != self.applied:
+            if is_further:
                 parts += [*(f"DELETE DATA {{ {state.block(each)} }}" for each in self.said), f"INSERT DATA {{ {state.block(index)} }}"]
             if parts:
                 self.store.update(" ;\n".join(parts))
-            self.said = [index] if index != self.applied else self.said
+            if is_further:
+                self.said = [index]
         self.applied = index
 
     def clear(self, view: str) -> None:
@@ -86,13 +89,11 @@ class Graph:
     def load(self, view: str, triples: Iterable[Triple]) -> None:
         """Add many triples to one view, for rebuilding it: atomic by itself, without touching the index."""
         name = ox.NamedNode(view)
-        with self.flushing:
-            self.store.bulk_extend(ox.Quad(triple.subject, triple.predicate, triple.object, name) for triple in triples)
+        self.store.bulk_extend(ox.Quad(triple.subject, triple.predicate, triple.object, name) for triple in triples)
 
     def load_quads(self, text: bytes) -> None:
         """Add many quads, N-Quads without blank nodes, for filling an empty graph: fast, without touching the index."""
-        with self.flushing:
-            self.store.bulk_load(text, format=ox.RdfFormat.N_QUADS)
+        self.store.bulk_load(text, format=ox.RdfFormat.N_QUADS)
 
     def compact(self) -> None:
         """Sort everything that was loaded into one run of files: half the bytes, and queries in half the time (docs/growth.md).

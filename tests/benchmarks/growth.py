@@ -9,14 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fmar_node.access.caller import caller_of
-from fmar_node.keeping.maintenance import open_register
 from fmar_node.kinds import KINDS
-from fmar_node.read import Reader
-from fmar_node.vocabulary import Vocabulary
 from tests.benchmarks.load import Signer, drive
 from tests.benchmarks.population import Asset, Plan, Population
-from tests.benchmarks.reach import POINT, fresh
+from tests.benchmarks.reach import POINT, Finder, fresh
 from tests.benchmarks.service import Served, Shelf, bytes_of, served
 
 ASKED = 200
@@ -84,18 +80,13 @@ def _asked(population: Population) -> list[str]:
 
 def _read_only(population: Population) -> list[str]:
     """Where there is no graph in time: the journal's lookups and reads in this process."""
-    register = open_register(population.folder)
-    reader, own = Reader(register, Vocabulary.load()), population.assets_of(0)
-    organisation = register.current("organisations", population.profiles["fsp-0"].organisation.rpartition("/")[2])
-    assert organisation is not None
-    caller = caller_of(organisation.document)
-    points = [asset.judged["importMPAN"] for asset in own if "importMPAN" in asset.judged]
+    finder, own = Finder(population), population.assets_of(0)
     taken = [
-        _median(lambda place: reader.current("assets", own[place % len(own)].id, caller), ASKED),
-        _median(lambda _: reader.page(KINDS["assets"], caller, 50, "", True, {}), 20),
-        _median(lambda place: reader.lookup("MPAN", points[place % len(points)], caller), ASKED),
+        _median(lambda place: finder.reader.current("assets", own[place % len(own)].id, finder.caller), ASKED),
+        _median(lambda _: finder.reader.page(KINDS["assets"], finder.caller, 50, "", True, {}), 20),
+        finder.seconds("MPAN"),
     ]
-    register.connection.close()
+    finder.close()
     return ["-", "-", *(f"{1000 * each:.2f} ms (in process)" for each in taken), "-", "-"]
 
 

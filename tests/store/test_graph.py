@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -124,6 +125,27 @@ def test_snapshot_is_what_the_graph_was(empty, tmp_path):
     frozen = ox.Store.read_only(str(tmp_path / "snapshots" / "1"))
 
     assert {quad.triple for quad in frozen.quads_for_pattern(None, None, None, ox.NamedNode(OURS))} == {triple("a", "1")}
+
+
+def test_a_view_that_is_made_anew_keeps_no_snapshot_waiting(empty, tmp_path):
+    begun, may_end = threading.Event(), threading.Event()
+    empty.apply([Change(OURS, (), [triple("a", "1")])], 1)
+
+    def long():
+        begun.set()
+        assert may_end.wait(30)
+        yield triple("b", "2")
+
+    loading = threading.Thread(target=empty.load, args=(THEIRS, long()))
+    loading.start()
+    assert begun.wait(30)
+    empty.snapshot(tmp_path / "snapshots" / "1")
+    may_end.set()
+    loading.join()
+
+    frozen = ox.Store.read_only(str(tmp_path / "snapshots" / "1"))
+    assert {name.value for name in frozen.named_graphs()} == {OURS, GRAPH}
+    assert empty.views() == sorted((OURS, THEIRS))
 
 
 def test_snapshot_is_never_made_over_another(empty, tmp_path):
