@@ -150,7 +150,8 @@ class Pulse:
         self.beat()
         if self.size <= seen + 1:
             try:
-                await asyncio.wait_for(moved.wait(), min(seconds, LOOK_SECONDS))
+                async with asyncio.timeout(min(seconds, LOOK_SECONDS)):
+                    await moved.wait()
             except TimeoutError:
                 self.beat()
         return self.size > seen + 1

@@ -119,7 +119,8 @@ class Child:
         """Hang up, wait for at most `seconds`, then kill."""
         self.hang_up()
         try:
-            return await asyncio.wait_for(self.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                return await self.wait()
         except TimeoutError:
             self.kill()
             return await self.wait()

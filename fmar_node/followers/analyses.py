@@ -53,7 +53,8 @@ class Analyses:
                     log.error("the analysis of release %s did not come to its end; it is taken up again: %s", version.document["releaseNumber"], error)
                     pause = PAUSE
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.woken.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self.woken.wait()
 
     def _waiting(self) -> list[Version]:
         """The releases whose impact is not known."""

@@ -93,7 +93,8 @@ class ConsentWatch:
                 await asyncio.sleep(1)
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.woken.wait(), LOOK_SECONDS)
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self.woken.wait()
 
     def _new(self) -> list[Version]:
         with self.reading:

@@ -161,7 +161,8 @@ class Verification:
                 self.seen = None  # what was under way is found again
             if not asked:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.woken.wait(), self._nap())
+                    async with asyncio.timeout(self._nap()):
+                        await self.woken.wait()
 
     async def close(self) -> None:
         """Ends its connections, to the sources and to the journal. Cancel `run` before."""

@@ -154,7 +154,8 @@ class Crew:
                 pause = min(LONGEST_PAUSE, 2 * pause or FIRST_PAUSE)
                 log.error("a query worker on %s died at its start; next try in %.1f s", self.snapshot.name, pause)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.retiring.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self.retiring.wait()
 
     async def _add(self) -> bool:
         child, said = await hire(self.settings, self.snapshot)
