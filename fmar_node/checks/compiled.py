@@ -36,6 +36,8 @@ Component = Callable[["_Compiler", Any, Any], Check]
 SUBCLASS_OF = str(RDFS.subClassOf)
 NO_FACTS: Mapping[str, Collection[Term]] = {}
 NO_TERMS: Collection[Term] = ()
+NOBODY = ox.NamedNode("urn:fmar:nobody")
+"""A node of which nothing is said."""
 
 
 class Unsupported(Exception):
@@ -46,40 +48,80 @@ class Unsupported(Exception):
 class Compiled:
     """The targeted shapes of a graph: closures, by the targets that they share, and why the others have none."""
 
-    groups: Mapping[Targets, tuple[tuple[Any, Conforms], ...]]
+    groups: Mapping[Targets, tuple[tuple[Any, Conforms, str], ...]]
+    """Each with the property that a node has to have for not conforming; empty where there is none such."""
     unsupported: Mapping[Any, str]
+    reads: Mapping[Any, frozenset[str] | None]
+    """The properties that each targeted shape looks at, in itself and in the shapes that it is made of; None where that may be every one."""
 
     @property
     def shapes(self) -> list[Any]:
         """Every targeted shape."""
-        return [*self.unsupported, *(shape for shapes in self.groups.values() for shape, _ in shapes)]
+        return [*self.unsupported, *(shape for shapes in self.groups.values() for shape, *_ in shapes)]
 
     def suspects(self, triples: Iterable[ox.Triple]) -> list[Any]:
         """The targeted shapes (nodes of the shapes graph) that pyshacl has to be asked about. None: all conform."""
         return [*self.unsupported, *dict.fromkeys(shape for shape, _ in self.failures(triples))]
+
+    def read_by(self, shapes: Iterable[Any], triples: Iterable[ox.Triple]) -> list[ox.Triple]:
+        """Those of the triples that some targeted shapes may look at: about these, they say the same as about all."""
+        read: set[str] = set()
+        for shape in shapes:
+            if (own := self.reads[shape]) is None:
+                return list(triples)
+            read |= own
+        return [triple for triple in triples if triple.predicate.value in read]
 
     def failures(self, triples: Iterable[ox.Triple]) -> Iterator[tuple[Any, Term]]:
         """Every compiled shape and focus node where conformance is not certain."""
         facts = facts_of(triples)
         for targets, shapes in self.groups.items():
             nodes = {node for how, what in targets for node in TARGETS[how](facts, what)}
-            for shape, conforms in shapes:
-                for node in nodes:
-                    if not certainly(conforms, facts, node):
+            for node in nodes:
+                present = facts.get(node, NO_FACTS)
+                for shape, conforms, path in shapes:
+                    if (not path or path in present) and not certainly(conforms, facts, node):
                         yield shape, node
 
 
 def compile_shapes(graph: rdflib.Graph) -> Compiled:
     """Compiles every shape of the graph that has a target. ValueError or re.error for a malformed parameter."""
     compiler = _Compiler(graph)
-    groups: dict[Targets, list[tuple[Any, Conforms]]] = defaultdict(list)
-    unsupported = {}
+    groups: dict[Targets, list[tuple[Any, Conforms, str]]] = defaultdict(list)
+    unsupported, reads = {}, dict[Any, frozenset[str] | None]()
     for shape, targets in sorted(_targeted(graph).items()):
         try:
-            groups[frozenset(targets)].append((shape, compiler.shape(shape)))
+            groups[frozenset(targets)].append((shape, (conforms := compiler.shape(shape)), _judged_path(graph, shape, conforms)))
+            followed = {what.value for how, what in targets if how in FOLLOWED}
+            reads[shape] = None if (own := properties_of(graph, shape)) is None else frozenset({RDF_TYPE, SUBCLASS_OF, *followed, *map(str, own)})
         except Unsupported as reason:
-            unsupported[shape] = str(reason)
-    return Compiled({targets: tuple(shapes) for targets, shapes in groups.items()}, unsupported)
+            unsupported[shape], reads[shape] = str(reason), None
+    return Compiled({targets: tuple(shapes) for targets, shapes in groups.items()}, unsupported, reads)
+
+
+def _judged_path(graph: Any, shape: Any, conforms: Conforms) -> str:
+    """The property without whose values a shape has nothing to judge; empty where it judges their absence too, or is no property shape."""
+    is_idle = (shape, SH.path, None) in graph and (shape, SH.equals, None) not in graph and certainly(conforms, {}, NOBODY)
+    return str(graph.value(shape, SH.path)) if is_idle else ""
+
+
+def properties_of(graph: Any, shape: Any) -> set[Any] | None:
+    """The properties that a shape which compiles looks at, beside the classes of nodes; None where one is closed, which looks at all."""
+    found: set[Any] = set()
+    waiting, seen = [shape], set()
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        for predicate, value in graph.predicate_objects(node):
+            if predicate == SH.closed:
+                return None
+            if predicate == SH.path or predicate in PAIRED:
+                found.add(value)
+            elif isinstance(value, rdflib.BNode) or predicate in REFERRING:
+                waiting.append(value)
+    return found
 
 
 def facts_of(triples: Iterable[ox.Triple]) -> Facts:
@@ -387,6 +429,9 @@ COMPONENTS: Mapping[Any, Component] = {
     SH.hasValue: _has_value,
     SH["in"]: lambda compiler, _, argument: _of_each(compiler.terms(argument).__contains__),
 }
+PAIRED = (SH.equals, SH.disjoint, SH.lessThan, SH.lessThanOrEquals)
+REFERRING = (SH.node, SH.property, SH["not"], RDF.first, RDF.rest)
+FOLLOWED = (str(SH.targetSubjectsOf), str(SH.targetObjectsOf))
 NO_CONSTRAINTS = frozenset(
     {"path", "severity", "message", "name", "description", "order", "group", "defaultValue", "deactivated", "flags"}
     | {"ignoredProperties", *(target.removeprefix(str(SH)) for target in TARGETS)}

@@ -15,7 +15,7 @@ import rdflib
 from rdflib.namespace import SH
 
 from fmar_node.checks import plausible
-from fmar_node.checks.compiled import certainly, compile_shapes
+from fmar_node.checks.compiled import certainly, compile_shapes, properties_of
 from fmar_node.checks.plausible import PLAIN
 from fmar_node.checks.quality import DIMENSIONS, Holds, QualityRule, QualityRules
 from fmar_node.checks.shape import ON_PROPERTY, graph_of, read_shapes
@@ -25,7 +25,6 @@ FOLDER = "quality"
 DIMENSION, STATUS, WEIGHT, READS, FROM, UNTIL = (
     rdflib.URIRef(FMAR + name) for name in ("qualityDimension", "ruleStatus", "weight", "reads", "inForceFrom", "inForceUntil")
 )
-PAIRED = (SH.lessThan, SH.lessThanOrEquals, SH.equals, SH.disjoint)
 
 
 def read_rules(folder: Path, vocabulary: Vocabulary) -> QualityRules:
@@ -43,7 +42,7 @@ def read_rules(folder: Path, vocabulary: Vocabulary) -> QualityRules:
 def _in_file(file: Path, vocabulary: Vocabulary) -> Iterator[QualityRule]:
     graph: Any = graph_of(read_shapes(file))
     compiled = compile_shapes(graph)
-    closures = {shape: conforms for shapes in compiled.groups.values() for shape, conforms in shapes}
+    closures = {shape: conforms for shapes in compiled.groups.values() for shape, conforms, _ in shapes}
     for iri in sorted(set(graph.subjects(DIMENSION))):
         key = str(iri).removeprefix(f"{SHAPES}{FOLDER}/{file.stem}#")
         if iri in compiled.unsupported:
@@ -61,7 +60,9 @@ def _rule(graph: Any, iri: Any, key: str, conforms: Any, vocabulary: Vocabulary)
     dimension, status, weight = said(DIMENSION).rpartition("#")[2], said(STATUS).rpartition("#")[2], said(WEIGHT)
     if dimension not in DIMENSIONS or status not in vocabulary.schemes["RuleStatus"].codes or not weight.isdigit() or weight == "0":
         raise ValueError(f"{key} has no dimension or status of their code lists, or no weight from 1 on")
-    paths = set(graph.objects(iri, READS)) if is_plain else _paths(graph, iri)
+    paths = set(graph.objects(iri, READS)) if is_plain else properties_of(graph, iri)
+    if paths is None:
+        raise ValueError(f"{iri} is closed: it looks at every property, and nobody could be told what it says")
     if not paths or any(str(path) not in vocabulary.by_iri for path in paths):
         raise ValueError(f"{key} looks at no property, or at one that is no term of the ontology")
     return QualityRule(
@@ -70,24 +71,6 @@ def _rule(graph: Any, iri: Any, key: str, conforms: Any, vocabulary: Vocabulary)
         frozenset(vocabulary.by_iri[str(path)].tier for path in paths), said(FROM), said(UNTIL),
         _plainly(key, (str(path).removeprefix(FMAR) for path in paths)) if is_plain else _by_shape(conforms),
     )  # fmt: skip
-
-
-def _paths(graph: Any, shape: Any) -> set[Any]:
-    """Every property that a shape looks at, in itself and in the shapes that it is made of."""
-    found, waiting, seen = set(), [shape], set()
-    while waiting:
-        node = waiting.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        for predicate, value in graph.predicate_objects(node):
-            if predicate == SH.closed:
-                raise ValueError(f"{shape} is closed: it looks at every property, and nobody could be told what it says")
-            if predicate == SH.path or predicate in PAIRED:
-                found.add(value)
-            elif isinstance(value, rdflib.BNode) or predicate in (SH.node, SH.property, SH["not"], rdflib.RDF.first, rdflib.RDF.rest):
-                waiting.append(value)
-    return found
 
 
 def _by_shape(conforms: Any) -> Holds:

@@ -63,11 +63,11 @@ class Prepared:
         return judge
 
     def report(self, triples: Iterable[ox.Triple], shapes: list[Any]) -> rdflib.Graph:
-        """pyshacl's report on the triples, by these targeted shapes and no others."""
+        """pyshacl's report on the triples, by these targeted shapes and no others; it is handed what they look at."""
         from pyshacl.graph_abstraction import DataGraph
         from pyshacl.validator import Validator
 
-        data = DataGraph.from_rdflib(graph_of(triples))
+        data = DataGraph.from_rdflib(graph_of(self.compiled.read_by(shapes, triples)))
         validator: Any = Validator(data, shacl_graph=self.graph, options={"inplace": True, "use_shapes": shapes})
         validator.shacl_graph = self.judge
         report: rdflib.Graph = validator.run()[1]

@@ -57,6 +57,25 @@ def test_a_triple_that_is_said_twice_counts_once():
     assert suspects(shapes, "ex:a a ex:C ; ex:p 1, 2 .") == ["S"]
 
 
+def test_a_shape_is_handed_what_it_looks_at_and_nothing_else():
+    shapes = compiled("""
+        ex:S sh:targetSubjectsOf ex:t ; sh:property [ sh:path ex:p ; sh:lessThan ex:q ] ; sh:not [ sh:and ( ex:N ) ] . ex:N sh:property ex:P . ex:P sh:path ex:n ; sh:minCount 1 .
+        ex:Closed sh:targetClass ex:C ; sh:closed true .
+        ex:Unsupported sh:targetClass ex:C ; sh:property [ sh:path ( ex:p ex:q ) ; sh:minCount 1 ] .""")
+    data = triples("ex:a a ex:C ; ex:t 1 ; ex:p 2 ; ex:q 3 ; ex:n 4 ; ex:other 5 .")
+    seen, *everything = (shapes.read_by([rdflib.URIRef(EX + name)], data) for name in ("S", "Closed", "Unsupported"))
+
+    assert sorted(each.predicate.value.rpartition("/")[2].rpartition("#")[2] for each in seen) == ["n", "p", "q", "t", "type"]
+    assert everything == [data, data]
+
+
+@pytest.mark.parametrize("constraint", ["sh:minCount 1", "sh:hasValue 1", "sh:equals ex:q", "sh:not [ sh:path ex:q ; sh:minCount 1 ]"])
+def test_a_property_that_is_absent_is_judged_where_its_absence_may_be_a_fault(constraint):
+    shapes = f"ex:S sh:targetClass ex:C ; sh:path ex:p ; {constraint} ."
+
+    assert suspects(shapes, "ex:a a ex:C ; ex:q 1 .") == ([] if "not" in constraint else ["S"])
+
+
 def test_failures_name_the_focus_nodes():
     shapes = "ex:S a sh:PropertyShape ; sh:targetClass ex:C ; sh:path ex:p ; sh:minCount 1 ."
     data = triples("ex:a a ex:C ; ex:p 1 . ex:b a ex:D . ex:D rdfs:subClassOf ex:C .")
