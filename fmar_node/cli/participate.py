@@ -92,9 +92,7 @@ def add_participant(
     _check_name(name)
     if not (role or document):
         fail("what is this organisation?", f"give --role (one or more of {', '.join(ROLES)}), or --document")
-    unknown = [each for each in role if each not in ROLES]
-    if unknown:
-        fail(f"no role {unknown[0]!r}", f"roles are {', '.join(ROLES)}")
+    role = [_role_code(each) for each in role]
     described = json.loads(document.read_text("utf-8")) if document else organisation(legal_name or name, role, area, registration_number, type_)
     folder = data_folder(data) / "participants" / name
     _tell_onboarded(name, onboard(profile_of("operator", data), name, described, folder, reason), folder)
@@ -142,13 +140,19 @@ def _tell_onboarded(name: str, profile: Profile, folder: Path) -> None:
     out.print(f"  profile {escaped(str(folder))}", soft_wrap=True)
 
 
+def _role_code(text: str) -> str:
+    """The code of a role, given by its short name or itself, in any case."""
+    codes = {**ROLES, **{code.lower(): code for code in ROLES.values()}}
+    return codes.get(text.lower()) or fail(f"no role {text!r}", f"roles are {', '.join(ROLES)}")
+
+
 def organisation(legal_name: str, roles: list[str], areas: list[str], number: str = "", type_: str = "") -> dict[str, Any]:
     """An organisation document with the least that one needs."""
     described: dict[str, Any] = {
         "type": "Organisation",
         "organisationLegalName": legal_name,
         "organisationType": type_.upper() or ("LTD" if number else "OTHER"),
-        "organisationRoles": [ROLES[role] for role in roles],
+        "organisationRoles": roles,
     }
     if number:
         described["organisationRegistrationNumber"] = number

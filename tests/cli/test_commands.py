@@ -279,7 +279,7 @@ def test_rotated_and_revoked_keys_are_refused_at_the_next_request(live: Live) ->
 
 
 def test_an_operator_revokes_all_keys_of_another_application(live: Live) -> None:
-    succeeded(here("participant", "add", "leaver", "--role", "fsp", "--data", live.folder))
+    succeeded(here("participant", "add", "leaver", "--role", "FSP", "--data", live.folder))
     leaver = Profile.load(live.folder / "participants" / "leaver")
 
     said = succeeded(fmar("key", "revoke", "leaver", "--organisation", leaver.organisation, *as_(live, "operator")))
