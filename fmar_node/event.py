@@ -20,6 +20,7 @@ from typing import Any
 
 from fmar_node.access.caller import Caller, Role
 from fmar_node.access.reveal import PUBLISHED_REGISTERS, parties
+from fmar_node.checks.material import PERCENT, material
 from fmar_node.kinds import KINDS
 from fmar_node.record import Version, state_in, uuid_of
 from fmar_node.vocabulary import Document
@@ -49,6 +50,8 @@ class Event:
     time: str
     happening: Happening
     changed: tuple[str, ...] = ()
+    material: tuple[str, ...] = ()
+    """Those of them by which networks and markets decide."""
     number: int | None = None
     action: str = ""
     cause: int | None = None
@@ -60,7 +63,7 @@ class Event:
 
     def as_json(self, source: str) -> dict[str, Any]:
         """The event in structured JSON; `source` is the node's base URL."""
-        told = {"version": self.number, "changed": list(self.changed), "action": self.action, "viewMoved": self.moves_view}
+        told = {"version": self.number, "changed": list(self.changed), "material": list(self.material), "action": self.action, "viewMoved": self.moves_view}
         cause = {"cause": str(self.cause)} if self.cause is not None else {}
         return {
             "specversion": SPECIFICATION,
@@ -108,11 +111,11 @@ def types() -> list[str]:
 
 def event_of(
     version: Version, before: Document | None, after: Document | None, number: int, caller: Caller, cause: int | None = None,
-    grantors: Iterable[str] = (), *, is_whole: bool = False,
+    grantors: Iterable[str] = (), *, is_whole: bool = False, material_percent: float = PERCENT,
 ) -> Event | None:
     """What an entry means to a caller, who saw `before` of the record and now sees `after`; None where that is the same.
 
-    `is_whole` says that nothing of the record is hidden from the caller, so that it is told who did what. `grantors` are the organisations that have granted it something, whether or not they are active now.
+    `is_whole` says that nothing of the record is hidden from the caller, so that it is told who did what. `material_percent` is how much of a capacity is material. `grantors` are the organisations that have granted it something, whether or not they are active now.
     """
     if before == after:
         return None
@@ -123,6 +126,7 @@ def event_of(
         time=version.recorded_at,
         happening=_happening(before, after),
         changed=tuple(name for name in changed(before, after or {}) if name not in ("id", "type")) if after else (),
+        material=tuple(material(before, after, material_percent)),
         number=number if after else None,
         action=version.action if is_whole else "",
         cause=cause if is_whole else None,

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from fmar_node.access.caller import Caller
 from fmar_node.access.past import Look, earlier_look, look_of
+from fmar_node.checks.material import PERCENT
 from fmar_node.errors import Malformed
 from fmar_node.event import EVERYTHING, NAMING, Event, Wish, event_of, marks_of
 from fmar_node.journal.register import Register
@@ -66,8 +67,8 @@ class Memory:
 class Feed:
     """Looks into one register; in one thread."""
 
-    def __init__(self, register: Register, vocabulary: Vocabulary) -> None:
-        self.register, self.vocabulary = register, vocabulary
+    def __init__(self, register: Register, vocabulary: Vocabulary, material_percent: float = PERCENT) -> None:
+        self.register, self.vocabulary, self.material_percent = register, vocabulary, material_percent
 
     def page(self, caller: Caller, after: int, limit: int, wish: Wish = EVERYTHING, most: int = STEP_ENTRIES) -> Page:
         """Up to `limit` events after an entry, of the next `most` entries."""
@@ -98,7 +99,7 @@ class Feed:
             return None
         number, grantors = self._number(version, caller, memory), self._grantors(version.kind, caller, memory)
         is_whole = not now.as_of and now.sight.tiers == frozenset(Tier)
-        event = event_of(version, before, after, number, caller, cause, grantors, is_whole=is_whole)
+        event = event_of(version, before, after, number, caller, cause, grantors, is_whole=is_whole, material_percent=self.material_percent)
         return event if event and wish.grants(event, [face for face in (before, after) if face is not None]) else None
 
     def _look(self, version: Version, caller: Caller, memory: Memory) -> Look:
@@ -170,8 +171,8 @@ class Wanted:
 class Feeds:
     """The feed for all who ask: its steps run one after the other in a thread of their own, and in turns for those who ask at once."""
 
-    def __init__(self, register: Register, vocabulary: Vocabulary, pulse: Pulse) -> None:
-        self.feed, self.pulse = Feed(register, vocabulary), pulse
+    def __init__(self, register: Register, vocabulary: Vocabulary, pulse: Pulse, material_percent: float) -> None:
+        self.feed, self.pulse = Feed(register, vocabulary, material_percent), pulse
         self.thread = ThreadPoolExecutor(1, "feed")
         self.waiting: Counter[str] = Counter()
         """Who waits for an event now, and how many times."""

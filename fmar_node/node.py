@@ -201,7 +201,7 @@ class Node:
     async def _start_reading(self) -> None:
         await self.writer.start()
         self.register = self._another_register()
-        self.reader = Reader(self.register, self.vocabulary)
+        self.reader = Reader(self.register, self.vocabulary, self.settings.material_capacity_percent)
         self.saved_queries = SavedQueries(self.folder.queries, self.register, self.vocabulary, self.settings)
         self.standings = Standings(self.register, self.calendar)
         self.obey()
@@ -209,7 +209,7 @@ class Node:
         self.past_scores = ScorecardFile(self.folder.scorecards, self.settings.scorecard_days)
         self._open_credentials()
         self.pulse = Pulse(self.register)
-        self.feeds = Feeds(self._another_register(), self.vocabulary, self.pulse)
+        self.feeds = Feeds(self._another_register(), self.vocabulary, self.pulse, self.settings.material_capacity_percent)
         self.jobs = Jobs(self.folder.jobs, self.settings, self.clock)
         self._open_consents()
         deliveries = Deliveries(self.folder.deliveries)

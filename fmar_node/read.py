@@ -19,6 +19,7 @@ from fmar_node.access.caller import Caller, Role
 from fmar_node.access.past import AS_OF, Look, earlier_look, keepers, look_of
 from fmar_node.access.reveal import tiers
 from fmar_node.checks import mpan
+from fmar_node.checks.material import PERCENT, material
 from fmar_node.clock import stamp
 from fmar_node.errors import Forbidden, Malformed, NotFound
 from fmar_node.event import changed
@@ -68,8 +69,8 @@ class Page:
 class Reader:
     """Reads for one caller at a time, over one register."""
 
-    def __init__(self, register: Register, vocabulary: Vocabulary) -> None:
-        self.register, self.vocabulary = register, vocabulary
+    def __init__(self, register: Register, vocabulary: Vocabulary, material_percent: float = PERCENT) -> None:
+        self.register, self.vocabulary, self.material_percent = register, vocabulary, material_percent
 
     def current(self, kind: str, id_: str, caller: Caller) -> Shown:
         """The record now; NotFound where there is nothing for this caller."""
@@ -142,7 +143,7 @@ class Reader:
         return earlier_look(version, present, caller, self.register.version)
 
     def history(self, kind: str, id_: str, caller: Caller) -> list[dict[str, Any]]:
-        """Who changed what and when, newest last: the fields that changed, and the actor where it may be seen."""
+        """Who changed what and when, newest last: the fields that changed, which of them materially, and the actor where it may be seen."""
         lines, before = [], None
         for shown in self.versions(kind, id_, caller):
             lines.append(self._line(shown, before, caller))
@@ -166,7 +167,8 @@ class Reader:
                 "action": version.action,
                 "by": version.actor.as_json(),
             }
-        return {**line, "changed": changed(before, shown.document)}
+        found = material(before, shown.document, self.material_percent)
+        return {**line, "changed": changed(before, shown.document), **({"material": found} if found else {})}
 
     def page(self, kind: Kind, caller: Caller, limit: int, cursor: str, managed: str, equal: Mapping[str, str]) -> Page:
         """Up to `limit` records by id: all, those that the caller manages, or those that it kept. `equal` compares what the caller sees, never what it doesn't."""

@@ -56,7 +56,7 @@ class Webhooks:
     ) -> None:  # fmt: skip
         self.register, self.deliveries, self.pulse, self.settings = register, deliveries, pulse, settings
         self.thread = ThreadPoolExecutor(1, "webhooks")
-        self.desk = Desk(Feed(register, vocabulary), Standings(register, calendar), deliveries, submit, self._do, settings, clock)
+        self.desk = Desk(Feed(register, vocabulary, settings.material_capacity_percent), Standings(register, calendar), deliveries, submit, self._do, settings, clock)
         self.couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
         self.newest = -1
         """The newest entry of a subscription that was looked at."""

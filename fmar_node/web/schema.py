@@ -273,7 +273,7 @@ OFFER: Schema = _object(
 EVENT: Schema = _object(
     ["specversion", "id", "source", "type", "subject", "time", "data"],
     specversion={"const": SPECIFICATION}, id=TEXT, source=URI, type={"enum": types()}, subject=URI, time=INSTANT, datacontenttype={"const": "application/json"},
-    data=_object([], version=NUMBER, changed={"type": "array", "items": TEXT}, action=TEXT, cause=TEXT, viewMoved={"const": True}),
+    data=_object([], version=NUMBER, changed={"type": "array", "items": TEXT}, material={"type": "array", "items": TEXT}, action=TEXT, cause=TEXT, viewMoved={"const": True}),
 )  # fmt: skip
 """A CloudEvent."""
 COUNT: Schema = {"type": "integer", "minimum": 0}
@@ -315,7 +315,7 @@ FIXED: dict[str, Schema] = {
     "Jobs": _object(["items"], items={"type": "array", "items": reference("Job")}),
     "Offers": _object(["items"], items={"type": "array", "items": OFFER}, next=URI),
     "Versions": _items(_object(["version", "id"], version=NUMBER, id=URI)),
-    "History": _items(_object(["version", "changed"], version=NUMBER, changed={"type": "array", "items": TEXT}, recordedAt=INSTANT, action=TEXT, journalIndex=INDEX)),
+    "History": _items(_object(["version", "changed"], version=NUMBER, changed={"type": "array", "items": TEXT}, material={"type": "array", "items": TEXT}, recordedAt=INSTANT, action=TEXT, journalIndex=INDEX)),
     "Deliveries": _object(["items"], items={"type": "array", "items": _object(["event", "attempts"], event=TEXT, attempts={"type": "integer"}, since=INSTANT, next=INSTANT, problem=TEXT)}, next=URI),
     "Replay": {**_object([], events={"type": "array", "items": {"type": "string", "pattern": "^[0-9]{1,15}$"}, "maxItems": 500}), "additionalProperties": False},
     "Replayed": _object(["replayed"], replayed={"type": "integer", "minimum": 0}),
