@@ -216,6 +216,9 @@ USE_CASES = {
     "UC-05.04": "Third-party platforms",
     "UC-05.05": "Consumer consent",
     "UC-05.06": "Audit trail",
+    "DQ-1": "Maintain rules of quality",
+    "DQ-2": "Validate and score at ingestion",
+    "DQ-3": "Scorecard",
     "DQ-4": "Manage discrepancy",
     "UC-05.07": "Categories and schemas",
 }
@@ -237,6 +240,9 @@ SUPPORT = {
     "UC-05.05": ("`consentReference`, `POST /consents/notifications`", "in part", "receipts and references of configured consent solutions; a revocation, notified or found by asking again, suspends the asset and cuts its provider's reading in one transaction; those who saw the asset are [told](../guides/events.md) that it changed or went out of view"),
     "UC-05.07": ("`fmar release`, `GET /shapes?release=`", "in part", "code lists that documents choose from, and shapes; terms, contexts and the lists that the node works with come with the package"),
     "UC-05.06": ("`/history`, `/versions`, `/proof`, `/journal/...`, `/security-log`, `fmar audit verify`", "covered", "an owner or manager sees who did what; others see which of their fields changed"),
+    "DQ-1": ("`fmar validate --shapes`, `GET /quality?by=rule`", "in part", "rules are shapes or plain functions with dimension, weight, severity and days, drafted, shadowed, active, retired; they come with a release of the package, and who makes one active looks himself at how many records miss it"),
+    "DQ-2": ("`Fmar-Quality`, `{record}/quality`, SPARQL", "covered", "every version is scored as far as each viewer sees it; what was warned of and justified stays with the version"),
+    "DQ-3": ("`GET /quality`, `/quality/assets`, `fmar quality`, SPARQL", "covered", "by organisation, category, area, dimension, rule and day, down to the records; aggregates with small cells left out for those who see aggregates alone"),
     "DQ-4": ("`fmar notices`", "covered", "one notice for each party, type and subject, raised by the node and reopened on recurrence; it names fields and sources, both values stand in the record's evidence"),
 }
 """Use case -> what covers it beside actions, how far, and a remark. What is not here is not covered yet."""
