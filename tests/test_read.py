@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -244,14 +245,23 @@ def test_an_altered_proof_fails(market: Market) -> None:
 # -- lists
 
 
-@pytest.fixture
-def crowd(market: Market) -> Market:
-    """Eleven assets of fsp-a, seven of fsp-b, some of them public, two in another area."""
+@pytest.fixture(scope="module")
+def crowded(founded: Market, tmp_path_factory: pytest.TempPathFactory) -> Market:
+    """A closed market: eleven assets of fsp-a, seven of fsp-b, some of them public, two in another area."""
+    market = founded.copied(tmp_path_factory.mktemp("crowded"))
     for number in range(11):
         asset(market, f"A-{number}", friendlyCode=f"A-{number}", **({"alias": PUBLIC} if number % 3 == 0 else {}))
     for number in range(SEVEN):
         asset(market, f"B-{number}", "fsp-b", **({"alias": PUBLIC} if number == 0 else {}), **({"dnoConnection": "UKPN_SPN"} if number > 4 else {}))
+    market.close()
     return market
+
+
+@pytest.fixture
+def crowd(crowded: Market, tmp_path: Path) -> Iterator[Market]:
+    made = crowded.copied(tmp_path)
+    yield made
+    made.close()
 
 
 def everything(market: Market, caller: Caller, kind: str = "assets") -> list[str]:
