@@ -4,7 +4,8 @@ Rules kept here: a pattern with one reading of every text is linear, whatever th
 two ways, and go on so, is not, and is refused, also where some bound would save it; what cannot be looked through (looking around,
 references back) is refused. The question is put to the automaton of positions of the pattern (Glushkov), in which every variable
 count is a loop: two ways around one place are exponential, two loops that read the same text one after the other are quadratic,
-and two ways to read nothing are not told apart by any text.
+and two ways to read nothing are not told apart by any text. A part that has such a loop and is repeated a fixed number of times counts as a
+loop too: each time may take what the next one might.
 """
 
 from __future__ import annotations
@@ -58,6 +59,11 @@ def _nodes(tree: Any) -> Iterator[tuple[Any, Any]]:
         yield op, given
         for inner in _inside(str(op), given):
             yield from _nodes(inner)
+
+
+def _has_loop(tree: Any) -> bool:
+    """Whether some repeat in a pattern has no fixed count."""
+    return any(str(op) in REPEATS and given[0] != given[1] for op, given in _nodes(tree))
 
 
 def _inside(op: str, given: Any) -> Iterable[Any]:
@@ -125,7 +131,7 @@ class _Automaton:
     def _repeated(self, least: int, most: int, inner: Any) -> Part:
         part = self.read(inner)
         self.is_doubled = self.is_doubled or part[0]
-        if most != least:
+        if most != least or (most > 1 and _has_loop(inner)):
             self.is_doubled = self.is_doubled or any(part[1] & self.follow[last] for last in part[2])
             for last in part[2]:
                 self.follow[last] |= part[1]

@@ -18,7 +18,7 @@ from rdflib.namespace import RDF, SH
 from fmar_node import jsonld
 from fmar_node.checks.compiled import COMPONENTS, NO_CONSTRAINTS, facts_of
 from fmar_node.checks.grade import LEVELS, changes
-from fmar_node.checks.shape import SEVERITIES, Shapes, graph_of
+from fmar_node.checks.shape import SEVERITIES, Shapes, graph_of, named_throughout
 from fmar_node.checks.shape_file import mistakes_in
 from fmar_node.composition import CODE_TEXT
 from fmar_node.errors import Fault, FmarError, Severity
@@ -85,7 +85,7 @@ def faults(files: Mapping[str, str], document: Document, vocabulary: Vocabulary,
 @cache
 def names() -> frozenset[str]:
     """The files that a release may have."""
-    return frozenset({f"codes/{name}.ttl" for name in LISTS} | {f"shapes/{name}.ttl" for name in shape_names() if name != OWN_SHAPES})
+    return frozenset({f"codes/{name}.ttl" for name in LISTS} | {f"shapes/{name}.ttl" for name in shape_names() if name != OWN_SHAPES and not name.startswith("quality/")})
 
 
 def _placed(document: Document) -> Iterator[tuple[str, Document]]:
@@ -100,7 +100,7 @@ def _misnamed(document: Document) -> Iterator[Fault]:
     for place, each in _placed(document):
         name = each["fileName"]
         if name not in names():
-            message = f"{name[:80]} is no file that a release changes; there are {', '.join(sorted(names()))}. Terms, contexts and the lists that the node itself works with come with the package"
+            message = f"{name[:80]} is no file that a release changes; there are {', '.join(sorted(names()))}. Terms, contexts, rules of quality and the lists that the node itself works with come with the package"
             yield Fault("RELEASE-FILE-1", Severity.REJECT, message, f"{place}/fileName", "fileName")
         elif name in seen:
             yield Fault("RELEASE-FILE-2", Severity.REJECT, f"{name} stands twice", f"{place}/fileName", "fileName")
@@ -191,7 +191,7 @@ def _in_shapes(place: str, kind: str, graph: Any, shapes: Shapes) -> Iterator[Fa
     for said in _beyond_core(graph, kind):
         yield Fault("RELEASE-SHAPES-2", Severity.REJECT, said, where, "fileText")
     try:
-        prepared = shapes.of(kind)
+        prepared = named_throughout(shapes.of(kind))
         _ = prepared.judge
     except Exception as error:  # whatever an engine of shapes makes of what is no shape
         yield Fault("RELEASE-SHAPES-3", Severity.REJECT, f"these shapes cannot be prepared: {str(error)[:300]}", where, "fileText")

@@ -95,14 +95,23 @@ def register_many(client: httpx.Client, url: str, file: Path, params: dict[str, 
     key = key or _digest(file)
     media_type = MANY[file.suffix.lower()]
     outcomes: Counter[str] = Counter()
+    stopped_at = 0
     with Progress(console=err, transient=True, disable=not err.is_terminal) as progress, _interrupted(outcomes):
         bar = progress.add_task(escaped(file.name), total=file.stat().st_size)
         for piece in (pieces_of if media_type == CSV else lines_of)(file):
             keyed = {} if params.get("dry-run") else {"Idempotency-Key": f"{key}/{piece.number}"}
+            results: list[dict[str, Any]] = []
             for result in _results(client, url, piece, params, {"Content-Type": media_type, **keyed}):
+                results = [result]
                 _count(result, outcomes, as_json)
                 progress.advance(bar, len(piece.body) / max(1, len(piece.rows)))
-    return _told(file, outcomes, as_json)
+            if results and "row" in results[0].get("problem", {}):
+                stopped_at = results[0]["row"]
+                break
+    refused = _told(file, outcomes, as_json)
+    if stopped_at:
+        fail(f"what stands from row {stopped_at} on was not sent", "the rows before it stay as they are; mend that row, and send the table again")
+    return refused
 
 
 def register_in_job(client: httpx.Client, url: str, file: Path, params: dict[str, str], key: str, as_json: bool) -> int:
@@ -118,12 +127,19 @@ def register_in_job(client: httpx.Client, url: str, file: Path, params: dict[str
             bar = progress.add_task(escaped(file.name), total=sent.json()["bytes"])
             while (found := _lines_of_job(client, job, outcomes, as_json)) is None or "ended" not in found:
                 progress.update(bar, completed=found["bytesRead"] if found else 0)
+    except httpx.ConnectError:
+        if not job:
+            raise
+        fail("the node is gone; it goes on with the job when it runs again", "the same command looks on again")
     except KeyboardInterrupt:
         hint = f"fmar get {job} shows how far it is; the same command looks on again" if job else "the file had not been sent; nothing was registered"
         fail("broken off; the node goes on with the job" if job else "broken off", hint)
     if problem := found.get("problem"):
         show_problem(problem)
-    return _told(file, outcomes, as_json) or int(found["state"] != "FINISHED")
+    refused = _told(file, outcomes, as_json)
+    if found["state"] != "FINISHED":
+        fail(f"the job is {found['state']}: it ended after {outcomes.total()} rows, which stay as they are", "to send the file again, give it another --key")
+    return refused
 
 
 def _lines_of_job(client: httpx.Client, job: str, outcomes: Counter[str], as_json: bool) -> dict[str, Any] | None:
@@ -144,11 +160,14 @@ def _lines_of_job(client: httpx.Client, job: str, outcomes: Counter[str], as_jso
 
 @contextmanager
 def _interrupted(outcomes: Counter[str]) -> Iterator[None]:
-    """Ctrl-C ends it with what to do next."""
+    """Ctrl-C, or a node that is gone, ends it with what to do next."""
+    again = "the same command goes on where it stopped: rows that were sent change nothing when they come again"
     try:
         yield
+    except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+        fail(f"the node was gone after {outcomes.total()} rows, which stay as they are", again)
     except KeyboardInterrupt:
-        fail(f"broken off after {outcomes.total()} rows, which stay as they are", "the same command goes on where it stopped: rows that were sent change nothing when they come again")
+        fail(f"broken off after {outcomes.total()} rows, which stay as they are", again)
 
 
 def _count(result: dict[str, Any], outcomes: Counter[str], as_json: bool) -> None:
@@ -170,7 +189,7 @@ def _digest(file: Path) -> str:
 
 
 def _results(client: httpx.Client, url: str, piece: Piece, params: dict[str, str], headers: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """What the node says of each row; Refused where it takes none. A row that the rest cannot be told from ends it."""
+    """What the node says of each row; Refused where it takes none. A row that the rest cannot be told from is the last."""
     with client.stream("POST", url, content=piece.body, params=params, headers=headers) as response:
         if not response.is_success:
             response.read()
@@ -179,8 +198,6 @@ def _results(client: httpx.Client, url: str, piece: Piece, params: dict[str, str
             result: dict[str, Any] = json.loads(line)
             result["row"] += piece.skipped
             yield result
-            if "row" in result.get("problem", {}):
-                fail(f"what stands from row {result['row']} on was not sent", "mend that row, and send the table again")
 
 
 def _tell(result: dict[str, Any], as_json: bool) -> None:

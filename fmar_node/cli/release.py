@@ -65,6 +65,9 @@ def propose(
     changed = ", ".join(part["fileName"] for part in parts)
     if dry_run:
         out.print(f"would be accepted (dry run: nothing was written): {changed}", soft_wrap=True)
+        for each in made.json().get("errors", ()):
+            if each["severity"] == "W":
+                out.print(f"  W {escaped(each['code'])}  {escaped(each['message'])}", soft_wrap=True)
         return
     record = made.json()
     out.print(f"proposed release {record['releaseNumber']}, {record['releaseVersion']}: {changed}", soft_wrap=True)

@@ -239,7 +239,7 @@ def _manager(asset: Document | str, situation: Situation | None = None) -> str:
 def _already(situation: Situation, holder: str) -> str:
     if _manager(holder, situation) == situation.caller.organisation:
         return "you have registered this asset already" + ("" if situation.caller.actor else f": assets/{holder}")
-    advice = "; where its owner wants you to manage it, request a switch of provider (POST /switches)"
+    advice = "; where its owner wants you to manage it, claim it with the claim code that its installer has, or request a switch of provider (POST /switches)"
     return "this asset is already registered" + (advice if situation.caller.has(Role.FSP) else "")
 
 

@@ -85,6 +85,15 @@ def test_what_does_not_concern_a_record_is_satisfied() -> None:
     assert not missed(**bare) & {"plausible-storage-hours", "plausible-installed-capacity", "plausible-commissioning", "meter-point-in-area"}
 
 
+@pytest.mark.parametrize(("rule", "point", "is_missed"), [("A20", "importMPAN", True), ("A21", "exportMPAN", True), ("A20", "exportMPAN", False), ("A03", "importMPAN", False)])
+def test_a_meter_point_that_is_shared_is_not_one_that_is_unknown(rule: str, point: str, is_missed: bool) -> None:
+    """The same rule is justified where the number is missing, and where another organisation's asset has it."""
+    points = {"importMPAN": None, "exportMPAN": None, point: mpan(1)}
+    document = {**recorded(**points), "justification": [{"id": f"{IRI}#justification-1", "type": "Justification", "rule": rule, "text": "for a test"}]}
+
+    assert ("meter-point-of-its-own" in packaged_rules().missed(document, DAY, VOCABULARY)) is is_missed
+
+
 # -- rules that are shapes
 
 

@@ -125,7 +125,7 @@ def test_the_codes_of_a_shape_are_the_active_ones() -> None:
 
 @pytest.mark.parametrize(("more", "said"), [
     ("asset:NEW-lost a sh:PropertyShape ; sh:path fmar:assetName ; sh:minCount 1 ; sh:message 'x' .", "it judges nothing"),
-    ("asset:NEW-term a sh:NodeShape ; sh:targetClass fmar:Asset ; sh:property [ sh:path fmar:noSuchTerm ; sh:minCount 1 ] ; sh:message 'x' ; sh:severity sh:Violation .", "no term of the ontology"),
+    ("asset:NEW-term a sh:PropertyShape ; sh:targetClass fmar:Asset ; sh:path fmar:noSuchTerm ; sh:minCount 1 ; sh:message 'x' ; sh:severity sh:Violation .", "no term of the ontology"),
 ])  # fmt: skip
 def test_mistakes_of_shapes_are_told(more: str, said: str) -> None:
     faults_ = found({ASSETS: changed(ASSETS, more=more)})
@@ -161,12 +161,24 @@ def test_shapes_that_cannot_be_prepared_are_refused(more: str) -> None:
 
 def test_what_is_not_compiled_is_said_and_not_skipped() -> None:
     more = (
-        "asset:NEW-alias a sh:NodeShape ; sh:targetClass fmar:Asset ; sh:property [ sh:path [ sh:inversePath fmar:alias ] ; sh:maxCount 0 ] ; "
+        "asset:NEW-alias a sh:PropertyShape ; sh:targetClass fmar:Asset ; sh:path [ sh:inversePath fmar:alias ] ; sh:maxCount 0 ; "
         'sh:message "x" ; sh:severity sh:Violation .'
     )
     (fault,) = [each for each in found({ASSETS: changed(ASSETS, more=more)}) if each.code.startswith("RELEASE-SHAPES")]
 
     assert (fault.code, fault.severity, "NEW-alias" in fault.message) == ("RELEASE-SHAPES-4", Severity.WARN, True)
+
+
+def test_a_constraint_whose_faults_would_have_no_name_is_refused() -> None:
+    more = 'asset:NEW-name a sh:NodeShape ; sh:targetClass fmar:Asset ; sh:property [ sh:path fmar:assetName ; sh:minCount 1 ] ; sh:message "x" ; sh:severity sh:Violation .'
+
+    (fault,) = [each for each in found({ASSETS: changed(ASSETS, more=more)}) if each.severity is Severity.REJECT]
+
+    assert fault.code == "RELEASE-SHAPES-3" and "without a name: the property shape of assetName" in fault.message
+
+
+def test_rules_of_quality_come_with_the_package() -> None:
+    assert codes({"shapes/quality/asset.ttl": "# none"}) == {"RELEASE-FILE-1"}
 
 
 # -- how grave

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from fmar_node.cli.bulk import _digest
 from tests.cli.test_commands import as_, failed, here, succeeded
 from tests.live import Live
 from tests.web.test_bulk import documents
-from tests.web.test_table import size
+from tests.web.test_table import flat, size, table
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +43,29 @@ def test_rows_that_are_refused_are_told_and_the_others_registered(live: Live, tm
         lines.write(f"{json.dumps(live.battery(ratedCapacity='-1'))}\n")
 
     failed(here("asset", "register", str(file), *job, *as_(live)), "A04")
+
+
+def test_a_quotation_mark_that_is_left_open_ends_a_table_and_what_stands_before_it_is_told(live: Live, tmp_path: Path) -> None:
+    head, *rows = table([flat(live.battery()) for _ in range(3)]).decode().splitlines()
+    file = tmp_path / "assets.csv"
+    file.write_text("\n".join([head, rows[0], '"' + rows[1], rows[2]]) + "\n", "utf-8")
+
+    said = here("asset", "register", str(file), *as_(live))
+
+    failed(said, "what stands from row 3 on was not sent")
+    assert "assets.csv: 1 created, 1 refused" in said.stdout
+
+
+def test_a_job_that_was_cancelled_is_told_to_be(live: Live, tmp_path: Path) -> None:
+    file = ndjson(live, tmp_path / "assets.ndjson", 300)
+    headers = {"Content-Type": "application/x-ndjson", "Prefer": "respond-async", "Idempotency-Key": _digest(file)}
+    job = live.client("fsp-a").post("/assets/batch", content=file.read_bytes(), headers=headers).headers["Location"]
+    live.client("fsp-a").post(f"{job}/cancellation").raise_for_status()
+
+    said = here("asset", "register", str(file), "--job", *as_(live))
+
+    failed(said, "the job is CANCELLED: it ended after", "--key")
+    assert "assets.ndjson: " in said.stdout
 
 
 def test_a_job_may_be_a_dry_run(live: Live, tmp_path: Path) -> None:
