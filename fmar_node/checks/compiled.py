@@ -40,6 +40,9 @@ NOBODY = ox.NamedNode("urn:fmar:nobody")
 """A node of which nothing is said."""
 
 
+RECURSION = "recursion"
+
+
 class Unsupported(Exception):
     """A construct that is not compiled; says which."""
 
@@ -196,7 +199,7 @@ class _Compiler:
     def shape(self, node: Any) -> Conforms:
         """The closure of a shape. Unsupported where it, or a shape inside it, cannot have one."""
         if node in self.open:
-            raise Unsupported("recursion")
+            raise Unsupported(RECURSION)
         if node not in self.made:
             self.open.add(node)
             try:

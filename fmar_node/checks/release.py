@@ -16,7 +16,7 @@ import rdflib
 from rdflib.namespace import RDF, SH
 
 from fmar_node import jsonld
-from fmar_node.checks.compiled import COMPONENTS, NO_CONSTRAINTS, facts_of
+from fmar_node.checks.compiled import COMPONENTS, NO_CONSTRAINTS, RECURSION, facts_of
 from fmar_node.checks.grade import LEVELS, changes
 from fmar_node.checks.shape import SEVERITIES, Shapes, graph_of, named_throughout
 from fmar_node.checks.shape_file import mistakes_in
@@ -197,6 +197,9 @@ def _in_shapes(place: str, kind: str, graph: Any, shapes: Shapes) -> Iterator[Fa
         yield Fault("RELEASE-SHAPES-3", Severity.REJECT, f"these shapes cannot be prepared: {str(error)[:300]}", where, "fileText")
         return
     for shape, reason in sorted(prepared.compiled.unsupported.items()):
+        if reason == RECURSION:
+            yield Fault("RELEASE-SHAPES-2", Severity.REJECT, f"{_local(shape)} refers to itself, and SHACL leaves open what that means", where, "fileText")
+            continue
         message = f"{_local(shape)} is not compiled ({reason}): pyshacl is asked of every document, which takes about ten times as long"
         yield Fault("RELEASE-SHAPES-4", Severity.WARN, message, where, "fileText")
 

@@ -177,6 +177,14 @@ def test_a_constraint_whose_faults_would_have_no_name_is_refused() -> None:
     assert fault.code == "RELEASE-SHAPES-3" and "without a name: the property shape of assetName" in fault.message
 
 
+def test_a_shape_that_refers_to_itself_is_refused() -> None:
+    more = 'asset:NEW-self a sh:NodeShape ; sh:targetClass fmar:Asset ; sh:not asset:NEW-self ; sh:message "x" ; sh:severity sh:Violation .'
+
+    (fault,) = [each for each in found({ASSETS: changed(ASSETS, more=more)}) if each.severity is Severity.REJECT]
+
+    assert (fault.code, "NEW-self refers to itself" in fault.message) == ("RELEASE-SHAPES-2", True)
+
+
 def test_rules_of_quality_come_with_the_package() -> None:
     assert codes({"shapes/quality/asset.ttl": "# none"}) == {"RELEASE-FILE-1"}
 
