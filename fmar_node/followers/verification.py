@@ -86,7 +86,7 @@ class Line:
 
     def not_answered(self, refusal: SourceUnavailable, settings: Settings) -> None:
         if self.unanswered == 0:
-            log.warning("%s gives no answer, and is asked again: %s", self.source.name, refusal)
+            log.warning("%s gives no answer, and is asked again: %s", self.source.name, str(refusal))
         self.unanswered += 1
         if self.unanswered >= settings.source_questions or refusal.pause:
             self.silence.grow(settings, time.monotonic(), refusal.pause)
