@@ -262,7 +262,6 @@ class Settings(BaseModel):
     notification_seconds: int = Field(300, ge=10, le=3_600, description="how old, or how far ahead, the time of a consent solution's notification may be")
 
     # switches of provider
-    material_capacity_percent: float = Field(10.0, ge=0, le=100, description="change of a capacity, in per cent of what it was, beyond which events and histories call it material")
     switch_notice_days: int = Field(14, ge=0, le=365, description="days between the request for a switch of provider and the first day that it may be for, where a provider is responsible now; where none is, there is no notice")
     switch_days_most: int = Field(365, ge=1, le=3_650, description="days from today to the last day that a switch of provider may be requested for")
 
@@ -284,6 +283,7 @@ class Settings(BaseModel):
     security_log_waiting: int = Field(20_000, ge=1, description="lines of the security log that may wait to be written; beyond them lines are dropped, and counted")
 
     # events
+    material_capacity_percent: float = Field(10.0, ge=0, le=100, description="change of a capacity, in per cent of what it was, beyond which events and histories call it material")
     event_entries: int = Field(20_000, ge=1, description="most entries of the journal that one request to `/events` looks through")
     event_wait_seconds: float = Field(60.0, ge=0, le=600, description="longest time that a request to `/events` may wait for an event")
     event_waiters: int = Field(1_000, ge=0, description="requests to `/events` that may wait at once")

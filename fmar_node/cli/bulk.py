@@ -100,13 +100,11 @@ def register_many(client: httpx.Client, url: str, file: Path, params: dict[str, 
         bar = progress.add_task(escaped(file.name), total=file.stat().st_size)
         for piece in (pieces_of if media_type == CSV else lines_of)(file):
             keyed = {} if params.get("dry-run") else {"Idempotency-Key": f"{key}/{piece.number}"}
-            results: list[dict[str, Any]] = []
             for result in _results(client, url, piece, params, {"Content-Type": media_type, **keyed}):
-                results = [result]
+                stopped_at = result["row"] if "row" in result.get("problem", {}) else 0
                 _count(result, outcomes, as_json)
                 progress.advance(bar, len(piece.body) / max(1, len(piece.rows)))
-            if results and "row" in results[0].get("problem", {}):
-                stopped_at = results[0]["row"]
+            if stopped_at:
                 break
     refused = _told(file, outcomes, as_json)
     if stopped_at:

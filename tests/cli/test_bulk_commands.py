@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from fmar_node.cli.bulk import _digest
 from tests.cli.test_commands import as_, failed, here, succeeded
 from tests.live import Live
 from tests.web.test_bulk import documents
@@ -57,12 +56,12 @@ def test_a_quotation_mark_that_is_left_open_ends_a_table_and_what_stands_before_
 
 
 def test_a_job_that_was_cancelled_is_told_to_be(live: Live, tmp_path: Path) -> None:
-    file = ndjson(live, tmp_path / "assets.ndjson", 300)
-    headers = {"Content-Type": "application/x-ndjson", "Prefer": "respond-async", "Idempotency-Key": _digest(file)}
+    file, key = ndjson(live, tmp_path / "assets.ndjson", 300), f"cancelled-{next(live.serials)}"
+    headers = {"Content-Type": "application/x-ndjson", "Prefer": "respond-async", "Idempotency-Key": key}
     job = live.client("fsp-a").post("/assets/batch", content=file.read_bytes(), headers=headers).headers["Location"]
     live.client("fsp-a").post(f"{job}/cancellation").raise_for_status()
 
-    said = here("asset", "register", str(file), "--job", *as_(live))
+    said = here("asset", "register", str(file), "--job", "--key", key, *as_(live))
 
     failed(said, "the job is CANCELLED: it ended after", "--key")
     assert "assets.ndjson: " in said.stdout
